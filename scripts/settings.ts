@@ -1,0 +1,160 @@
+/**
+ * What a stack's configuration decides about the operational commands, as one zod-checked document. The
+ * Pulumi program passes it to its Commands in `DBPROTECT_SETTINGS` (JSON); people pass `--settings <file>`.
+ * Secrets and addresses are not in here: they are environment variables (see docs/reference.md).
+ */
+import { readFileSync } from "node:fs";
+import { z } from "zod";
+import { UsageError, messageOf } from "./contract/failure";
+
+/** The variables that the strategy says must never change during a deployment. */
+export const strategyCriticalVariables = [
+  "SUPABASE_URL",
+  "SUPABASE_ANON_KEY",
+  "SUPABASE_SERVICE_ROLE_KEY",
+  "VITE_SUPABASE_URL",
+  "VITE_SUPABASE_ANON_KEY",
+] as const;
+
+/** The strategy's "safe to update" variables; `JWT_SECRET` is not one of them (rotating it logs everybody out). */
+export const strategySafeVariables = ["CORS_ORIGIN", "NODE_ENV"] as const;
+
+/** How many rows a release may delete or update: `none`, `any`, or at most N as `<=N`. */
+const allowance = z.union([z.enum(["none", "any"]), z.string().regex(/^<=\d+$/, "expected none, any or <=N")]);
+
+export type Allowance = z.infer<typeof allowance>;
+
+export const tablePolicySchema = z.strictObject({
+  /** Rows of the fingerprint that may be gone after the release. Default `none`. */
+  deletes: allowance.default("none"),
+  /** Rows of the fingerprint whose content may differ after the release. Default `any`: live traffic writes. */
+  updates: allowance.default("any"),
+});
+
+export type TablePolicy = z.infer<typeof tablePolicySchema>;
+
+/** Why somebody may pass a check that said no: loud in the receipt, and only until `expires`. */
+const consent = {
+  reason: z.string().min(10, "expected a reason of at least 10 characters"),
+  person: z.string().min(1),
+  /** ISO date or date-time (UTC) from which on it no longer counts. */
+  expires: z.union([z.iso.date(), z.iso.datetime()]),
+};
+
+export const overrideSchema = z.strictObject({
+  /** `<gate step>` or `<gate step>:<finding>`, e.g. `migrations:20260103_purge.sql:delete`. */
+  what: z.string().min(1),
+  ...consent,
+});
+
+export type Override = z.infer<typeof overrideSchema>;
+
+/** An acknowledged change of one critical variable. */
+export const acknowledgementSchema = z.strictObject({ name: z.string().min(1), ...consent });
+
+export type Acknowledgement = z.infer<typeof acknowledgementSchema>;
+
+export const environmentSourceSchema = z.discriminatedUnion("kind", [
+  /** The environment of the process that runs the command. */
+  z.strictObject({ kind: z.literal("process") }),
+  /** A dotenv file, relative to the project's folder. */
+  z.strictObject({ kind: z.literal("dotenv"), path: z.string().min(1) }),
+]);
+
+export type EnvironmentSource = z.infer<typeof environmentSourceSchema>;
+
+export const environmentSettingsSchema = z.strictObject({
+  sources: z.array(environmentSourceSchema).min(1).default([{ kind: "process" }]),
+  /** Names, or patterns with `*`, that must not change during a deployment. Default: the strategy's five. */
+  critical: z.array(z.string().min(1)).default([...strategyCriticalVariables]),
+  /** Names that must be present and not empty. Default: the strategy's five. */
+  required: z.array(z.string().min(1)).default([...strategyCriticalVariables]),
+  acknowledgements: z.array(acknowledgementSchema).default([]),
+});
+
+export type EnvironmentSettings = z.infer<typeof environmentSettingsSchema>;
+
+export const releaseStepSchema = z.strictObject({
+  /** The shell command that deploys, e.g. `railway up --ci`. */
+  command: z.string().min(1),
+  /** Seconds after which the command is ended and counts as failed. Default 1,800. */
+  timeoutSeconds: z.int().positive().default(1800),
+});
+
+export type ReleaseStepSettings = z.infer<typeof releaseStepSchema>;
+
+export const migrationsSettingsSchema = z.strictObject({
+  /** Folder of `<version>_<name>.sql` files, as the Supabase CLI lays them out. */
+  path: z.string().min(1),
+  /** Seconds that a statement may wait for a lock before the migration is rolled back. Default 5. */
+  lockTimeoutSeconds: z.int().positive().default(5),
+});
+
+export type MigrationsSettings = z.infer<typeof migrationsSettingsSchema>;
+
+export const healthSettingsSchema = z.strictObject({
+  /** Paths below `APP_URL`. Default: the strategy's three. */
+  appPaths: z
+    .array(z.string().startsWith("/"))
+    .default(["/api/health", "/api/db/health", "/api/crm/clients"]),
+  /** Paths below `FRONTEND_URL`. Default: `/`. */
+  frontendPaths: z.array(z.string().startsWith("/")).default(["/"]),
+  /** Seconds within which every path must have answered 2xx. Default 60. */
+  deadlineSeconds: z.number().positive().default(60),
+});
+
+export type HealthSettings = z.infer<typeof healthSettingsSchema>;
+
+export const verificationSettingsSchema = z.strictObject({
+  /** The depth the gate demands of its own backup: 3 (read back) or 4 (restored and compared). Default 4. */
+  depth: z.union([z.literal(3), z.literal(4)]).default(4),
+  /** Hours that the scratch server outlives the gate. Default 4. */
+  scratchHours: z.number().positive().max(72).default(4),
+});
+
+/** Empty objects stand for "all defaults", so that every consumer sees a complete document. */
+export const operationSettingsSchema = z.strictObject({
+  /** Per table (`schema.name`): what a release may do to its rows. */
+  tables: z.record(z.string().regex(/^.+\..+$/, "expected schema.table"), tablePolicySchema).default({}),
+  /** Folder with the data checks of this project, or `none`. Default `checks`. */
+  checks: z.string().min(1).default("checks"),
+  environment: environmentSettingsSchema.prefault({}),
+  migrations: migrationsSettingsSchema.optional(),
+  railway: releaseStepSchema.optional(),
+  vercel: releaseStepSchema.optional(),
+  health: healthSettingsSchema.prefault({}),
+  /** Shell command of the integration tests (`npm run test:integration`). */
+  integrationCommand: z.string().min(1).optional(),
+  verification: verificationSettingsSchema.prefault({}),
+  overrides: z.array(overrideSchema).default([]),
+});
+
+export type OperationSettings = z.infer<typeof operationSettingsSchema>;
+export type OperationSettingsInput = z.input<typeof operationSettingsSchema>;
+
+/**
+ * The settings of this run: `--settings <file>`, else `DBPROTECT_SETTINGS`, else all defaults.
+ *
+ * @throws UsageError naming the key, what was found and what is expected.
+ */
+export function readOperationSettings(file: string | undefined, env: NodeJS.ProcessEnv = process.env): OperationSettings {
+  const source = file ?? (env["DBPROTECT_SETTINGS"] === undefined ? undefined : "DBPROTECT_SETTINGS");
+  if (source === undefined) return operationSettingsSchema.parse({});
+  let document: unknown;
+  try {
+    document = JSON.parse(file === undefined ? (env["DBPROTECT_SETTINGS"] ?? "") : readFileSync(file, "utf8"));
+  } catch (error) {
+    throw new UsageError(`${source}: cannot be read as JSON: ${messageOf(error)}`);
+  }
+  return parseSettings(operationSettingsSchema, document, source);
+}
+
+/** Parses `value` or throws one line for the first mistake: `<source>: <key>: found …: <expected>`. */
+export function parseSettings<T extends z.ZodType>(schema: T, value: unknown, source: string): z.output<T> {
+  const result = schema.safeParse(value, { reportInput: true });
+  if (result.success) return result.data;
+  const issue = result.error.issues[0];
+  const key = issue?.path.join(".") ?? "";
+  const found = issue?.input === undefined ? "nothing" : JSON.stringify(issue.input).slice(0, 80);
+  throw new UsageError(`${source}: ${key === "" ? "document" : key}: found ${found}: ${issue?.message ?? "invalid"}`);
+}

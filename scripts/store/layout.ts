@@ -1,0 +1,57 @@
+/**
+ * Where everything lies in a store: the one place that spells a key. Every key is written once, except
+ * those below `control/`.
+ */
+
+export const retentionTiers = ["daily", "weekly", "monthly", "predeploy", "manual"] as const;
+export type RetentionTier = (typeof retentionTiers)[number];
+
+const backupNamePattern = /^backup_\d{8}_\d{6}$/;
+
+export const storeIdentityKey = "store.json";
+export const leaseKey = "control/lease.json";
+export const freezeKey = "control/freeze.json";
+
+export const backupsPrefix = "backups/";
+export const receiptsPrefix = "receipts/";
+export const releasesPrefix = "releases/";
+export const environmentPrefix = "environment/";
+export const verificationsPrefix = "verifications/";
+export const marksPrefix = "marks/";
+
+export function isBackupName(text: string): boolean {
+  return backupNamePattern.test(text);
+}
+
+export function backupPrefix(tier: RetentionTier, name: string): string {
+  return `${backupsPrefix}${tier}/${name}/`;
+}
+
+export function manifestKey(tier: RetentionTier, name: string): string {
+  return `${backupPrefix(tier, name)}manifest.json`;
+}
+
+export function receiptKey(runId: string): string {
+  return `${receiptsPrefix}${runId}.json`;
+}
+
+export function releaseEventKey(runId: string, sequence: number, event: string): string {
+  return `${releasesPrefix}${runId}/${String(sequence).padStart(3, "0")}-${event}.json`;
+}
+
+export function environmentKey(name: string): string {
+  return `${environmentPrefix}${name}.json.enc`;
+}
+
+export function verificationKey(backupName: string, utc: string, depth: number): string {
+  return `${verificationsPrefix}${backupName}/${utc}-depth${depth}.json`;
+}
+
+export function suspectMarkKey(backupName: string, utc: string): string {
+  return `${marksPrefix}${backupName}/${utc}-suspect.json`;
+}
+
+/** `20261122T170212Z`: a UTC time that sorts as text and is legal in every store's keys. */
+export function compactUtc(time: Date): string {
+  return time.toISOString().replace(/[-:]/g, "").replace(/\.\d+/, "");
+}

@@ -1,0 +1,67 @@
+/**
+ * What the program needs of the place where backups lie. Implementations: `fileStore.ts`, `s3Store.ts`;
+ * `openStore.ts` picks one by URL. Keys are written once; only `control/` is replaced, and only by
+ * compare-and-swap, so two runs can never both believe that they own it.
+ */
+import type { Readable } from "node:stream";
+
+export interface StoredObject {
+  readonly key: string;
+  readonly bytes: number;
+}
+
+/** A mutable object together with the version that a `swap` must name. */
+export interface Versioned {
+  readonly body: Buffer;
+  readonly version: string;
+}
+
+export interface Store {
+  /** `file:///dir` or `s3://bucket/prefix`; never holds a secret. */
+  readonly url: string;
+
+  /**
+   * Writes a key that must not exist yet. The object becomes visible whole or not at all: when `body`
+   * errors, nothing is left behind.
+   *
+   * @returns the number of bytes written.
+   * @throws AlreadyExists when the key is taken; Unavailable when the store cannot be written.
+   */
+  create(key: string, body: Readable | Buffer, signal?: AbortSignal): Promise<number>;
+
+  /** @throws NotFound when the key does not exist. */
+  read(key: string): Promise<Readable>;
+
+  /** All objects whose key starts with `prefix`, sorted by key. An absent store lists as empty. */
+  list(prefix: string): Promise<StoredObject[]>;
+
+  /** A mutable object (`control/…`), or undefined when it does not exist. */
+  readVersioned(key: string): Promise<Versioned | undefined>;
+
+  /**
+   * Replaces a mutable object if its version is still `expected` (undefined: it must not exist).
+   *
+   * @returns the new version, or undefined when somebody else was faster.
+   */
+  swap(key: string, body: Buffer, expected: string | undefined): Promise<string | undefined>;
+}
+
+/** The key exists already: somebody wrote it before us. */
+export class AlreadyExists extends Error {
+  constructor(readonly key: string) {
+    super(`${key} exists already`);
+  }
+}
+
+export class NotFound extends Error {
+  constructor(readonly key: string) {
+    super(`${key} does not exist`);
+  }
+}
+
+/** The whole object as bytes; for small ones (manifests, receipts), never for archives. */
+export async function readBytes(store: Store, key: string): Promise<Buffer> {
+  const chunks: Buffer[] = [];
+  for await (const chunk of await store.read(key)) chunks.push(chunk as Buffer);
+  return Buffer.concat(chunks);
+}
