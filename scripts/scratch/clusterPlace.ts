@@ -1,0 +1,124 @@
+/**
+ * Where a running cluster is, in a form that can be written down (a receipt names the scratch server's place)
+ * and used by a later process to reach it or to stop it. Holds no secret.
+ */
+import { existsSync, readFileSync, readlinkSync, rmSync } from "node:fs";
+import { basename, dirname, join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { z } from "zod";
+import { Unavailable, codeOf } from "../contract/failure";
+import { registerSecret } from "../contract/redaction";
+import { type ProcessIdentity, isRunning, processStart, signalProcess } from "./processIdentity";
+import { serverFolderName } from "./serverFolder";
+
+export const clusterPlaceSchema = z.strictObject({
+  /** `127.0.0.1`, or the folder of the Unix socket (0700, no password). */
+  host: z.string().min(1),
+  port: z.int().min(1).max(65535),
+  /** The superuser. */
+  user: z.literal("postgres"),
+  /** `<folder>/data`; the folder is removed as a whole, so its name is checked. */
+  dataDir: z.string().refine((path) => basename(path) === "data" && serverFolderName.test(basename(dirname(path)))),
+  /** Folder of the programs that the cluster runs. */
+  binDir: z.string().min(1),
+  major: z.int().positive(),
+  /** The process that ends the cluster; with `keeperStart` it cannot be taken for another one. */
+  keeperPid: z.int().positive(),
+  /** When the keeper started: opaque, valid on this machine until it boots again. */
+  keeperStart: z.string().min(1),
+  /** ISO date-time at which the cluster ends by itself; null: with the process that started it. */
+  deadline: z.iso.datetime().nullable(),
+});
+
+export type ClusterPlace = z.infer<typeof clusterPlaceSchema>;
+
+/** Seconds that a cluster may take to end before `stopCluster` gives up: fast, immediate, kill, removal. */
+const stopSeconds = 30;
+
+/** Whether the cluster of that place still runs on this machine. */
+export function isClusterRunning(place: ClusterPlace): boolean {
+  return isRunning(keeperOf(place)) && existsSync(join(place.dataDir, "postmaster.pid"));
+}
+
+/**
+ * The superuser's URL for a database of the cluster.
+ *
+ * @throws Unavailable if the cluster is gone.
+ */
+export function urlOf(place: ClusterPlace, database: string): string {
+  const path = encodeURIComponent(database);
+  if (place.host.startsWith("/")) {
+    return `postgres://${place.user}@localhost/${path}?host=${encodeURIComponent(place.host)}&port=${place.port}`;
+  }
+  let password: string;
+  try {
+    password = readFileSync(passwordFile(dirname(place.dataDir)), "utf8").trim();
+  } catch (error) {
+    throw new Unavailable(`the embedded server at ${place.host}:${place.port} is gone`, { cause: error });
+  }
+  registerSecret(password);
+  return `postgres://${place.user}:${password}@${place.host}:${place.port}/${path}`;
+}
+
+/** Where a loopback cluster's password lies, readable by the server's user only. */
+export function passwordFile(folder: string): string {
+  return join(folder, "password");
+}
+
+/**
+ * Ends the cluster and removes its folder; resolves once both are gone. A cluster that is gone already, or
+ * that ran on another machine, is fine.
+ *
+ * @throws Unavailable if it still runs after 30 seconds.
+ */
+export async function stopCluster(place: ClusterPlace): Promise<void> {
+  const keeper = keeperOf(place);
+  if (signalProcess(keeper, "SIGTERM")) await untilGone(keeper);
+  await endOrphan(place);
+  rmSync(dirname(place.dataDir), { recursive: true, force: true, maxRetries: 5, retryDelay: 100 });
+}
+
+/** A keeper that was killed leaves its server running: found by the lock file in the data folder. */
+async function endOrphan(place: ClusterPlace): Promise<void> {
+  const pid = Number(readIfThere(join(place.dataDir, "postmaster.pid")).split("\n")[0]);
+  if (!(pid > 0)) return;
+  const start = processStart(pid);
+  if (start === undefined || !worksIn(pid, place.dataDir)) return;
+  const server = { pid, start };
+  if (signalProcess(server, "SIGQUIT")) await untilGone(server);
+}
+
+async function untilGone(identity: ProcessIdentity): Promise<void> {
+  const until = Date.now() + stopSeconds * 1000;
+  while (isRunning(identity)) {
+    if (Date.now() > until) {
+      throw new Unavailable(`the embedded server did not end within ${stopSeconds} s`, {
+        hint: `end process ${identity.pid} by hand`,
+      });
+    }
+    await sleep(20);
+  }
+}
+
+/** PostgreSQL's server works in its data folder. Without /proc the lock file alone must do. */
+function worksIn(pid: number, folder: string): boolean {
+  if (process.platform !== "linux") return true;
+  try {
+    return readlinkSync(`/proc/${pid}/cwd`) === folder;
+  } catch {
+    return false;
+  }
+}
+
+function readIfThere(path: string): string {
+  try {
+    return readFileSync(path, "utf8");
+  } catch (error) {
+    if (codeOf(error) === "ENOENT") return "";
+    throw error;
+  }
+}
+
+function keeperOf(place: ClusterPlace): ProcessIdentity {
+  return { pid: place.keeperPid, start: place.keeperStart };
+}
