@@ -1,0 +1,114 @@
+/**
+ * The manifest of a backup: what it holds and how to know that it is whole. It is written last; without it
+ * the backup does not exist. Also: finding backups by their manifests.
+ */
+import { z } from "zod";
+import { UsageError } from "../contract/failure";
+import { databaseIdentitySchema } from "../database/identity";
+import { readDocument } from "../record/documents";
+import {
+  type RetentionTier,
+  backupPrefix,
+  backupsPrefix,
+  isBackupName,
+  manifestKey,
+  retentionTiers,
+} from "../store/layout";
+import type { Store } from "../store/store";
+
+export const archiveFormatSchema = z.enum(["custom", "copy", "sql"]);
+
+export const archiveSchema = z.object({
+  /** File name below the backup's prefix, e.g. `data-000.dump.zst`. */
+  file: z.string(),
+  format: archiveFormatSchema,
+  /** What it holds: pg_dump's sections (PostgreSQL manual, pg_dump `--section`), or the cluster's roles. */
+  section: z.enum(["roles", "pre-data", "data", "post-data"]),
+  bytes: z.int(),
+  uncompressedBytes: z.int(),
+  /** SHA-256 of the stored (compressed) bytes. */
+  sha256: z.string(),
+});
+
+export type Archive = z.infer<typeof archiveSchema>;
+
+export const manifestSchema = z.object({
+  schemaVersion: z.literal(1),
+  name: z.string(),
+  tier: z.enum(retentionTiers),
+  runId: z.string(),
+  database: databaseIdentitySchema,
+  /** Size of the database in bytes (`pg_database_size`): what a restore needs room for. */
+  databaseBytes: z.int(),
+  /** How the database was created; a restore makes its own like it. */
+  encoding: z.string(),
+  collate: z.string(),
+  ctype: z.string(),
+  clientVersion: z.string(),
+  snapshot: z.object({ id: z.string(), visibility: z.string(), lsn: z.string(), takenAt: z.iso.datetime() }),
+  /** Roles that own or may use something in the backup. */
+  roles: z.array(z.string()),
+  extensions: z.array(z.object({ name: z.string(), version: z.string(), schema: z.string() })),
+  tables: z.array(
+    z.object({ schema: z.string(), name: z.string(), rows: z.int(), checksum: z.string(), coverage: z.string() }),
+  ),
+  archives: z.array(archiveSchema),
+  fingerprint: z.object({ file: z.string(), bytes: z.int(), sha256: z.string() }),
+  startedAt: z.iso.datetime(),
+  finishedAt: z.iso.datetime(),
+});
+
+export type Manifest = z.infer<typeof manifestSchema>;
+
+/** A backup as it is addressed: tier and name. */
+export interface BackupReference {
+  readonly tier: RetentionTier;
+  readonly name: string;
+}
+
+/** Backups that exist (have a manifest), oldest first. */
+export async function listBackups(store: Store): Promise<BackupReference[]> {
+  const found = (await store.list(backupsPrefix)).flatMap(({ key }): BackupReference[] => {
+    const [, tier, name, file] = key.split("/");
+    const known = retentionTiers.find((candidate) => candidate === tier);
+    return known !== undefined && name !== undefined && file === "manifest.json" ? [{ tier: known, name }] : [];
+  });
+  return found.sort((a, b) => (a.name < b.name ? -1 : 1));
+}
+
+/**
+ * Resolves `latest`, or a backup's name, through the manifests.
+ *
+ * @throws UsageError when there is no such backup.
+ */
+export async function resolveBackup(store: Store, wanted: string): Promise<BackupReference> {
+  const backups = await listBackups(store);
+  const newest = backups.at(-1);
+  if (wanted === "latest") {
+    if (newest === undefined) throw new UsageError(`${store.url} holds no backup`, { hint: "make one with: npm run db:backup" });
+    return newest;
+  }
+  if (!isBackupName(wanted)) {
+    throw new UsageError(
+      `found ${JSON.stringify(wanted)}: expected latest or the name of a backup in ${store.url}, such as ${newest?.name ?? "backup_20260101_120000"}`,
+      { hint: "a plain .sql file is not restored by this command: it may hold no rows, and nothing proves that it is whole" },
+    );
+  }
+  const found = backups.find((backup) => backup.name === wanted);
+  if (found === undefined) {
+    throw new UsageError(`${store.url} holds no backup named ${wanted}${newest === undefined ? "" : `; the newest is ${newest.name}`}`);
+  }
+  return found;
+}
+
+/** @throws Damage when the manifest cannot be parsed; UsageError when it is gone. */
+export async function readManifest(store: Store, backup: BackupReference): Promise<Manifest> {
+  const manifest = await readDocument(store, manifestKey(backup.tier, backup.name), manifestSchema);
+  if (manifest === undefined) throw new UsageError(`${store.url} holds no backup named ${backup.name}`);
+  return manifest;
+}
+
+/** The key of one of a backup's files. */
+export function fileKey(backup: BackupReference, file: string): string {
+  return `${backupPrefix(backup.tier, backup.name)}${file}`;
+}

@@ -1,0 +1,70 @@
+/** Runs one of PostgreSQL's client programs against a target and turns its failure into one line. */
+import { type ChildProcess, spawn } from "node:child_process";
+import { join } from "node:path";
+import type { Readable, Writable } from "node:stream";
+import { Interrupted, Refusal, Unavailable, UsageError } from "../contract/failure";
+import { redact } from "../contract/redaction";
+import { type DatabaseTarget, describeTarget, libpqEnvironment } from "./target";
+
+export interface RunningProgram {
+  readonly stdin: Writable;
+  readonly stdout: Readable;
+  /** Resolves when the program has ended with 0; rejects with what it said otherwise. */
+  readonly succeeded: Promise<void>;
+  /** What it wrote to stderr so far (its last 64 kB). */
+  stderr(): string;
+}
+
+export interface ProgramCall {
+  readonly binDir: string;
+  readonly program: "pg_dump" | "pg_dumpall" | "pg_restore" | "psql";
+  readonly args: readonly string[];
+  /** Absent for a program that only reads an archive. */
+  readonly target?: DatabaseTarget;
+  readonly signal?: AbortSignal;
+}
+
+const keptStderr = 65_536;
+
+/** Starts the program; secrets travel in the environment, never in argv. */
+export function startProgram(call: ProgramCall): RunningProgram {
+  const child = spawn(join(call.binDir, call.program), [...call.args], {
+    env: call.target === undefined ? process.env : libpqEnvironment(call.target),
+    stdio: ["pipe", "pipe", "pipe"],
+  });
+  let stderr = "";
+  child.stderr.setEncoding("utf8").on("data", (text: string) => {
+    stderr = (stderr + text).slice(-keptStderr);
+  });
+  // A reader that ended early (EPIPE) shows as the program's own failure.
+  child.stdin.on("error", () => undefined);
+  const onAbort = (): void => void child.kill("SIGTERM");
+  call.signal?.addEventListener("abort", onAbort, { once: true });
+  const succeeded = ended(child).then(({ code, signal }) => {
+    call.signal?.removeEventListener("abort", onAbort);
+    if (call.signal?.aborted === true) throw new Interrupted(`${call.program} was interrupted`);
+    if (code !== 0) throw programFailure(call, code ?? signal ?? "unknown", stderr);
+  });
+  // Whoever needs the outcome awaits it; until then a rejection must not count as unhandled.
+  succeeded.catch(() => undefined);
+  return { stdin: child.stdin, stdout: child.stdout, succeeded, stderr: () => stderr };
+}
+
+function ended(child: ChildProcess): Promise<{ code: number | null; signal: string | null }> {
+  return new Promise((resolve, reject) => {
+    child.once("error", reject);
+    child.once("close", (code, signal) => resolve({ code, signal }));
+  });
+}
+
+function programFailure(call: ProgramCall, status: number | string, stderr: string): Error {
+  const lines = redact(stderr)
+    .split("\n")
+    .filter((line) => line.trim() !== "");
+  const said = lines.find((line) => /error|fatal/i.test(line)) ?? lines.at(-1) ?? "it said nothing";
+  const where = call.target === undefined ? "" : ` at ${describeTarget(call.target)}`;
+  const message = `${call.program} failed (${status})${where}: ${said.replace(/^pg_\w+: /, "")}`;
+  if (/server version mismatch/.test(stderr)) return new UsageError(message, { hint: "install a client as new as the server" });
+  if (/permission denied/.test(stderr)) return new Refusal(message, { details: lines });
+  return new Unavailable(message);
+}

@@ -1,0 +1,138 @@
+/**
+ * One exported database snapshot that every reader shares, so that archive, counts and checksums describe
+ * the same instant (PostgreSQL manual, "9.28.5 Snapshot Synchronization Functions").
+ */
+import type { Client } from "pg";
+import { Unavailable, codeOf } from "../contract/failure";
+import { connect } from "./connect";
+import { quoteLiteral, quoteName } from "./sqlText";
+import { type ProtectedTable, listProtectedTables } from "./tables";
+import { type DatabaseTarget, describeTarget } from "./target";
+
+export interface DatabaseSnapshot {
+  /** What `SET TRANSACTION SNAPSHOT` and `pg_dump --snapshot` take. */
+  readonly id: string;
+  /** `pg_current_snapshot()`: `xmin:xmax:xip_list`. */
+  readonly visibility: string;
+  /** Where the write-ahead log stood: `0/1A2B3C8`. */
+  readonly lsn: string;
+  /** The database's own clock, UTC. */
+  readonly takenAt: Date;
+  readonly tables: readonly ProtectedTable[];
+  /** The session that exported the snapshot; reading through it sees the snapshot. */
+  readonly leader: Client;
+  /** A further connection that reads the same snapshot; the caller ends it. */
+  reader(): Promise<Client>;
+  /** Ends the leader's transaction: releases its locks. The id is of no use afterwards. */
+  close(): Promise<void>;
+}
+
+/** Tables named in one LOCK statement; keeps the statement's text small. */
+const lockBatch = 200;
+
+/**
+ * Opens a REPEATABLE READ, READ ONLY transaction, takes ACCESS SHARE locks on all protected tables
+ * **before** the snapshot is taken (so that no DDL slips in between), and exports the snapshot.
+ *
+ * @throws Unavailable when a table stays locked by somebody else for longer than the session's lock_timeout.
+ */
+export async function openSnapshot(target: DatabaseTarget): Promise<DatabaseSnapshot> {
+  const leader = await connect(target);
+  try {
+    const known = await listProtectedTables(leader);
+    await leader.query("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY");
+    await lockTables(
+      leader,
+      target,
+      known.filter((table) => table.readable),
+    );
+    const { rows } = await leader.query<{ id: string; visibility: string; lsn: string; taken_at: Date }>(
+      `SELECT pg_export_snapshot() AS id, pg_current_snapshot()::text AS visibility,
+              (CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END)::text AS lsn,
+              clock_timestamp() AS taken_at`,
+    );
+    const row = rows[0]!;
+    return {
+      id: row.id,
+      visibility: row.visibility,
+      lsn: row.lsn,
+      takenAt: row.taken_at,
+      tables: await listProtectedTables(leader),
+      leader,
+      reader: () => joinSnapshot(target, row.id),
+      close: async () => {
+        await leader.query("ROLLBACK").catch(() => undefined);
+        await leader.end().catch(() => undefined);
+      },
+    };
+  } catch (error) {
+    await leader.end().catch(() => undefined);
+    throw error;
+  }
+}
+
+async function lockTables(leader: Client, target: DatabaseTarget, tables: readonly ProtectedTable[]): Promise<void> {
+  for (let start = 0; start < tables.length; start += lockBatch) {
+    const names = tables.slice(start, start + lockBatch).map((table) => `ONLY ${quoteName(table)}`);
+    try {
+      await leader.query(`LOCK TABLE ${names.join(", ")} IN ACCESS SHARE MODE`);
+    } catch (error) {
+      if (codeOf(error) !== "55P03") throw error;
+      throw new Unavailable(`a table of ${describeTarget(target)} stays locked by another session (lock_timeout 10 s)`, {
+        hint: "a running migration holds ACCESS EXCLUSIVE: wait for it to end, then try again",
+        cause: error,
+      });
+    }
+  }
+}
+
+async function joinSnapshot(target: DatabaseTarget, id: string): Promise<Client> {
+  const client = await connect(target);
+  try {
+    await client.query("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY");
+    await client.query(`SET TRANSACTION SNAPSHOT ${quoteLiteral(id)}`);
+    return client;
+  } catch (error) {
+    await client.end().catch(() => undefined);
+    throw error;
+  }
+}
+
+/**
+ * Runs `work` for every item on up to `jobs` connections of the same snapshot, the leader among them.
+ * Results keep the items' order.
+ */
+export async function readInParallel<T, R>(
+  snapshot: DatabaseSnapshot,
+  jobs: number,
+  items: readonly T[],
+  work: (client: Client, item: T) => Promise<R>,
+): Promise<R[]> {
+  const results: R[] = [];
+  let next = 0;
+  const drain = async (client: Client): Promise<void> => {
+    for (let place = next++; place < items.length; place = next++) results[place] = await work(client, items[place]!);
+  };
+  const helpers = Math.max(0, Math.min(jobs, items.length) - 1);
+  const readers = await openReaders(snapshot, helpers);
+  const lanes = [snapshot.leader, ...readers].map(drain);
+  try {
+    await Promise.all(lanes);
+    return results;
+  } catch (error) {
+    next = items.length;
+    await Promise.allSettled(lanes);
+    throw error;
+  } finally {
+    await Promise.allSettled(readers.map((reader) => reader.end()));
+  }
+}
+
+async function openReaders(snapshot: DatabaseSnapshot, count: number): Promise<Client[]> {
+  const opened = await Promise.allSettled(Array.from({ length: count }, () => snapshot.reader()));
+  const readers = opened.flatMap((outcome) => (outcome.status === "fulfilled" ? [outcome.value] : []));
+  const failed = opened.find((outcome) => outcome.status === "rejected");
+  if (failed === undefined) return readers;
+  await Promise.allSettled(readers.map((reader) => reader.end()));
+  throw failed.reason;
+}

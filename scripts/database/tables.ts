@@ -1,0 +1,88 @@
+/**
+ * Which tables are protected, and what the program needs to know of each: columns in a stable order, key,
+ * and whether our role may read every row.
+ */
+import type { ClientBase } from "pg";
+import type { QualifiedName } from "./sqlText";
+
+export interface ProtectedTable extends QualifiedName {
+  readonly oid: number;
+  /** Column names in `COLLATE "C"` order: a restore may give inherited tables another attribute order. */
+  readonly columns: readonly string[];
+  /** Columns of the primary key, else of the smallest unique index that can't hold NULLs; empty: no key. */
+  readonly key: readonly string[];
+  /** May the role select from it at all? */
+  readonly readable: boolean;
+  /** Would a row security policy filter what the role sees? */
+  readonly filtered: boolean;
+  readonly bytes: number;
+}
+
+/**
+ * Ordinary tables and partitions outside the system's own schemas, except those that belong to an
+ * extension (`CREATE EXTENSION` makes them again, and pg_dump leaves them out: PostgreSQL manual,
+ * "36.17 Packaging Related Objects into an Extension").
+ */
+const tablesQuery = `
+SELECT c.oid::int8::text AS oid, n.nspname AS schema, c.relname AS name,
+       ARRAY(SELECT a.attname::text FROM pg_attribute a
+              WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+              ORDER BY a.attname COLLATE "C") AS columns,
+       COALESCE((SELECT ARRAY(SELECT a.attname::text FROM unnest(i.indkey::int2[]) WITH ORDINALITY AS k(attnum, place)
+                               JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = k.attnum
+                              WHERE k.place <= i.indnkeyatts ORDER BY k.place)
+                   FROM pg_index i
+                  WHERE i.indrelid = c.oid AND i.indisunique AND i.indisvalid AND i.indimmediate
+                    AND i.indpred IS NULL AND i.indexprs IS NULL
+                    AND NOT EXISTS (SELECT FROM unnest(i.indkey::int2[]) WITH ORDINALITY AS k(attnum, place)
+                                      JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = k.attnum
+                                     WHERE k.place <= i.indnkeyatts AND NOT a.attnotnull)
+                  ORDER BY i.indisprimary DESC, i.indnkeyatts, i.indexrelid LIMIT 1), '{}') AS key,
+       has_table_privilege(c.oid, 'SELECT') AND has_schema_privilege(n.oid, 'USAGE') AS readable,
+       row_security_active(c.oid) AS filtered,
+       pg_table_size(c.oid)::text AS bytes
+  FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+ WHERE c.relkind = 'r' AND c.relpersistence <> 't'
+   AND n.nspname <> 'information_schema' AND n.nspname !~ '^pg_'
+   AND NOT EXISTS (SELECT FROM pg_depend d
+                    WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')
+ ORDER BY n.nspname COLLATE "C", c.relname COLLATE "C"`;
+
+interface TableRow {
+  oid: string;
+  schema: string;
+  name: string;
+  columns: string[];
+  key: string[];
+  readable: boolean;
+  filtered: boolean;
+  bytes: string;
+}
+
+/** `row_security_active` tells what a policy would filter, whatever the session's own `row_security` is. */
+export async function listProtectedTables(client: ClientBase): Promise<ProtectedTable[]> {
+  const { rows } = await client.query<TableRow>(tablesQuery);
+  return rows.map((row) => ({ ...row, oid: Number(row.oid), bytes: Number(row.bytes) }));
+}
+
+/** Tables that the role cannot read whole: `SELECT` is missing, or a policy would hide rows from it. */
+export function unreadableTables(tables: readonly ProtectedTable[]): readonly ProtectedTable[] {
+  return tables.filter((table) => !table.readable || table.filtered);
+}
+
+export interface SequenceState extends QualifiedName {
+  /** Null when the sequence was never used. */
+  readonly lastValue: string | null;
+  readonly increment: string;
+}
+
+/** All sequences with their last value; sequences are not part of a snapshot (PostgreSQL manual, "9.17"). */
+export async function listSequences(client: ClientBase): Promise<SequenceState[]> {
+  const { rows } = await client.query<{ schema: string; name: string; last_value: string | null; increment: string }>(
+    `SELECT s.schemaname AS schema, s.sequencename AS name, s.last_value::text, s.increment_by::text AS increment
+       FROM pg_sequences s
+      WHERE s.schemaname <> 'information_schema' AND s.schemaname !~ '^pg_'
+      ORDER BY s.schemaname COLLATE "C", s.sequencename COLLATE "C"`,
+  );
+  return rows.map((row) => ({ schema: row.schema, name: row.name, lastValue: row.last_value, increment: row.increment }));
+}
