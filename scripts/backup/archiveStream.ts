@@ -90,7 +90,7 @@ export async function readVerified(
   sink: NodeJS.WritableStream,
   signal?: AbortSignal,
 ): Promise<void> {
-  const incoming = new Meter(() => Promise.resolve(checkStored(incoming, key, expected)));
+  const incoming: Meter = new Meter(async () => checkStored(incoming, key, expected));
   try {
     await pipeline(await openObject(store, key), incoming, createZstdDecompress(), sink, {
       ...(signal === undefined ? {} : { signal }),

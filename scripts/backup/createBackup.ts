@@ -4,7 +4,6 @@
  * mistakes for a backup.
  */
 import { Readable } from "node:stream";
-import { setTimeout as sleep } from "node:timers/promises";
 import type { Client } from "pg";
 import { Unavailable } from "../contract/failure";
 import { withConnection } from "../database/connect";
@@ -139,7 +138,6 @@ async function freeName(store: Store, takenAt: Date): Promise<string> {
     const name = `backup_${text.slice(0, 10).replaceAll("-", "")}_${text.slice(11, 19).replaceAll(":", "")}`;
     const taken = await Promise.all(retentionTiers.map((tier) => store.list(backupPrefix(tier, name))));
     if (taken.every((objects) => objects.length === 0)) return name;
-    await sleep(0);
   }
 }
 

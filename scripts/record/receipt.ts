@@ -1,0 +1,75 @@
+/**
+ * The receipt: what the gate found, written once. Its SHA-256 is what the gate's Command outputs and what
+ * the lease names; whoever acts on a receipt checks it again.
+ */
+import { z } from "zod";
+import { Damage } from "../contract/failure";
+import { databaseIdentitySchema } from "../database/identity";
+import { scratchPlaceSchema } from "../scratch/scratchServer";
+import { operationSettingsSchema, overrideSchema } from "../settings";
+import { receiptKey, receiptsPrefix, retentionTiers } from "../store/layout";
+import { type Store, readBytes } from "../store/store";
+import { decodeDocument, encodeDocument, sha256Of } from "./documents";
+
+export const stepReportSchema = z.object({
+  step: z.string(),
+  outcome: z.enum(["pass", "halt", "skipped", "overridden"]),
+  seconds: z.number(),
+  /** One line that says what was found. */
+  summary: z.string(),
+  evidence: z.array(z.string()),
+});
+
+export type StepReport = z.infer<typeof stepReportSchema>;
+
+export const receiptSchema = z.object({
+  schemaVersion: z.literal(1),
+  runId: z.string(),
+  releaseVersion: z.string(),
+  stack: z.string(),
+  database: databaseIdentitySchema,
+  backup: z.object({
+    tier: z.enum(retentionTiers),
+    name: z.string(),
+    depth: z.int(),
+    /** Measured seconds to a restored and compared copy; null when the depth was below 4. */
+    restoreSeconds: z.number().nullable(),
+  }),
+  /** Where the restored copy is; null: it has to be restored again from the backup. */
+  scratch: scratchPlaceSchema.nullable(),
+  /** What a point-in-time recovery to just before the release would aim at. */
+  recoveryPoint: z.object({ lsn: z.string(), utc: z.iso.datetime() }),
+  steps: z.array(stepReportSchema),
+  overrides: z.array(overrideSchema),
+  /** The settings that the release and its verification follow; they hold no secret. */
+  settings: operationSettingsSchema,
+  addresses: z.object({ appUrl: z.string().nullable(), frontendUrl: z.string().nullable() }),
+  at: z.iso.datetime(),
+});
+
+export type Receipt = z.infer<typeof receiptSchema>;
+
+/** @returns the SHA-256 of the stored bytes. */
+export async function writeReceipt(store: Store, receipt: Receipt): Promise<string> {
+  const bytes = encodeDocument(receipt);
+  await store.create(receiptKey(receipt.runId), bytes);
+  return sha256Of(bytes);
+}
+
+/**
+ * @param sha256 what the receipt must hash to; absent for reading only.
+ * @throws Damage when the stored receipt is another one.
+ */
+export async function readReceipt(store: Store, runId: string, sha256?: string): Promise<Receipt> {
+  const key = receiptKey(runId);
+  const bytes = await readBytes(store, key);
+  if (sha256 !== undefined && sha256Of(bytes) !== sha256) {
+    throw new Damage(`${store.url}/${key} is not the receipt that the gate wrote (its SHA-256 differs)`);
+  }
+  return decodeDocument(receiptSchema, bytes, `${store.url}/${key}`);
+}
+
+/** Run ids of all receipts, oldest first: a run id starts with its UTC time. */
+export async function listReceipts(store: Store): Promise<string[]> {
+  return (await store.list(receiptsPrefix)).map(({ key }) => key.slice(receiptsPrefix.length).replace(/\.json$/, ""));
+}

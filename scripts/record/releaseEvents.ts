@@ -1,0 +1,103 @@
+/**
+ * What happened to a receipt, event by event, each written once: releases started and live or failed, and
+ * how the verification after them ended. A receipt is *open* from its first event until it was verified.
+ */
+import { z } from "zod";
+import { releaseEventKey, releasesPrefix } from "../store/layout";
+import { AlreadyExists, type Store } from "../store/store";
+import { encodeDocument, readDocument } from "./documents";
+
+export const releaseSteps = ["migrations", "railway", "vercel"] as const;
+export type ReleaseStep = (typeof releaseSteps)[number];
+
+const releaseEventSchema = z.object({
+  schemaVersion: z.literal(1),
+  /** `<step>-started|live|failed`, `verified`, `verification-failed`, `accepted` (missing rows, by a person). */
+  event: z.string().regex(/^[a-z-]+$/),
+  runId: z.string(),
+  releaseVersion: z.string(),
+  at: z.iso.datetime(),
+  person: z.string().nullable(),
+  detail: z.string(),
+});
+
+export type ReleaseEvent = z.infer<typeof releaseEventSchema>;
+
+/** Events that end what a receipt guards: nothing is open any more. */
+const closingEvents: readonly string[] = ["verified", "accepted"];
+
+/** Appends an event under the next free number. */
+export async function recordEvent(
+  store: Store,
+  event: Pick<ReleaseEvent, "event" | "runId" | "releaseVersion" | "detail"> & { person?: string },
+): Promise<void> {
+  const body = encodeDocument({
+    schemaVersion: 1,
+    ...event,
+    person: event.person ?? null,
+    at: new Date().toISOString(),
+  } satisfies ReleaseEvent);
+  const written = await store.list(`${releasesPrefix}${event.runId}/`);
+  for (let sequence = written.length + 1; ; sequence++) {
+    try {
+      await store.create(releaseEventKey(event.runId, sequence, event.event), body);
+      return;
+    } catch (error) {
+      // Somebody else took the number (or wrote the same event): the next one is ours.
+      if (!(error instanceof AlreadyExists)) throw error;
+    }
+  }
+}
+
+/** The names of a run's events, in order. */
+interface RunHistory {
+  readonly runId: string;
+  readonly events: readonly string[];
+}
+
+/** Every run that has events, oldest first; one listing, no reads. */
+async function listHistories(store: Store): Promise<RunHistory[]> {
+  const byRun = new Map<string, string[]>();
+  for (const { key } of await store.list(releasesPrefix)) {
+    const [, runId, file] = key.split("/");
+    if (runId === undefined || file === undefined) continue;
+    const events = byRun.get(runId) ?? [];
+    events.push(file.replace(/^\d+-/, "").replace(/\.json$/, ""));
+    byRun.set(runId, events);
+  }
+  return [...byRun].map(([runId, events]) => ({ runId, events }));
+}
+
+/** Run ids of the open receipts, oldest first. */
+export async function listOpenReceipts(store: Store): Promise<string[]> {
+  const histories = await listHistories(store);
+  return histories.filter(({ events }) => !closingEvents.includes(events.at(-1) ?? "")).map(({ runId }) => runId);
+}
+
+export async function isOpen(store: Store, runId: string): Promise<boolean> {
+  return (await listOpenReceipts(store)).includes(runId);
+}
+
+/** All events of a run, in order. */
+export async function readEvents(store: Store, runId: string): Promise<ReleaseEvent[]> {
+  const keys = (await store.list(`${releasesPrefix}${runId}/`)).map(({ key }) => key);
+  const events = await Promise.all(keys.map((key) => readDocument(store, key, releaseEventSchema)));
+  return events.filter((event) => event !== undefined);
+}
+
+/** The run that made `step` live for this version, or undefined: such a step is never run again. */
+export async function findLive(store: Store, step: ReleaseStep, releaseVersion: string): Promise<string | undefined> {
+  for (const { runId, events } of (await listHistories(store)).reverse()) {
+    if (!events.includes(`${step}-live`)) continue;
+    if ((await readEvents(store, runId)).some((event) => event.releaseVersion === releaseVersion)) return runId;
+  }
+  return undefined;
+}
+
+/** The version that was released and verified last, or undefined. */
+export async function lastVerifiedVersion(store: Store): Promise<string | undefined> {
+  for (const { runId, events } of (await listHistories(store)).reverse()) {
+    if (events.includes("verified")) return (await readEvents(store, runId)).at(-1)?.releaseVersion;
+  }
+  return undefined;
+}

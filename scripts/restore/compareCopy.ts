@@ -1,0 +1,42 @@
+/** Reads the fingerprint of a restored copy and says how it differs from the one that its backup recorded. */
+import { buffer } from "node:stream/consumers";
+import { PassThrough } from "node:stream";
+import { readVerified } from "../backup/archiveStream";
+import { type Manifest, fileKey } from "../backup/manifest";
+import { Damage, messageOf } from "../contract/failure";
+import { openSnapshot } from "../database/snapshot";
+import type { DatabaseTarget } from "../database/target";
+import { differencesOf } from "../fingerprint/compare";
+import { computeFingerprint } from "../fingerprint/compute";
+import { type Fingerprint, parseFingerprint } from "../fingerprint/fingerprint";
+import type { Store } from "../store/store";
+
+/** @throws Damage when it differs from the manifest's checksum. */
+export async function readFingerprint(store: Store, manifest: Manifest): Promise<Fingerprint> {
+  const sink = new PassThrough();
+  const key = fileKey(manifest, manifest.fingerprint.file);
+  const [text] = await Promise.all([buffer(sink), readVerified(store, key, manifest.fingerprint, sink)]);
+  try {
+    return parseFingerprint(text.toString("utf8"));
+  } catch (error) {
+    throw new Damage(`${key} is damaged: ${messageOf(error).split("\n")[0] ?? ""}`, { cause: error });
+  }
+}
+
+/** Lines that name each difference; none: the copy equals the snapshot that was dumped. */
+export async function compareCopy(
+  original: Fingerprint,
+  copy: DatabaseTarget,
+  options: { jobs?: number; signal?: AbortSignal } = {},
+): Promise<string[]> {
+  const snapshot = await openSnapshot(copy);
+  try {
+    const fingerprint = await computeFingerprint(snapshot, {
+      jobs: options.jobs ?? 2,
+      ...(options.signal === undefined ? {} : { signal: options.signal }),
+    });
+    return differencesOf(original, fingerprint);
+  } finally {
+    await snapshot.close();
+  }
+}

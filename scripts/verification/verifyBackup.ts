@@ -1,0 +1,177 @@
+/**
+ * Verifies a backup to a depth and says which was reached: 1 exists, 2 its table of contents can be read,
+ * 3 all of it can be read, 4 restored into a scratch server and equal to the snapshot. Only depth 4 may be
+ * called "verified": 1 and 2 pass on truncated and bit-flipped archives.
+ */
+import { PassThrough } from "node:stream";
+import { z } from "zod";
+import { readVerified } from "../backup/archiveStream";
+import { type Archive, type BackupReference, type Manifest, fileKey, readManifest } from "../backup/manifest";
+import { Damage, Refusal } from "../contract/failure";
+import { majorOf } from "../database/identity";
+import { findPostgres } from "../database/postgresPrograms";
+import { startProgram } from "../database/program";
+import { encodeDocument } from "../record/documents";
+import { compareCopy, readFingerprint } from "../restore/compareCopy";
+import { restoreBackup } from "../restore/restoreBackup";
+import { type ScratchDatabase, closeScratch, openScratchDatabase } from "../scratch/scratchServer";
+import { backupPrefix, compactUtc, verificationKey } from "../store/layout";
+import type { Store } from "../store/store";
+
+export const depthSchema = z.union([z.literal(1), z.literal(2), z.literal(3), z.literal(4)]);
+export type Depth = z.infer<typeof depthSchema>;
+
+/** `verifications/<name>/<utc>-depth<N>.json`; only written when the depth was reached. */
+export const verificationResultSchema = z.object({
+  schemaVersion: z.literal(1),
+  backup: z.string(),
+  depth: depthSchema,
+  verdict: z.literal("verified").or(z.literal("read")),
+  /** Seconds from an empty server to a compared copy: the measured part of the RTO. Null below depth 4. */
+  restoreSeconds: z.number().nullable(),
+  tables: z.int(),
+  rows: z.int(),
+  notes: z.array(z.string()),
+  at: z.iso.datetime(),
+});
+
+export type VerificationResult = z.infer<typeof verificationResultSchema>;
+
+export interface VerifyOptions {
+  readonly store: Store;
+  readonly backup: BackupReference;
+  readonly depth: Depth;
+  readonly runId: string;
+  /** How long the scratch server may outlive this call; absent: it ends with it. */
+  readonly keepScratchUntil?: Date;
+  readonly signal?: AbortSignal;
+  readonly onProgress?: (line: string) => void;
+}
+
+export interface Verified {
+  readonly result: VerificationResult;
+  /** The restored copy, alive, if it was to be kept. */
+  readonly scratch: ScratchDatabase | undefined;
+}
+
+/** An hour is more than any single verification here may take before its scratch server ends by itself. */
+const scratchWithoutKeeping = 3_600_000;
+
+/**
+ * @throws Damage when an object is missing, truncated, changed or unreadable; Refusal when the restored copy
+ *   differs from the fingerprint; UsageError when no scratch server can be had.
+ */
+export async function verifyBackup(options: VerifyOptions): Promise<Verified> {
+  const manifest = await readManifest(options.store, options.backup);
+  demandItsOwn(manifest, options.backup);
+  await demandObjects(options, manifest);
+  const restored = options.depth === 4 ? await verifyByRestore(options, manifest) : await verifyByReading(options, manifest);
+  const result: VerificationResult = {
+    schemaVersion: 1,
+    backup: manifest.name,
+    depth: options.depth,
+    verdict: options.depth === 4 ? "verified" : "read",
+    restoreSeconds: restored?.seconds ?? null,
+    tables: manifest.tables.length,
+    rows: manifest.tables.reduce((sum, table) => sum + table.rows, 0),
+    notes: [...(restored?.scratch.notes ?? [])],
+    at: new Date().toISOString(),
+  };
+  try {
+    await options.store.create(
+      verificationKey(manifest.name, `${compactUtc(new Date())}-${options.runId}`, options.depth),
+      encodeDocument(result),
+      options.signal,
+    );
+  } catch (error) {
+    if (restored !== undefined) await closeScratch(restored.scratch.place);
+    throw error;
+  }
+  if (restored !== undefined && options.keepScratchUntil === undefined) {
+    await closeScratch(restored.scratch.place);
+    return { result, scratch: undefined };
+  }
+  return { result, scratch: restored?.scratch };
+}
+
+/** A manifest copied under another name would describe other archives. */
+function demandItsOwn(manifest: Manifest, backup: BackupReference): void {
+  if (manifest.name === backup.name && manifest.tier === backup.tier) return;
+  throw new Damage(`the manifest of ${backup.name} is that of ${manifest.tier}/${manifest.name}`);
+}
+
+async function demandObjects(options: VerifyOptions, manifest: Manifest): Promise<void> {
+  const stored = new Map(
+    (await options.store.list(backupPrefix(manifest.tier, manifest.name))).map((object) => [object.key, object.bytes]),
+  );
+  for (const part of [...manifest.archives, manifest.fingerprint]) {
+    const bytes = stored.get(fileKey(manifest, part.file));
+    if (bytes === undefined) throw new Damage(`${manifest.name}: ${part.file} is missing`);
+    if (bytes !== part.bytes) throw new Damage(`${manifest.name}: ${part.file} has ${bytes} bytes, expected ${part.bytes}`);
+  }
+}
+
+async function verifyByReading(options: VerifyOptions, manifest: Manifest): Promise<undefined> {
+  if (options.depth < 2) return;
+  const { binDir } = findPostgres({ atLeast: majorOf(manifest.database.serverVersion), use: "client" });
+  for (const archive of manifest.archives) {
+    options.signal?.throwIfAborted();
+    await readArchive(options, manifest, archive, binDir);
+    options.onProgress?.(`${archive.file} ${options.depth === 2 ? "lists" : "reads"} whole`);
+  }
+  await readFingerprint(options.store, manifest);
+}
+
+async function readArchive(options: VerifyOptions, manifest: Manifest, archive: Archive, binDir: string): Promise<void> {
+  const signal = options.signal === undefined ? {} : { signal: options.signal };
+  const key = fileKey(manifest, archive.file);
+  if (archive.format !== "custom") {
+    const sink = new PassThrough().resume();
+    await readVerified(options.store, key, archive, sink, options.signal);
+    return;
+  }
+  const args = options.depth === 2 ? ["--list"] : ["--file=-"];
+  const program = startProgram({ binDir, program: "pg_restore", args, ...signal });
+  program.stdout.resume();
+  const [reading, restoring] = await Promise.allSettled([
+    readVerified(options.store, key, archive, program.stdin, options.signal),
+    program.succeeded,
+  ]);
+  if (reading.status === "rejected" && reading.reason instanceof Damage) throw reading.reason;
+  if (restoring.status === "rejected") {
+    throw new Damage(`${manifest.name}: ${archive.file} cannot be read by pg_restore`, { cause: restoring.reason });
+  }
+  // With --list pg_restore closes its input after the table of contents: that is not an error at depth 2.
+  if (reading.status === "rejected" && options.depth > 2) throw reading.reason;
+}
+
+async function verifyByRestore(
+  options: VerifyOptions,
+  manifest: Manifest,
+): Promise<{ scratch: ScratchDatabase; seconds: number }> {
+  const fingerprint = await readFingerprint(options.store, manifest);
+  const started = performance.now();
+  const signal = options.signal === undefined ? {} : { signal: options.signal };
+  const scratch = await openScratchDatabase(
+    { ...manifest, major: majorOf(manifest.database.serverVersion) },
+    {
+      runId: options.runId,
+      deadline: options.keepScratchUntil ?? new Date(Date.now() + scratchWithoutKeeping),
+      ...signal,
+    },
+  );
+  try {
+    const progress = options.onProgress === undefined ? {} : { onProgress: options.onProgress };
+    await restoreBackup({ store: options.store, manifest, target: scratch.target, ...signal, ...progress });
+    const differences = await compareCopy(fingerprint, scratch.target, signal);
+    if (differences.length > 0) {
+      throw new Refusal(`the restored copy of ${manifest.name} differs from the snapshot: ${differences[0]}`, {
+        details: differences,
+      });
+    }
+    return { scratch, seconds: (performance.now() - started) / 1000 };
+  } catch (error) {
+    await closeScratch(scratch.place);
+    throw error;
+  }
+}
