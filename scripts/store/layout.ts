@@ -12,6 +12,9 @@ export const storeIdentityKey = "store.json";
 export const leaseKey = "control/lease.json";
 export const freezeKey = "control/freeze.json";
 
+/** Below here, and nowhere else, objects are replaced: see `Store.swap`. */
+export const controlPrefix = "control/";
+
 export const backupsPrefix = "backups/";
 export const receiptsPrefix = "receipts/";
 export const releasesPrefix = "releases/";
@@ -49,6 +52,27 @@ export function verificationKey(backupName: string, utc: string, depth: number):
 
 export function suspectMarkKey(backupName: string, utc: string): string {
   return `${marksPrefix}${backupName}/${utc}-suspect.json`;
+}
+
+const keySegment = /^[A-Za-z0-9][A-Za-z0-9._=@+-]*$/;
+
+/** Refuses a key that could leave the store's folder or that some store cannot hold: a bug of the caller. */
+export function assertKey(key: string): void {
+  if (!key.split("/").every((segment) => keySegment.test(segment)) || key.length > 512)
+    throw new Error(`not a key: ${JSON.stringify(key)}`);
+}
+
+/** Refuses a key that `Store.create` must not write: what is below `control/` is swapped. */
+export function assertWrittenOnce(key: string): void {
+  assertKey(key);
+  if (key.startsWith(controlPrefix)) throw new Error(`${key} is mutable: swap it`);
+}
+
+/** Refuses a key that `Store.swap` must not replace. Mutable objects lie directly in `control/`. */
+export function assertMutable(key: string): void {
+  assertKey(key);
+  if (!key.startsWith(controlPrefix) || key.split("/").length !== 2)
+    throw new Error(`${key} is written once: create it`);
 }
 
 /** `20261122T170212Z`: a UTC time that sorts as text and is legal in every store's keys. */

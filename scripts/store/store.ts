@@ -21,25 +21,34 @@ export interface Store {
   readonly url: string;
 
   /**
-   * Writes a key that must not exist yet. The object becomes visible whole or not at all: when `body`
-   * errors, nothing is left behind.
+   * Writes a key, not below `control/`, that must not exist yet. The object becomes visible whole or not at
+   * all: when `body` errors or `signal` aborts, nothing is left behind. `body` is always used up or destroyed.
    *
    * @returns the number of bytes written.
-   * @throws AlreadyExists when the key is taken; Unavailable when the store cannot be written.
+   * @throws AlreadyExists when the key is taken; Unavailable when the store cannot be written; the error of
+   * `body` and the reason of `signal` as they are.
    */
   create(key: string, body: Readable | Buffer, signal?: AbortSignal): Promise<number>;
 
-  /** @throws NotFound when the key does not exist. */
+  /**
+   * The object's bytes. A connection that breaks on the way is taken up again where it broke.
+   *
+   * @throws NotFound when the key does not exist; Unavailable, here or from the stream.
+   */
   read(key: string): Promise<Readable>;
 
-  /** All objects whose key starts with `prefix`, sorted by key. An absent store lists as empty. */
+  /**
+   * All objects whose key starts with `prefix` (empty: all), sorted by key. A folder that does not exist yet
+   * lists as empty; a bucket that does not exist is Unavailable.
+   */
   list(prefix: string): Promise<StoredObject[]>;
 
   /** A mutable object (`control/…`), or undefined when it does not exist. */
   readVersioned(key: string): Promise<Versioned | undefined>;
 
   /**
-   * Replaces a mutable object if its version is still `expected` (undefined: it must not exist).
+   * Replaces a mutable object (below `control/`) if its version is still `expected` (undefined: it must not
+   * exist). Of any number of processes that name the same version exactly one gets a new one.
    *
    * @returns the new version, or undefined when somebody else was faster.
    */
