@@ -1,0 +1,243 @@
+/**
+ * A stand-in for Railway's GraphQL API on loopback: validates every request against the published types, checks the
+ * token as Railway does, keeps deployments and moves them through Railway's states, and can be told to fail one.
+ */
+import { randomUUID } from "node:crypto";
+import { setTimeout as sleep } from "node:timers/promises";
+import { GraphQLError, Kind, execute, parse, validate, type DocumentNode } from "graphql";
+import { z } from "zod";
+import { serveLoopback, type Answer, type Call } from "../loopbackServer";
+import { railwaySchema, type RailwayStatus } from "./railwaySchema";
+import type { RequestLog } from "./requestLog";
+
+export interface RailwayFakeOptions {
+  /** A project token: sent in `Project-Access-Token`, valid for one project and environment. */
+  readonly projectToken: string;
+  /** An account's token: sent as `Authorization: Bearer`. */
+  readonly accountToken: string;
+  readonly log: RequestLog;
+  /** The commit that is live at the start. */
+  readonly liveCommit: string;
+  readonly variables: Readonly<Record<string, string>>;
+  /** Milliseconds that a deployment spends in INITIALIZING, and again in BUILDING. */
+  readonly phaseMilliseconds: number;
+  /** Puts a built commit behind the service's address; a rejection makes the deployment CRASHED. */
+  readonly goLive: (commit: string) => Promise<void>;
+}
+
+export interface RailwayFake {
+  /** For `RAILWAY_API_URL`: with the path `/graphql/v2`. */
+  readonly url: string;
+  readonly projectId: string;
+  readonly environmentId: string;
+  readonly serviceId: string;
+  /** The next deployment's build fails. */
+  failNextBuild(): void;
+  close(): Promise<void>;
+}
+
+interface Deployment {
+  readonly id: string;
+  readonly commit: string;
+  readonly createdAt: string;
+  status: RailwayStatus;
+  updatedAt: string;
+}
+
+const requestSchema = z.object({
+  query: z.string(),
+  variables: z.record(z.string(), z.unknown()).nullish(),
+  operationName: z.string().nullish(),
+});
+
+/** Who asks: the two kinds of token see different things. */
+type Caller = "project" | "account";
+
+export async function startRailwayFake(options: RailwayFakeOptions): Promise<RailwayFake> {
+  const projectId = randomUUID();
+  const environmentId = randomUUID();
+  const serviceId = randomUUID();
+  const deployments: Deployment[] = [];
+  let failNext = false;
+
+  const begin = (commit: string, status: RailwayStatus): Deployment => {
+    const now = new Date().toISOString();
+    const deployment: Deployment = { id: randomUUID(), commit, createdAt: now, updatedAt: now, status };
+    deployments.unshift(deployment);
+    return deployment;
+  };
+  begin(options.liveCommit, "SUCCESS");
+
+  const move = (deployment: Deployment, status: RailwayStatus): void => {
+    deployment.status = status;
+    deployment.updatedAt = new Date().toISOString();
+  };
+
+  const run = async (deployment: Deployment): Promise<void> => {
+    const fails = failNext;
+    failNext = false;
+    await sleep(options.phaseMilliseconds);
+    move(deployment, "BUILDING");
+    await sleep(options.phaseMilliseconds);
+    if (fails) return move(deployment, "FAILED");
+    move(deployment, "DEPLOYING");
+    try {
+      await options.goLive(deployment.commit);
+    } catch {
+      return move(deployment, "CRASHED");
+    }
+    for (const older of deployments) if (older.status === "SUCCESS") move(older, "REMOVED");
+    move(deployment, "SUCCESS");
+  };
+
+  const shown = (deployment: Deployment) => ({
+    id: deployment.id,
+    status: deployment.status,
+    createdAt: deployment.createdAt,
+    updatedAt: deployment.updatedAt,
+    statusUpdatedAt: deployment.updatedAt,
+    canRollback: deployment.status === "REMOVED",
+    canRedeploy: deployment.status !== "BUILDING" && deployment.status !== "INITIALIZING",
+    meta: { commitHash: deployment.commit },
+    projectId,
+    environmentId,
+    serviceId,
+  });
+
+  const demand = (found: boolean, thing: string): void => {
+    if (!found) throw new GraphQLError(`${thing} not found`);
+  };
+
+  const resolversFor = (caller: Caller) => ({
+    projectToken: () => {
+      if (caller !== "project") throw new GraphQLError("Project Token not found");
+      const displayToken = `${options.projectToken.slice(0, 4)}****`;
+      return {
+        id: randomUUID(),
+        name: "release",
+        createdAt: new Date().toISOString(),
+        displayToken,
+        projectId,
+        environmentId,
+      };
+    },
+    variables: (args: { projectId: string; environmentId: string; serviceId?: string }) => {
+      demand(args.projectId === projectId, "Project");
+      demand(args.environmentId === environmentId, "Environment");
+      return options.variables;
+    },
+    deployment: ({ id }: { id: string }) => {
+      const deployment = deployments.find((candidate) => candidate.id === id);
+      if (deployment === undefined) throw new GraphQLError("Deployment not found");
+      return shown(deployment);
+    },
+    deployments: (args: {
+      first?: number;
+      after?: string;
+      input: { status?: { in?: RailwayStatus[]; notIn?: RailwayStatus[] }; serviceId?: string };
+    }) => {
+      const { status, serviceId: service } = args.input;
+      const matching = deployments.filter(
+        (deployment) =>
+          (service === undefined || service === serviceId) &&
+          (status?.in?.includes(deployment.status) ?? true) &&
+          !(status?.notIn?.includes(deployment.status) ?? false),
+      );
+      const start = args.after === undefined ? 0 : matching.findIndex(({ id }) => id === args.after) + 1;
+      const page = matching.slice(start, start + (args.first ?? 100));
+      return {
+        edges: page.map((deployment) => ({ cursor: deployment.id, node: shown(deployment) })),
+        pageInfo: {
+          startCursor: page[0]?.id ?? null,
+          endCursor: page.at(-1)?.id ?? null,
+          hasPreviousPage: start > 0,
+          hasNextPage: start + page.length < matching.length,
+        },
+      };
+    },
+    serviceInstance: (args: { environmentId: string; serviceId: string }) => {
+      demand(args.serviceId === serviceId && args.environmentId === environmentId, "ServiceInstance");
+      const latest = deployments[0];
+      const latestDeployment = latest === undefined ? null : shown(latest);
+      return { id: serviceId, environmentId, serviceId, serviceName: "crm-api", latestDeployment };
+    },
+    serviceInstanceDeployV2: (args: { commitSha?: string; environmentId: string; serviceId: string }) => {
+      demand(args.serviceId === serviceId && args.environmentId === environmentId, "ServiceInstance");
+      const deployment = begin(args.commitSha ?? options.liveCommit, "INITIALIZING");
+      void run(deployment);
+      return deployment.id;
+    },
+  });
+
+  const callerOf = ({ headers }: Call): Caller | undefined => {
+    const projectToken = headers["project-access-token"];
+    const bearer = headers.authorization;
+    if (projectToken !== undefined && bearer !== undefined) return undefined;
+    if (projectToken === options.projectToken) return "project";
+    return bearer === `Bearer ${options.accountToken}` ? "account" : undefined;
+  };
+
+  const respond = async (call: Call): Promise<Answer & { fields: string[] }> => {
+    if (call.method !== "POST" || call.url.pathname !== "/graphql/v2") {
+      return { status: 404, body: { message: "Not Found" }, fields: [] };
+    }
+    let document: DocumentNode;
+    let request: z.output<typeof requestSchema>;
+    try {
+      request = requestSchema.parse(JSON.parse(call.body));
+      document = parse(request.query);
+    } catch (error) {
+      return { status: 400, body: { errors: [{ message: String(error) }] }, fields: [] };
+    }
+    const fields = rootFields(document);
+    const invalid = validate(railwaySchema, document);
+    if (invalid.length > 0) return { status: 400, body: { errors: invalid.map((error) => error.toJSON()) }, fields };
+    const caller = callerOf(call);
+    // Railway answers 200 here: the status of a GraphQL answer says nothing.
+    if (caller === undefined) {
+      return { status: 200, body: { errors: [{ message: "Not Authorized" }], data: null }, fields };
+    }
+    const result = await execute({
+      schema: railwaySchema,
+      document,
+      rootValue: resolversFor(caller),
+      variableValues: request.variables ?? {},
+      operationName: request.operationName ?? null,
+    });
+    const { data, errors } = result;
+    return { status: 200, body: errors === undefined ? { data } : { errors, data: data ?? null }, fields };
+  };
+
+  const server = await serveLoopback(async (call) => {
+    const { fields, ...answer } = await respond(call);
+    const refused = answer.status === 200 && (answer.body as { errors?: unknown }).errors !== undefined;
+    options.log.add({
+      platform: "railway",
+      call: fields.join(" ") || `${call.method} ${call.url.pathname}`,
+      deploys: fields.includes("serviceInstanceDeployV2"),
+      answer: refused ? "refused" : answer.status,
+    });
+    return answer;
+  });
+  return {
+    url: `${server.url}/graphql/v2`,
+    projectId,
+    environmentId,
+    serviceId,
+    failNextBuild: () => {
+      failNext = true;
+    },
+    close: () => server.close(),
+  };
+}
+
+/** The fields that the document's operations ask for at the top. */
+function rootFields(document: DocumentNode): string[] {
+  return document.definitions.flatMap((definition) =>
+    definition.kind === Kind.OPERATION_DEFINITION
+      ? definition.selectionSet.selections.flatMap((selection) =>
+          selection.kind === Kind.FIELD ? [selection.name.value] : [],
+        )
+      : [],
+  );
+}

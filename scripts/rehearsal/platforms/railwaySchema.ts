@@ -1,0 +1,123 @@
+/**
+ * The part of Railway's public GraphQL schema that the fake serves, with the published types and arguments; a test
+ * compares it with the published description. Source: Railway's introspection result (July 2026).
+ */
+import { buildSchema } from "graphql";
+
+export const railwaySchema = buildSchema(/* GraphQL */ `
+  scalar DateTime
+  scalar DeploymentMeta
+  scalar EnvironmentVariables
+
+  enum DeploymentStatus {
+    BUILDING
+    CRASHED
+    DEPLOYING
+    FAILED
+    INITIALIZING
+    NEEDS_APPROVAL
+    QUEUED
+    REMOVED
+    REMOVING
+    SKIPPED
+    SLEEPING
+    SUCCESS
+    WAITING
+  }
+
+  type Deployment {
+    canRedeploy: Boolean!
+    canRollback: Boolean!
+    createdAt: DateTime!
+    environmentId: String!
+    id: ID!
+    meta: DeploymentMeta
+    projectId: String!
+    serviceId: String
+    staticUrl: String
+    status: DeploymentStatus!
+    statusUpdatedAt: DateTime
+    updatedAt: DateTime!
+    url: String
+  }
+
+  type PageInfo {
+    endCursor: String
+    hasNextPage: Boolean!
+    hasPreviousPage: Boolean!
+    startCursor: String
+  }
+
+  type QueryDeploymentsConnectionEdge {
+    cursor: String!
+    node: Deployment!
+  }
+
+  type QueryDeploymentsConnection {
+    edges: [QueryDeploymentsConnectionEdge!]!
+    pageInfo: PageInfo!
+  }
+
+  type ProjectToken {
+    createdAt: DateTime!
+    displayToken: String!
+    environmentId: String!
+    id: ID!
+    name: String!
+    projectId: String!
+  }
+
+  type ServiceInstance {
+    environmentId: String!
+    id: ID!
+    latestDeployment: Deployment
+    serviceId: String!
+    serviceName: String!
+  }
+
+  input DeploymentStatusInput {
+    in: [DeploymentStatus!]
+    notIn: [DeploymentStatus!]
+  }
+
+  input DeploymentListInput {
+    environmentId: String
+    includeDeleted: Boolean
+    projectId: String
+    serviceId: String
+    status: DeploymentStatusInput
+  }
+
+  type Query {
+    deployment(id: String!): Deployment!
+    deployments(
+      after: String
+      before: String
+      first: Int
+      input: DeploymentListInput!
+      last: Int
+    ): QueryDeploymentsConnection!
+    projectToken: ProjectToken!
+    serviceInstance(environmentId: String!, serviceId: String!): ServiceInstance!
+    variables(environmentId: String!, projectId: String!, serviceId: String, unrendered: Boolean): EnvironmentVariables!
+  }
+
+  type Mutation {
+    serviceInstanceDeployV2(commitSha: String, environmentId: String!, serviceId: String!): String!
+  }
+`);
+
+export type RailwayStatus =
+  | "BUILDING"
+  | "CRASHED"
+  | "DEPLOYING"
+  | "FAILED"
+  | "INITIALIZING"
+  | "NEEDS_APPROVAL"
+  | "QUEUED"
+  | "REMOVED"
+  | "REMOVING"
+  | "SKIPPED"
+  | "SLEEPING"
+  | "SUCCESS"
+  | "WAITING";

@@ -1,0 +1,221 @@
+/**
+ * A stand-in for Vercel's REST API on loopback, for deployments: checks every request by schema and the token as Vercel
+ * does, keeps deployments and moves them through Vercel's states, and can be told to fail one. Vercel's path versions
+ * drift, so any version is served.
+ */
+import { randomBytes } from "node:crypto";
+import { setTimeout as sleep } from "node:timers/promises";
+import { z } from "zod";
+import { serveLoopback, type Answer, type Call } from "../loopbackServer";
+import type { RequestLog } from "./requestLog";
+
+export interface VercelFakeOptions {
+  readonly token: string;
+  readonly log: RequestLog;
+  readonly liveCommit: string;
+  /** Milliseconds that a deployment spends in QUEUED, and again in BUILDING. */
+  readonly phaseMilliseconds: number;
+  /** Puts a built commit behind the production address; a rejection makes the deployment ERROR. */
+  readonly goLive: (commit: string) => Promise<void>;
+}
+
+export interface VercelFake {
+  /** For `VERCEL_API_URL`. */
+  readonly url: string;
+  readonly teamId: string;
+  readonly projectId: string;
+  failNextBuild(): void;
+  close(): Promise<void>;
+}
+
+type ReadyState = "QUEUED" | "BUILDING" | "READY" | "ERROR";
+
+interface Deployment {
+  readonly id: string;
+  readonly url: string;
+  readonly commit: string;
+  readonly target: "production" | null;
+  readonly createdAt: number;
+  readyState: ReadyState;
+  readyAt: number | undefined;
+}
+
+const projectName = "crm-frontend";
+
+/** POST /v13/deployments, of the documented body what a deployment of inlined files needs. */
+export const createDeploymentSchema = z.strictObject({
+  name: z.string().min(1),
+  project: z.string().optional(),
+  target: z.enum(["production", "staging"]).optional(),
+  files: z
+    .array(
+      z.strictObject({ file: z.string().min(1), data: z.string(), encoding: z.enum(["base64", "utf-8"]).optional() }),
+    )
+    .min(1),
+  gitMetadata: z.strictObject({
+    commitSha: z.string(),
+    commitMessage: z.string().optional(),
+    commitRef: z.string().optional(),
+    dirty: z.boolean().optional(),
+  }),
+  projectSettings: z.strictObject({ framework: z.string().nullable().optional() }).optional(),
+});
+
+const listQuerySchema = z.object({
+  projectId: z.string().optional(),
+  target: z.string().optional(),
+  state: z.string().optional(),
+  rollbackCandidate: z.enum(["true", "false"]).optional(),
+  limit: z.coerce.number().int().min(1).max(100).default(20),
+});
+
+export async function startVercelFake(options: VercelFakeOptions): Promise<VercelFake> {
+  const teamId = `team_${identifier()}`;
+  const projectId = `prj_${identifier()}`;
+  const deployments: Deployment[] = [];
+  let failNext = false;
+
+  const begin = (commit: string, target: Deployment["target"], readyState: ReadyState): Deployment => {
+    const id = `dpl_${identifier()}`;
+    const url = `${projectName}-${id.slice(4, 13).toLowerCase()}.vercel.app`;
+    const createdAt = Date.now();
+    const readyAt = readyState === "READY" ? createdAt : undefined;
+    const deployment: Deployment = { id, url, commit, target, createdAt, readyState, readyAt };
+    deployments.unshift(deployment);
+    return deployment;
+  };
+  begin(options.liveCommit, "production", "READY");
+
+  const run = async (deployment: Deployment): Promise<void> => {
+    const fails = failNext;
+    failNext = false;
+    await sleep(options.phaseMilliseconds);
+    deployment.readyState = "BUILDING";
+    await sleep(options.phaseMilliseconds);
+    try {
+      if (fails) throw new Error("the build failed");
+      if (deployment.target === "production") await options.goLive(deployment.commit);
+      deployment.readyState = "READY";
+      deployment.readyAt = Date.now();
+    } catch {
+      deployment.readyState = "ERROR";
+    }
+  };
+
+  const shown = (deployment: Deployment) => ({
+    id: deployment.id,
+    url: deployment.url,
+    name: projectName,
+    projectId,
+    target: deployment.target,
+    readyState: deployment.readyState,
+    status: deployment.readyState,
+    createdAt: deployment.createdAt,
+    ...(deployment.readyAt === undefined ? {} : { ready: deployment.readyAt }),
+    meta: { gitCommitSha: deployment.commit },
+  });
+
+  const create = (body: string): Answer => {
+    let document: unknown;
+    try {
+      document = JSON.parse(body);
+    } catch {
+      return failure(400, "bad_request", "Invalid JSON");
+    }
+    const parsed = createDeploymentSchema.safeParse(document);
+    if (!parsed.success) return failure(400, "bad_request", `Invalid request: ${z.prettifyError(parsed.error)}`);
+    const { target, project, gitMetadata } = parsed.data;
+    if (project !== undefined && project !== projectId) return failure(404, "not_found", "Project not found.");
+    const deployment = begin(gitMetadata.commitSha, target === "production" ? "production" : null, "QUEUED");
+    void run(deployment);
+    return { status: 200, body: shown(deployment) };
+  };
+
+  const list = (url: URL): Answer => {
+    const parsed = listQuerySchema.safeParse(Object.fromEntries(url.searchParams));
+    if (!parsed.success) return failure(400, "bad_request", `Invalid request: ${z.prettifyError(parsed.error)}`);
+    const query = parsed.data;
+    if (query.projectId !== undefined && query.projectId !== projectId) {
+      return failure(404, "not_found", "Project not found.");
+    }
+    const live = deployments.find(({ target, readyState }) => target === "production" && readyState === "READY");
+    const page = deployments
+      .map((deployment) => ({
+        ...deployment,
+        isRollbackCandidate:
+          deployment.target === "production" && deployment.readyState === "READY" && deployment !== live,
+      }))
+      .filter(
+        (deployment) =>
+          (query.target === undefined || deployment.target === query.target) &&
+          (query.state === undefined || query.state.split(",").includes(deployment.readyState)) &&
+          (query.rollbackCandidate === undefined ||
+            deployment.isRollbackCandidate === (query.rollbackCandidate === "true")),
+      )
+      .slice(0, query.limit)
+      .map(({ id, url: address, target, readyState, createdAt, isRollbackCandidate, commit }) => ({
+        uid: id,
+        name: projectName,
+        projectId,
+        url: address,
+        target,
+        state: readyState,
+        readyState,
+        created: createdAt,
+        createdAt,
+        isRollbackCandidate,
+        meta: { gitCommitSha: commit },
+      }));
+    return { status: 200, body: { deployments: page, pagination: { count: page.length, next: null, prev: null } } };
+  };
+
+  const respond = ({ method, url, headers, body }: Call): Answer => {
+    const path = /^\/v\d+\/deployments(?:\/([^/]+))?$/.exec(url.pathname);
+    if (path === null) return failure(404, "not_found", "Not Found");
+    if (headers.authorization === undefined) {
+      return failure(401, "unauthorized", "The request is missing an authentication token");
+    }
+    if (headers.authorization !== `Bearer ${options.token}`) {
+      return failure(403, "forbidden", "Not authorized", { invalidToken: true });
+    }
+    const team = url.searchParams.get("teamId");
+    if (team !== null && team !== teamId) return failure(403, "forbidden", "Not authorized");
+    const id = path[1];
+    if (id === undefined && method === "POST") return create(body);
+    if (id === undefined && method === "GET") return list(url);
+    if (id === undefined || method !== "GET") return failure(405, "method_not_allowed", "Method Not Allowed");
+    const deployment = deployments.find((candidate) => candidate.id === id || candidate.url === id);
+    return deployment === undefined
+      ? failure(404, "not_found", "Deployment not found")
+      : { status: 200, body: shown(deployment) };
+  };
+
+  const server = await serveLoopback(async (call) => {
+    const answer = respond(call);
+    const deploys = call.method === "POST" && /^\/v\d+\/deployments$/.test(call.url.pathname);
+    const { method, url } = call;
+    options.log.add({ platform: "vercel", call: `${method} ${url.pathname}`, deploys, answer: answer.status });
+    return answer;
+  });
+  return {
+    url: server.url,
+    teamId,
+    projectId,
+    failNextBuild: () => {
+      failNext = true;
+    },
+    close: () => server.close(),
+  };
+}
+
+function failure(status: number, code: string, message: string, more: Record<string, unknown> = {}): Answer {
+  return { status, body: { error: { code, message, ...more } } };
+}
+
+/** 28 characters, as Vercel's identifiers have after their prefix. */
+function identifier(): string {
+  return randomBytes(40)
+    .toString("base64")
+    .replace(/[^A-Za-z0-9]/g, "")
+    .slice(0, 28);
+}
