@@ -1,0 +1,65 @@
+/** What an HTML report shows, whatever it reports on: a rehearsal, a receipt, a drill. Plain data; the template adds the looks. */
+
+/** How a thing is coloured; its words always say the same, so that nobody has to see the colour. */
+export type Tone = "good" | "bad" | "neutral";
+
+export interface Fact {
+  readonly name: string;
+  readonly value: string;
+}
+
+export interface TimelineEntry {
+  readonly label: string;
+  /** Seconds since the report's start. */
+  readonly from: number;
+  readonly seconds: number;
+  readonly tone: Tone;
+  /** Part of the entry above it: drawn smaller. Default false. */
+  readonly within?: boolean;
+}
+
+/** One thing that was looked at: what it was and what was found. `tone` "bad" where the two disagree. */
+export interface Evidence {
+  readonly claim: string;
+  readonly found: string;
+  readonly tone: Tone;
+}
+
+export interface Step {
+  readonly name: string;
+  /** What it does, in a sentence. */
+  readonly summary: string;
+  readonly tone: Tone;
+  /** The outcome in a word or two: "as expected". */
+  readonly word: string;
+  readonly seconds: number;
+  readonly expected?: string;
+  readonly actual?: string;
+  readonly evidence: readonly Evidence[];
+  /** Lines that were printed meanwhile; folded away. */
+  readonly log?: readonly string[];
+}
+
+export interface Cell {
+  readonly text: string;
+  readonly tone: Tone;
+}
+
+export interface Table {
+  readonly caption: string;
+  readonly columns: readonly { readonly name: string; readonly numeric?: boolean }[];
+  /** Plain text, or a cell that stands out. */
+  readonly rows: readonly (readonly (string | Cell)[])[];
+}
+
+export interface ReportDocument {
+  readonly title: string;
+  /** UTC, ISO 8601. */
+  readonly startedAt: string;
+  readonly seconds: number;
+  readonly verdict: { readonly tone: Tone; readonly word: string; readonly sentence: string };
+  readonly facts: readonly Fact[];
+  readonly timeline: readonly TimelineEntry[];
+  readonly steps: readonly Step[];
+  readonly tables: readonly Table[];
+}
