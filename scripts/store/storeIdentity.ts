@@ -1,0 +1,87 @@
+/**
+ * Which database a store belongs to (`store.json`): written by the first run that writes to it, compared by
+ * all others, so that one database's backups never mix with, or count as, another's.
+ */
+import { randomBytes } from "node:crypto";
+import { z } from "zod";
+import { Damage, UsageError, messageOf } from "../contract/failure";
+import { storeIdentityKey } from "./layout";
+import { AlreadyExists, NotFound, type Store, readBytes } from "./store";
+
+export const storeIdentitySchema = z.object({
+  schemaVersion: z.literal(1),
+  database: z.object({
+    /** `system_identifier` of `pg_control_system()`: 64 bits, hence text. */
+    systemIdentifier: z.string().min(1),
+    name: z.string().min(1),
+  }),
+  /** Base64 of 16 random bytes: salt of the scrypt key that the digests of environment variables are made with. */
+  salt: z.base64().refine((text) => Buffer.from(text, "base64").length >= 16, "expected at least 16 bytes"),
+  createdAt: z.iso.datetime(),
+});
+
+export type StoreIdentity = z.infer<typeof storeIdentitySchema>;
+export type StoreDatabase = StoreIdentity["database"];
+
+/**
+ * Makes an unclaimed store this database's, or checks that it is already.
+ *
+ * @throws UsageError when it belongs to another database; Damage when `store.json` is unreadable.
+ */
+export async function claimStore(
+  store: Store,
+  database: StoreDatabase,
+  now: () => Date = () => new Date(),
+): Promise<StoreIdentity> {
+  const found = (await readStoreIdentity(store)) ?? (await createIdentity(store, database, now()));
+  if (found.database.systemIdentifier !== database.systemIdentifier || found.database.name !== database.name)
+    throw new UsageError(
+      `store ${store.url} belongs to database ${describe(found.database)}, but this one is ${describe(database)}`,
+      { hint: "give every database a store (folder or prefix) of its own: --store or BACKUP_STORE" },
+    );
+  return found;
+}
+
+/**
+ * Undefined when nobody has claimed the store yet.
+ *
+ * @throws Damage when `store.json` is unreadable.
+ */
+export async function readStoreIdentity(store: Store): Promise<StoreIdentity | undefined> {
+  let bytes: Buffer;
+  try {
+    bytes = await readBytes(store, storeIdentityKey);
+  } catch (error) {
+    if (error instanceof NotFound) return undefined;
+    throw error;
+  }
+  try {
+    return storeIdentitySchema.parse(JSON.parse(bytes.toString("utf8")));
+  } catch (error) {
+    const why = error instanceof z.ZodError ? z.prettifyError(error) : messageOf(error);
+    throw new Damage(`${store.url}/${storeIdentityKey} is damaged or of another version: ${why.replaceAll("\n", " ")}`);
+  }
+}
+
+async function createIdentity(store: Store, database: StoreDatabase, now: Date): Promise<StoreIdentity> {
+  const identity: StoreIdentity = {
+    schemaVersion: 1,
+    database: { systemIdentifier: database.systemIdentifier, name: database.name },
+    salt: randomBytes(16).toString("base64"),
+    createdAt: now.toISOString(),
+  };
+  try {
+    await store.create(storeIdentityKey, Buffer.from(`${JSON.stringify(identity, null, 2)}\n`));
+    return identity;
+  } catch (error) {
+    if (!(error instanceof AlreadyExists)) throw error;
+    // Somebody claimed it since we looked; a written object is never gone again.
+    const theirs = await readStoreIdentity(store);
+    if (theirs === undefined) throw new Damage(`${store.url}/${storeIdentityKey} exists but cannot be read back`);
+    return theirs;
+  }
+}
+
+function describe(database: StoreDatabase): string {
+  return `${database.name} (system identifier ${database.systemIdentifier})`;
+}
