@@ -16,7 +16,13 @@ export const strategyCriticalVariables = [
   "VITE_SUPABASE_ANON_KEY",
 ] as const;
 
-/** The strategy's "safe to update" variables; `JWT_SECRET` is not one of them (rotating it logs everybody out). */
+/**
+ * Listed by the strategy as safe to update, but rotating it logs everybody out and can invalidate the API
+ * keys: by default it needs an acknowledgement, like the critical ones.
+ */
+export const acknowledgedVariables = ["JWT_SECRET"] as const;
+
+/** The strategy's other "safe to update" variables: a change of them is listed and passes. */
 export const strategySafeVariables = ["CORS_ORIGIN", "NODE_ENV"] as const;
 
 /** How many rows a release may delete or update: `none`, `any`, or at most N as `<=N`. */
@@ -65,8 +71,8 @@ export type EnvironmentSource = z.infer<typeof environmentSourceSchema>;
 
 export const environmentSettingsSchema = z.strictObject({
   sources: z.array(environmentSourceSchema).min(1).default([{ kind: "process" }]),
-  /** Names, or patterns with `*`, that must not change during a deployment. Default: the strategy's five. */
-  critical: z.array(z.string().min(1)).default([...strategyCriticalVariables]),
+  /** Names, or patterns with `*`, that must not change during a deployment. Default: the strategy's five and `JWT_SECRET`. */
+  critical: z.array(z.string().min(1)).default([...strategyCriticalVariables, ...acknowledgedVariables]),
   /** Names that must be present and not empty. Default: the strategy's five. */
   required: z.array(z.string().min(1)).default([...strategyCriticalVariables]),
   acknowledgements: z.array(acknowledgementSchema).default([]),
