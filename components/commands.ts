@@ -1,0 +1,93 @@
+/**
+ * The one place that knows the operational program's command lines and the environment each is given: the
+ * seam between `components/` and `scripts/`.
+ */
+import * as path from "node:path";
+import * as pulumi from "@pulumi/pulumi";
+import type { OperationSettings } from "../scripts/settings";
+
+/** How the commands find the program, the store and the database. */
+export interface CommandAccess {
+  /**
+   * The shell words that start the operational program, relative to the Pulumi project's folder: the same
+   * text on every machine, because a Command runs again when its text changes. Defaults to `node` and the
+   * path of this package's `bin/dbprotect.js` as seen from the project's folder.
+   */
+  readonly program?: string;
+  /** `file:///folder` or `s3://bucket/prefix`. */
+  readonly backupStore: pulumi.Input<string>;
+  /** Region of the store's bucket. Defaults to what the environment of `pulumi up` says. */
+  readonly awsRegion?: pulumi.Input<string>;
+  /** Connection URL of the protected database. Defaults to `DATABASE_URL` in the environment of `pulumi up`. */
+  readonly databaseUrl?: pulumi.Input<string>;
+  /** Encrypts backups. Defaults to `BACKUP_PASSPHRASE` in the environment of `pulumi up`. */
+  readonly backupPassphrase?: pulumi.Input<string>;
+}
+
+/** What only the gate and the environment's snapshot are told; a release takes it from the receipt. */
+export interface OperationContext {
+  readonly operation: OperationSettings;
+  readonly releaseVersion?: string | undefined;
+  readonly appUrl?: string | undefined;
+  readonly frontendUrl?: string | undefined;
+}
+
+const commandWords = {
+  gateRun: "gate run --print receipt",
+  gatePreview: "gate preview",
+  releaseMigrations: "release migrations",
+  releaseRailway: "release railway",
+  releaseVercel: "release vercel",
+  verifyPostDeploy: "db:verify:post-deploy",
+  environmentSnapshot: "env:snapshot --json",
+} as const;
+
+export type CommandName = keyof typeof commandWords;
+
+/** `node bin/dbprotect.js gate preview`. */
+export function commandLine(name: CommandName, program: string | undefined): string {
+  return `${program ?? defaultProgram()} ${commandWords[name]}`;
+}
+
+/** Commands run in the Pulumi project's folder, which is also the program's working folder. */
+function defaultProgram(): string {
+  const bin = path.relative(process.cwd(), path.resolve(__dirname, "../bin/dbprotect.js"));
+  return `node ${bin.split(path.sep).join("/")}`;
+}
+
+/** Text of the `stack` a receipt is bound to: `project/stack`. */
+export function stackName(): string {
+  return `${pulumi.getProject()}/${pulumi.getStack()}`;
+}
+
+/** `releaseVersion` is meant to be the only one of these that changes from one release to the next. */
+export function releaseEnvironment(
+  access: CommandAccess,
+  releaseVersion: string,
+): Record<string, pulumi.Input<string>> {
+  return { ...accessEnvironment(access), DBPROTECT_RELEASE_VERSION: releaseVersion };
+}
+
+export function gateEnvironment(
+  access: CommandAccess,
+  context: OperationContext,
+): Record<string, pulumi.Input<string>> {
+  return {
+    ...accessEnvironment(access),
+    DBPROTECT_SETTINGS: JSON.stringify(context.operation),
+    DBPROTECT_STACK: stackName(),
+    ...(context.releaseVersion === undefined ? {} : { DBPROTECT_RELEASE_VERSION: context.releaseVersion }),
+    ...(context.appUrl === undefined ? {} : { APP_URL: context.appUrl }),
+    ...(context.frontendUrl === undefined ? {} : { FRONTEND_URL: context.frontendUrl }),
+  };
+}
+
+/** Only what was configured: the rest is inherited, so that it never reaches the state. */
+function accessEnvironment(access: CommandAccess): Record<string, pulumi.Input<string>> {
+  return {
+    BACKUP_STORE: access.backupStore,
+    ...(access.awsRegion === undefined ? {} : { AWS_REGION: access.awsRegion }),
+    ...(access.databaseUrl === undefined ? {} : { DATABASE_URL: pulumi.secret(access.databaseUrl) }),
+    ...(access.backupPassphrase === undefined ? {} : { BACKUP_PASSPHRASE: pulumi.secret(access.backupPassphrase) }),
+  };
+}

@@ -1,0 +1,103 @@
+/**
+ * The gate before a release, as resources: its read-only part at every preview, all of it at every `up`.
+ * Whatever must not happen when the gate halts depends on `command`.
+ */
+import { randomBytes } from "node:crypto";
+import { local } from "@pulumi/command";
+import * as pulumi from "@pulumi/pulumi";
+import { z } from "zod";
+import { type CommandAccess, type OperationContext, commandLine, gateEnvironment } from "./commands";
+import { knownOr } from "./sdk";
+
+export interface DeployGateArgs {
+  /** How the gate finds its program, the store and the database. */
+  readonly access: CommandAccess;
+  /** What the gate checks, and for which release. */
+  readonly context: OperationContext;
+  /** Longest run of the whole gate: backup, restore, comparison and trial. Defaults to `4h`. */
+  readonly timeout?: string;
+}
+
+/** What `gate preview` prints; it exits 0 with either verdict. */
+const previewSchema = z.object({
+  verdict: z.enum(["pass", "halt"]),
+  message: z.string().nullable(),
+  hint: z.string().nullable(),
+  /** Steps that could not be judged yet. */
+  skipped: z.array(z.string()),
+});
+
+export class DeployGate extends pulumi.ComponentResource {
+  /** The Command that a release must depend on. It runs at every `up` and fails when the gate halts. */
+  readonly command: local.Command;
+  /** SHA-256 of the receipt that this run wrote, or `unchanged` where `releaseVersion` is live already. */
+  readonly receipt: pulumi.Output<string>;
+
+  /** @param opts `dependsOn` names what the gate needs first, such as the bucket with its versioning and policy. */
+  constructor(name: string, args: DeployGateArgs, opts?: pulumi.ComponentResourceOptions) {
+    super("database-protection:index:DeployGate", name, {}, opts);
+    const passed = this.preview(args);
+    this.command = new local.Command(
+      `${name}-run`,
+      {
+        create: commandLine("gateRun", args.access.program),
+        // The run id makes an input differ each time, so that the gate runs at every `up`.
+        environment: { ...gateEnvironment(args.access, args.context), DBPROTECT_RUN_ID: newRunId() },
+        // The last run's progress has no business in this run's environment, where its size could exceed the limit.
+        addPreviousOutputInEnv: false,
+      },
+      {
+        parent: this,
+        dependsOn: passed,
+        customTimeouts: { create: args.timeout ?? "4h", update: args.timeout ?? "4h" },
+      },
+    );
+    // With a secret among its inputs the engine marks every output secret; the hash of a receipt is none.
+    this.receipt = pulumi.unsecret(this.command.stdout);
+    this.registerOutputs({ receipt: this.receipt });
+  }
+
+  /**
+   * Runs the read-only part and fails the program with one line when it halts. Resolves to no resources, for
+   * `dependsOn`: an environment would carry the failure too, but with the SDK's own words around it.
+   */
+  private preview(args: DeployGateArgs): pulumi.Output<pulumi.Resource[]> {
+    const store = knownOr(pulumi.output(args.access.backupStore), "");
+    const printed = local.runOutput(
+      {
+        command: commandLine("gatePreview", args.access.program),
+        environment: gateEnvironment({ ...args.access, backupStore: store }, args.context),
+        logging: local.Logging.Stderr,
+        addPreviousOutputInEnv: false,
+      },
+      { parent: this },
+    ).stdout;
+    return pulumi.unsecret(printed).apply((text) => {
+      const { verdict, message, hint, skipped } = parsePreview(text);
+      if (verdict === "halt") {
+        const words = [`the gate halts: ${message ?? "no reason given"}`, ...(hint === null ? [] : [hint])];
+        throw new pulumi.RunError(words.join(" — ").replace(/\s+/g, " "));
+      }
+      if (skipped.length > 0) {
+        void pulumi.log.info(`not judged before the store exists: ${skipped.join(", ")}`, this);
+      }
+      return [];
+    });
+  }
+}
+
+function parsePreview(text: string): z.infer<typeof previewSchema> {
+  try {
+    return previewSchema.parse(JSON.parse(text));
+  } catch {
+    throw new pulumi.RunError(
+      "the gate halts: its preview printed no verdict; run `dbprotect gate preview` to see why",
+    );
+  }
+}
+
+/** `20261122T170212Z-1f3a5c7e`: sorts by time and never meets another. */
+function newRunId(): string {
+  const utc = new Date().toISOString().replace(/[-:]|\.\d+/g, "");
+  return `${utc}-${randomBytes(4).toString("hex")}`;
+}

@@ -1,0 +1,93 @@
+/**
+ * Level 2: a place for the backups, the gate that proves before every release that the database can be brought
+ * back, and the snapshot of the environment that was accepted with it.
+ */
+import * as pulumi from "@pulumi/pulumi";
+import { type OperationSettingsInput, operationSettingsSchema } from "../scripts/settings";
+import { BackupBucket, type BackupBucketArgs } from "./backupBucket";
+import type { CommandAccess } from "./commands";
+import { DeployGate } from "./deployGate";
+import { EnvironmentSnapshot } from "./environmentSnapshot";
+
+export interface DeploymentProtectionArgs {
+  /**
+   * Where backups lie: `file:///folder` or `s3://bucket/prefix`. Defaults to a bucket that this component
+   * creates. Plain: it decides whether there is one.
+   */
+  readonly backupStore?: string | undefined;
+  /** The bucket to create. Defaults to the safe defaults of `BackupBucketArgs`; must be absent with `backupStore`. */
+  readonly bucket?: BackupBucketArgs | undefined;
+  /** What is released, say a git SHA. Defaults to none: then the gate guards the `up` itself. */
+  readonly releaseVersion?: string | undefined;
+  /** Tables, checks, environment, release steps, overrides. Defaults to the documented default of each. */
+  readonly operation?: OperationSettingsInput | undefined;
+  /** Base URL of the application for the health checks. Defaults to `APP_URL` in the environment of `pulumi up`. */
+  readonly appUrl?: string | undefined;
+  /** Base URL of the frontend. Defaults to `FRONTEND_URL` in the environment of `pulumi up`. */
+  readonly frontendUrl?: string | undefined;
+  /**
+   * Connection URL of the protected database. Defaults to `DATABASE_URL` in the environment of `pulumi up`. The
+   * environment's snapshot, whose state must hold no secret, reads the stack's config or that variable only.
+   */
+  readonly databaseUrl?: pulumi.Input<string> | undefined;
+  /** Encrypts backups. Defaults to `BACKUP_PASSPHRASE` in the environment of `pulumi up`; see `databaseUrl`. */
+  readonly backupPassphrase?: pulumi.Input<string> | undefined;
+  /** Shell words that start the operational program; see `CommandAccess.program`. */
+  readonly program?: string | undefined;
+}
+
+export class DeploymentProtection extends pulumi.ComponentResource {
+  /** `file:///folder` or `s3://bucket/prefix`. */
+  readonly backupStore: pulumi.Output<string>;
+  /** The bucket, where this component created one. */
+  readonly bucket: BackupBucket | undefined;
+  readonly gate: DeployGate;
+  readonly environment: EnvironmentSnapshot;
+  /** Hand this to a `GuardedRelease`, so that its commands use the same program, store and database. */
+  readonly access: CommandAccess;
+  /** What every resource that is part of a release must depend on. */
+  readonly guards: readonly pulumi.Resource[];
+
+  constructor(name: string, args: DeploymentProtectionArgs, opts?: pulumi.ComponentResourceOptions) {
+    if (args.backupStore !== undefined && args.bucket !== undefined) {
+      throw new pulumi.RunError(`${name}: found both backupStore and bucket: expected one of the two: remove one`);
+    }
+    super("database-protection:index:DeploymentProtection", name, {}, opts);
+    const operation = operationSettingsSchema.parse(args.operation ?? {});
+    const { releaseVersion, appUrl, frontendUrl } = args;
+    const context = { operation, releaseVersion, appUrl, frontendUrl };
+
+    this.bucket =
+      args.backupStore === undefined ? new BackupBucket(`${name}-bucket`, args.bucket, { parent: this }) : undefined;
+    this.backupStore = this.bucket?.url ?? pulumi.output(args.backupStore ?? "");
+    this.access = commandAccess(args, this.backupStore, this.bucket?.region);
+
+    this.gate = new DeployGate(
+      `${name}-gate`,
+      { access: this.access, context },
+      { parent: this, dependsOn: this.bucket === undefined ? [] : [this.bucket] },
+    );
+    // After the gate: a baseline moves only when the gate passed, and the receipt names what was acknowledged.
+    this.environment = new EnvironmentSnapshot(
+      `${name}-environment`,
+      { access: this.access, context },
+      { parent: this, dependsOn: [this.gate.command] },
+    );
+    this.guards = [this.gate.command, this.environment];
+    this.registerOutputs({ backupStore: this.backupStore, receipt: this.gate.receipt });
+  }
+}
+
+function commandAccess(
+  args: DeploymentProtectionArgs,
+  backupStore: pulumi.Output<string>,
+  awsRegion: pulumi.Output<string> | undefined,
+): CommandAccess {
+  return {
+    backupStore,
+    ...(awsRegion === undefined ? {} : { awsRegion }),
+    ...(args.program === undefined ? {} : { program: args.program }),
+    ...(args.databaseUrl === undefined ? {} : { databaseUrl: args.databaseUrl }),
+    ...(args.backupPassphrase === undefined ? {} : { backupPassphrase: args.backupPassphrase }),
+  };
+}

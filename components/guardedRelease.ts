@@ -1,0 +1,73 @@
+/**
+ * What the gate guards: migrations, then Railway, then Vercel, each a Command where it is configured, then the
+ * verification that no row was lost. Nothing of it starts unless the gate of the same `up` passed.
+ */
+import { local } from "@pulumi/command";
+import * as pulumi from "@pulumi/pulumi";
+import type { OperationSettings } from "../scripts/settings";
+import { type CommandAccess, type CommandName, commandLine, releaseEnvironment } from "./commands";
+
+export interface GuardedReleaseArgs {
+  /** How the commands find their program, the store and the database. */
+  readonly access: CommandAccess;
+  /** What is released, say a git SHA. Meant to be the only input that changes from release to release. */
+  readonly releaseVersion: string;
+  /** Which steps there are; a step that is not configured is absent. The rest of their settings is in the receipt. */
+  readonly operation: Pick<OperationSettings, "migrations" | "railway" | "vercel">;
+  /** What the release waits for: the gate's Command, and the environment's snapshot. */
+  readonly after: readonly pulumi.Resource[];
+  /** Resources of your own that are part of the release, so that the verification waits for them. Defaults to none. */
+  readonly alsoReleased?: readonly pulumi.Resource[];
+}
+
+/** A failing release compares every table before it exits, and the verification always does. */
+const comparisonSeconds = 2 * 60 * 60;
+
+/** Migrations have no deadline of their own: one that is stopped half-way helps nobody. */
+const migrationSeconds = 4 * 60 * 60;
+
+export class GuardedRelease extends pulumi.ComponentResource {
+  /** The configured steps in the order in which they run. */
+  readonly steps: readonly local.Command[];
+  /** Runs after every step; fails, naming the rows, when one was lost. */
+  readonly verification: local.Command;
+
+  constructor(name: string, args: GuardedReleaseArgs, opts?: pulumi.ComponentResourceOptions) {
+    super("database-protection:index:GuardedRelease", name, {}, opts);
+    const { migrations, railway, vercel } = args.operation;
+    const steps: local.Command[] = [];
+    const addStep = (step: string, command: CommandName, seconds: number): void => {
+      steps.push(this.command(`${name}-${step}`, command, args, seconds + comparisonSeconds, steps));
+    };
+    if (migrations !== undefined) addStep("migrations", "releaseMigrations", migrationSeconds);
+    if (railway !== undefined) addStep("railway", "releaseRailway", railway.timeoutSeconds);
+    if (vercel !== undefined) addStep("vercel", "releaseVercel", vercel.timeoutSeconds);
+    this.steps = steps;
+    const released = [...steps, ...(args.alsoReleased ?? [])];
+    this.verification = this.command(`${name}-verification`, "verifyPostDeploy", args, comparisonSeconds, released);
+    this.registerOutputs({});
+  }
+
+  /** Depends on the gate itself, not only on its predecessor: no step may outlive the removal of another. */
+  private command(
+    name: string,
+    command: CommandName,
+    args: GuardedReleaseArgs,
+    seconds: number,
+    predecessors: readonly pulumi.Resource[],
+  ): local.Command {
+    return new local.Command(
+      name,
+      {
+        create: commandLine(command, args.access.program),
+        environment: releaseEnvironment(args.access, args.releaseVersion),
+        addPreviousOutputInEnv: false,
+      },
+      {
+        parent: this,
+        dependsOn: [...args.after, ...predecessors],
+        customTimeouts: { create: `${seconds}s`, update: `${seconds}s` },
+      },
+    );
+  }
+}

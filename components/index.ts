@@ -1,0 +1,8 @@
+/** The library: what another Pulumi program imports. */
+export { BackupBucket, type BackupBucketArgs } from "./backupBucket";
+export type { CommandAccess, OperationContext } from "./commands";
+export { DeployGate, type DeployGateArgs } from "./deployGate";
+export { DeploymentProtection, type DeploymentProtectionArgs } from "./deploymentProtection";
+export { EnvironmentSnapshot, type EnvironmentSnapshotArgs, type WatchedVariable } from "./environmentSnapshot";
+export { GuardedRelease, type GuardedReleaseArgs } from "./guardedRelease";
+export { type ProgramSettings, readSettings } from "./settings";

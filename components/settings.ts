@@ -1,0 +1,172 @@
+/**
+ * The stack's whole configuration, read once and checked before any resource exists. A mistake ends the
+ * program with one line: the full key, what was found, what is expected, and what to do.
+ */
+import * as pulumi from "@pulumi/pulumi";
+import { z } from "zod";
+import { type OperationSettings, operationSettingsSchema } from "../scripts/settings";
+import { isConfigSecret } from "./sdk";
+
+/** The same in every project that uses these components, whatever that project is called. */
+const namespace = "database-protection";
+
+/** May only be set with `--secret`; left unset, the Commands find them in the environment of `pulumi up`. */
+const secretKeys = ["databaseUrl", "backupPassphrase"] as const;
+
+const webAddress = z
+  .string()
+  .regex(/^https?:\/\/[^\s/@]+(\/\S*)?$/, "expected an http or https URL without user and password");
+
+const days = z.int().min(1).max(3650);
+
+const bucketSettingsSchema = z.strictObject({
+  /** Prefix of all keys; one prefix belongs to one database. Default: the stack's name. */
+  prefix: z
+    .string()
+    .regex(/^[\w.-]+(\/[\w.-]+)*$/, "expected letters, digits, `.`, `_`, `-`, with single slashes between them")
+    .optional(),
+  /** ARN of a KMS key. Default: keys that S3 manages (AES256). */
+  kmsKeyArn: z.string().startsWith("arn:", "expected the ARN of a KMS key").optional(),
+  /** Days after which an object that was tagged `expire=yes` is removed. Default 1. */
+  expiredObjectDays: days.optional(),
+  /** Days that an overwritten or removed object can still be brought back. Default 30. */
+  noncurrentVersionDays: days.optional(),
+  /** Days after which the parts of an upload that never finished are removed. Default 7. */
+  incompleteUploadDays: days.optional(),
+});
+
+export type BucketSettings = z.infer<typeof bucketSettingsSchema>;
+
+/** Every key that may stand in a stack's configuration, but the secrets. */
+const configSchema = z.strictObject({
+  ...operationSettingsSchema.shape,
+  backupStore: z
+    .string()
+    .regex(/^(file:\/\/\/\S+|s3:\/\/[a-z0-9.-]{3,63}(\/\S*)?)$/, "expected file:///folder or s3://bucket/prefix")
+    .optional(),
+  bucket: bucketSettingsSchema.optional(),
+  releaseVersion: z
+    .string()
+    .regex(/^[\w][\w.+/-]{0,127}$/, "expected up to 128 letters, digits and . _ + / -, such as a git SHA")
+    .optional(),
+  appUrl: webAddress.optional(),
+  frontendUrl: webAddress.optional(),
+});
+
+/** The name of every key, secret or not, without its namespace. */
+export const configKeys: readonly string[] = [...Object.keys(configSchema.shape), ...secretKeys];
+
+export interface ProgramSettings {
+  /** Where backups lie; undefined: the stack creates a bucket. */
+  readonly backupStore: string | undefined;
+  /** Undefined wherever `backupStore` is set. */
+  readonly bucket: BucketSettings | undefined;
+  /** What is released, say a git SHA; undefined when nothing is. */
+  readonly releaseVersion: string | undefined;
+  /** What the operational commands are told. */
+  readonly operation: OperationSettings;
+  readonly appUrl: string | undefined;
+  readonly frontendUrl: string | undefined;
+  readonly databaseUrl: pulumi.Output<string> | undefined;
+  readonly backupPassphrase: pulumi.Output<string> | undefined;
+}
+
+/**
+ * @param env where `RELEASE_VERSION` stands when `releaseVersion` is not configured.
+ * @throws pulumi.RunError with one line for the first mistake.
+ */
+export function readSettings(env: NodeJS.ProcessEnv = process.env): ProgramSettings {
+  const result = configSchema.safeParse(readDocument(env), { reportInput: true });
+  if (!result.success) throw mistakeOf(result.error.issues[0]);
+  const { backupStore, bucket, releaseVersion, appUrl, frontendUrl, ...operation } = result.data;
+  if (backupStore !== undefined && bucket !== undefined) {
+    throw mistake("bucket", "found together with backupStore", "expected one of the two", "remove");
+  }
+  const releasing = (["migrations", "railway", "vercel"] as const).filter((step) => operation[step] !== undefined);
+  if (releasing.length > 0 && releaseVersion === undefined) {
+    throw mistake(
+      "releaseVersion",
+      `found nothing, although ${releasing.join(", ")} is configured`,
+      "expected what is released, such as a git SHA",
+      "set it, or RELEASE_VERSION in the environment",
+    );
+  }
+  const config = new pulumi.Config(namespace);
+  return {
+    backupStore,
+    bucket,
+    releaseVersion,
+    operation,
+    appUrl,
+    frontendUrl,
+    databaseUrl: config.getSecret("databaseUrl"),
+    backupPassphrase: config.getSecret("backupPassphrase"),
+  };
+}
+
+/** The namespace's keys without the secrets, parsed; a value that `Pulumi.yaml` has as "not set" is left out. */
+function readDocument(env: NodeJS.ProcessEnv): Record<string, unknown> {
+  const document: Record<string, unknown> = {};
+  for (const [fullKey, text] of Object.entries(pulumi.runtime.allConfig())) {
+    const key = fullKey.slice(namespace.length + 1);
+    if (fullKey !== `${namespace}:${key}`) continue;
+    if (!configKeys.includes(key)) {
+      throw mistake(key, "found an unknown key", `expected one of ${[...configKeys].sort().join(", ")}`, "remove");
+    }
+    if ((secretKeys as readonly string[]).includes(key)) {
+      if (!isConfigSecret(fullKey)) {
+        throw mistake(key, "found plain text", "expected a secret", `pulumi config set --secret ${fullKey}`);
+      }
+      continue;
+    }
+    if (isConfigSecret(fullKey)) {
+      const fix = "keep secrets in environment variables and set the rest in plain text";
+      throw mistake(key, "found a secret", "expected plain text, because it is written to the state", fix);
+    }
+    const value = isTextKey(key) ? text : parseObject(key, text);
+    if (!isAbsent(value)) document[key] = value;
+  }
+  const releaseVersion = document["releaseVersion"] ?? env["RELEASE_VERSION"];
+  if (!isAbsent(releaseVersion)) document["releaseVersion"] = releaseVersion;
+  return document;
+}
+
+function isTextKey(key: string): boolean {
+  return ["backupStore", "releaseVersion", "checks", "appUrl", "frontendUrl", "integrationCommand"].includes(key);
+}
+
+function parseObject(key: string, text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    const fix = `pulumi config set --path '${namespace}:${key}.<name>' <value>`;
+    throw mistake(key, `found ${quote(text)}`, "expected an object or a list", fix);
+  }
+}
+
+/** Every typed key of `Pulumi.yaml` needs a default, or the CLI demands it: these say "not set". */
+function isAbsent(value: unknown): boolean {
+  if (value === undefined || value === "") return true;
+  return typeof value === "object" && value !== null && Object.keys(value).length === 0;
+}
+
+function mistakeOf(issue: z.core.$ZodIssue | undefined): pulumi.RunError {
+  const path = issue?.path.map(String) ?? [];
+  if (issue?.code === "unrecognized_keys") {
+    const key = [...path, issue.keys[0]].join(".");
+    return mistake(key, "found an unknown key", "expected none of that name here", "remove");
+  }
+  const found = issue?.input === undefined ? "found nothing" : `found ${quote(issue.input)}`;
+  const expected = issue?.message.replace(/^Invalid input: /, "").replace(/, received .*$/, "") ?? "invalid";
+  return mistake(path.join("."), found, expected, `pulumi config set --path '${namespace}:${path.join(".")}' <value>`);
+}
+
+function mistake(key: string, found: string, expected: string, fix: string): pulumi.RunError {
+  const action = fix === "remove" ? `pulumi config rm --path '${namespace}:${key}'` : fix;
+  return new pulumi.RunError(`${namespace}:${key}: ${found}: ${expected}: ${action}`);
+}
+
+function quote(value: unknown): string {
+  const text = JSON.stringify(value) ?? String(value);
+  return text.length > 80 ? `${text.slice(0, 80)}…` : text;
+}
