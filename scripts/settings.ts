@@ -70,7 +70,10 @@ export const environmentSourceSchema = z.discriminatedUnion("kind", [
 export type EnvironmentSource = z.infer<typeof environmentSourceSchema>;
 
 export const environmentSettingsSchema = z.strictObject({
-  sources: z.array(environmentSourceSchema).min(1).default([{ kind: "process" }]),
+  sources: z
+    .array(environmentSourceSchema)
+    .min(1)
+    .default([{ kind: "process" }]),
   /** Names, or patterns with `*`, that must not change during a deployment. Default: the strategy's five and `JWT_SECRET`. */
   critical: z.array(z.string().min(1)).default([...strategyCriticalVariables, ...acknowledgedVariables]),
   /** Names that must be present and not empty. Default: the strategy's five. */
@@ -100,9 +103,7 @@ export type MigrationsSettings = z.infer<typeof migrationsSettingsSchema>;
 
 export const healthSettingsSchema = z.strictObject({
   /** Paths below `APP_URL`. Default: the strategy's three. */
-  appPaths: z
-    .array(z.string().startsWith("/"))
-    .default(["/api/health", "/api/db/health", "/api/crm/clients"]),
+  appPaths: z.array(z.string().startsWith("/")).default(["/api/health", "/api/db/health", "/api/crm/clients"]),
   /** Paths below `FRONTEND_URL`. Default: `/`. */
   frontendPaths: z.array(z.string().startsWith("/")).default(["/"]),
   /** Seconds within which every path must have answered 2xx. Default 60. */
@@ -143,7 +144,10 @@ export type OperationSettingsInput = z.input<typeof operationSettingsSchema>;
  *
  * @throws UsageError naming the key, what was found and what is expected.
  */
-export function readOperationSettings(file: string | undefined, env: NodeJS.ProcessEnv = process.env): OperationSettings {
+export function readOperationSettings(
+  file: string | undefined,
+  env: NodeJS.ProcessEnv = process.env,
+): OperationSettings {
   const source = file ?? (env["DBPROTECT_SETTINGS"] === undefined ? undefined : "DBPROTECT_SETTINGS");
   if (source === undefined) return operationSettingsSchema.parse({});
   let document: unknown;

@@ -1,0 +1,67 @@
+/** Makes the environment as it is now the accepted one: the baseline of every later check. */
+import { isDeepStrictEqual } from "node:util";
+import { Refusal, UsageError } from "../contract/failure";
+import type { Acknowledgement } from "../settings";
+import type { Store } from "../store/store";
+import { type Assessment, type EnvironmentInput, assessEnvironment, digestVariables } from "./checkEnvironment";
+import { writeSnapshot } from "./snapshot";
+
+export interface AcceptanceInput extends EnvironmentInput {
+  readonly store: Store;
+  /** The run that accepts; recorded in the snapshot. */
+  readonly runId: string;
+  /** Variable names whose findings an override of the gate lets pass. Default: none. */
+  readonly overridden?: readonly string[];
+}
+
+export interface Acceptance {
+  /** The baseline from now on. */
+  readonly name: string;
+  /** False when the baseline already said the same and nothing was written. */
+  readonly written: boolean;
+}
+
+/**
+ * Checks once more and stores a snapshot if it differs from the baseline, so that nothing is accepted that
+ * did not pass, also when a file changed since the check before.
+ *
+ * @throws Refusal when the check halts. @throws UsageError when the store has no identity yet.
+ */
+export async function acceptEnvironment(input: AcceptanceInput): Promise<Acceptance> {
+  const now = input.now ?? new Date();
+  const assessment = await assessEnvironment({ ...input, now });
+  const { check, observation, sealing, baseline } = assessment;
+  const refused = check.findings.filter(({ name }) => !input.overridden?.includes(name));
+  if (refused.length > 0) {
+    throw new Refusal("the environment is not accepted: a required variable is missing or a critical one changed", {
+      details: refused.map(({ message }) => message),
+      hint: "put the value back, or acknowledge the change in environment.acknowledgements",
+    });
+  }
+  if (sealing === undefined) {
+    throw new UsageError(`${input.store.url}: found no store.json: expected a store that holds a backup already`, {
+      hint: "run npm run db:backup first",
+    });
+  }
+  if (baseline !== undefined && !differs(assessment)) return { name: baseline.name, written: false };
+  const name = await writeSnapshot(input.store, sealing.keys, sealing.passphrase, {
+    observation,
+    digested: digestVariables(observation, sealing.keys),
+    baseline,
+    acknowledgements: acknowledgementsUsed(assessment),
+    runId: input.runId,
+    now,
+  });
+  return { name, written: true };
+}
+
+function differs({ check, observation, baseline }: Assessment): boolean {
+  return (
+    check.changes.length > 0 || check.newlyWatched.length > 0 || !isDeepStrictEqual(baseline?.scope, observation.scope)
+  );
+}
+
+function acknowledgementsUsed({ check }: Assessment): Acknowledgement[] {
+  const used = check.changes.flatMap(({ acknowledgement }) => (acknowledgement === undefined ? [] : [acknowledgement]));
+  return [...new Set(used)];
+}
