@@ -4,13 +4,14 @@ import { Refusal, UsageError } from "../contract/failure";
 import type { Acknowledgement } from "../settings";
 import type { Store } from "../store/store";
 import { type Assessment, type EnvironmentInput, assessEnvironment, digestVariables } from "./checkEnvironment";
+import { matchesAny } from "./namePatterns";
 import { writeSnapshot } from "./snapshot";
 
 export interface AcceptanceInput extends EnvironmentInput {
   readonly store: Store;
   /** The run that accepts; recorded in the snapshot. */
   readonly runId: string;
-  /** Variable names whose findings an override of the gate lets pass. Default: none. */
+  /** Names, or patterns with `*`, whose findings an override of the gate lets pass. Default: none. */
   readonly overridden?: readonly string[];
 }
 
@@ -31,7 +32,7 @@ export async function acceptEnvironment(input: AcceptanceInput): Promise<Accepta
   const now = input.now ?? new Date();
   const assessment = await assessEnvironment({ ...input, now });
   const { check, observation, sealing, baseline } = assessment;
-  const refused = check.findings.filter(({ name }) => !input.overridden?.includes(name));
+  const refused = check.findings.filter(({ name }) => !matchesAny(name, input.overridden ?? []));
   if (refused.length > 0) {
     throw new Refusal("the environment is not accepted: a required variable is missing or a critical one changed", {
       details: refused.map(({ message }) => message),

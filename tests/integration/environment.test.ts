@@ -135,7 +135,8 @@ describe("environment snapshots", function () {
     assert.match(spent.findings[0]!.message, /its acknowledgement by Ada was used for an earlier change$/);
     const late = await check(over, new Date("2026-12-01T00:00:00Z"));
     assert.match(late.findings[0]!.message, /its acknowledgement by Ada expired \(2026-12-01\)$/);
-    // An override of the gate stands above the check.
+    // An override of the gate stands above the check, but only for what it names.
+    await assert.rejects(accept("run-3", over, now, ["SUPABASE_URL"]), Refusal);
     assert.equal((await accept("run-3", over, now, ["JWT_SECRET"])).written, true);
     assert.equal((await check(over, now)).verdict, "pass");
   });
