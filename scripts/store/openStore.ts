@@ -14,7 +14,7 @@ const bucketUrl = /^s3:\/\/([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])((?:\/[A-Za-z0-9][A
 /**
  * Nothing is read, written or connected to yet.
  *
- * @param url `file:///dir` or `s3://bucket/prefix`; default: `env.BACKUP_STORE`.
+ * @param url `file:///dir` or `s3://bucket/prefix`; default: `BACKUP_STORE` of `env`.
  * @throws UsageError for anything else, never repeating what could be a password.
  */
 export function openStore(url: string | undefined, env: NodeJS.ProcessEnv = process.env): Store {
@@ -35,7 +35,7 @@ export function openStore(url: string | undefined, env: NodeJS.ProcessEnv = proc
   if (text.startsWith("s3:")) {
     const [, bucket, path = ""] = bucketUrl.exec(text) ?? [];
     if (bucket === undefined) throw wrong(quoted(text), "for example s3://my-bucket/crm");
-    return new S3Store({ bucket, prefix: path.slice(1), env });
+    return new S3Store({ bucket, prefix: path.slice(1) });
   }
   if (text.startsWith("file:")) {
     if (!text.startsWith("file:///"))

@@ -33,12 +33,11 @@ export interface S3StoreOptions {
   readonly bucket: string;
   /** Without slashes at its ends; may be empty. */
   readonly prefix: string;
-  /** Where the AWS SDK finds region, credentials and endpoint is its own matter; this is looked at for hosts and secrets. */
-  readonly env?: NodeJS.ProcessEnv;
   /** Bytes of the part with this number; the default is right, tests take less. */
   readonly partBytes?: (number: number) => number;
 }
 
+/** Region, credentials and endpoint come from where the AWS SDK always looks: environment, profile, instance. */
 export class S3Store implements Store {
   readonly url: string;
   readonly #bucket: string;
@@ -52,15 +51,14 @@ export class S3Store implements Store {
 
   /** @throws UsageError when AWS_ENDPOINT_URL_S3 is no http(s) URL. */
   constructor(options: S3StoreOptions) {
-    const env = options.env ?? process.env;
     this.#bucket = options.bucket;
     this.#prefix = options.prefix === "" ? "" : `${options.prefix}/`;
     this.url = `s3://${options.bucket}${options.prefix === "" ? "" : `/${options.prefix}`}`;
-    this.#endpoint = customEndpoint(env);
+    this.#endpoint = customEndpoint();
     this.#host = this.#endpoint === undefined ? "AWS S3" : new URL(this.#endpoint).host;
     this.#partBytes = options.partBytes ?? partBytes;
-    registerSecret(env["AWS_SECRET_ACCESS_KEY"]);
-    registerSecret(env["AWS_SESSION_TOKEN"]);
+    registerSecret(process.env["AWS_SECRET_ACCESS_KEY"]);
+    registerSecret(process.env["AWS_SESSION_TOKEN"]);
   }
 
   async create(key: string, body: Readable | Buffer, signal?: AbortSignal): Promise<number> {
@@ -445,9 +443,9 @@ function isUnclear(error: unknown): boolean {
   return status === undefined || status >= 500 || status === 412 || status === 409 || status === 404;
 }
 
-function customEndpoint(env: NodeJS.ProcessEnv): string | undefined {
+function customEndpoint(): string | undefined {
   for (const name of ["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"]) {
-    const value = env[name];
+    const value = process.env[name];
     if (value === undefined || value === "") continue;
     if (!/^https?:\/\/[^/@]+(\/[^@]*)?$/.test(value) || !URL.canParse(value))
       throw new UsageError(`${name}: found something else than http(s)://host[:port] (without credentials)`, {

@@ -34,12 +34,26 @@ export async function claimStore(
   now: () => Date = () => new Date(),
 ): Promise<StoreIdentity> {
   const found = (await readStoreIdentity(store)) ?? (await createIdentity(store, database, now()));
+  demandSame(store, found, database);
+  return found;
+}
+
+/**
+ * Reads only: a store that nobody has claimed yet is fine.
+ *
+ * @throws UsageError when it belongs to another database; Damage when `store.json` is unreadable.
+ */
+export async function demandOwnStore(store: Store, database: StoreDatabase): Promise<void> {
+  const found = await readStoreIdentity(store);
+  if (found !== undefined) demandSame(store, found, database);
+}
+
+function demandSame(store: Store, found: StoreIdentity, database: StoreDatabase): void {
   if (found.database.systemIdentifier !== database.systemIdentifier || found.database.name !== database.name)
     throw new UsageError(
       `store ${store.url} belongs to database ${describe(found.database)}, but this one is ${describe(database)}`,
       { hint: "give every database a store (folder or prefix) of its own: --store or BACKUP_STORE" },
     );
-  return found;
 }
 
 /**
