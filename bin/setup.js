@@ -32,6 +32,10 @@ class UsageMistake extends Error {}
 
 /** @returns {{ help: boolean, postgres: number, test: boolean }} */
 function readArguments() {
+  const { npm_config_postgres: postgresAtNpm, npm_config_for: forAtNpm } = process.env;
+  if ((postgresAtNpm ?? forAtNpm) !== undefined) {
+    throw new UsageMistake("npm took the flags for itself; put -- before them, as in: npm run setup -- --postgres 17");
+  }
   /** @type {{ help?: boolean, postgres?: string, for?: string }} */
   let values;
   try {
@@ -43,12 +47,6 @@ function readArguments() {
     ({ values } = parseArgs({ options }));
   } catch (error) {
     throw new UsageMistake(error instanceof Error ? error.message : String(error));
-  }
-  const { npm_config_postgres: swallowed } = process.env;
-  if (swallowed !== undefined) {
-    throw new UsageMistake(
-      `npm took --postgres for itself; put -- before it: npm run setup -- --postgres ${swallowed}`,
-    );
   }
   const postgres = values.postgres ?? String(preferredMajor);
   if (!/^[1-9]\d$/.test(postgres))

@@ -206,13 +206,15 @@ function isReady(dataDir: string): boolean {
   }
 }
 
+/** Words of a mistake in `settings` or `initdbArgs`, from guc.c and initdb.c. */
+const mistakes =
+  /unrecognized configuration parameter|invalid value for parameter|requires a (Boolean|numeric) value|unrecognized option|invalid locale/;
+
 function startFailure(output: string): Error {
+  const lines = output.split("\n").map((line) => line.trim());
+  const mistake = lines.find((line) => mistakes.test(line));
+  if (mistake !== undefined) return new UsageError(`the embedded PostgreSQL did not start: ${mistake}`);
   if (/could not bind .*Address already in use/.test(output)) return new PortTaken(`the port was taken: ${output}`);
-  const reason = output.split("\n").findLast((line) => /error|FATAL|EACCES|ENOENT/i.test(line)) ?? output;
-  const message = `the embedded PostgreSQL did not start: ${reason.trim()}`;
-  return /unrecognized configuration parameter|invalid value for parameter|unrecognized option|invalid locale/.test(
-    reason,
-  )
-    ? new UsageError(message)
-    : new Unavailable(message);
+  const reason = lines.findLast((line) => /error|FATAL|EACCES|ENOENT/i.test(line)) ?? output;
+  return new Unavailable(`the embedded PostgreSQL did not start: ${reason}`);
 }

@@ -3,7 +3,7 @@
  * and used by a later process to reach it or to stop it. Holds no secret.
  */
 import { existsSync, readFileSync, readlinkSync, rmSync } from "node:fs";
-import { basename, dirname, join } from "node:path";
+import { basename, dirname, isAbsolute, join, normalize } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { z } from "zod";
 import { Unavailable, codeOf } from "../contract/failure";
@@ -18,7 +18,7 @@ export const clusterPlaceSchema = z.strictObject({
   /** The superuser. */
   user: z.literal("postgres"),
   /** `<folder>/data`; the folder is removed as a whole, so its name is checked. */
-  dataDir: z.string().refine((path) => basename(path) === "data" && serverFolderName.test(basename(dirname(path)))),
+  dataDir: z.string().refine(isDataDir, "expected the data folder of an embedded server"),
   /** Folder of the programs that the cluster runs. */
   binDir: z.string().min(1),
   major: z.int().positive(),
@@ -31,6 +31,11 @@ export const clusterPlaceSchema = z.strictObject({
 });
 
 export type ClusterPlace = z.infer<typeof clusterPlaceSchema>;
+
+function isDataDir(path: string): boolean {
+  const named = basename(path) === "data" && serverFolderName.test(basename(dirname(path)));
+  return named && isAbsolute(path) && normalize(path) === path;
+}
 
 /** Seconds that a cluster may take to end before `stopCluster` gives up: fast, immediate, kill, removal. */
 const stopSeconds = 30;
