@@ -13,9 +13,9 @@ const notOfExtension = (catalog: string, oid: string): string =>
 
 /** An ACL in one order, with the defaults written out: NULL and an explicit default are the same rights. */
 const rights = (acl: string, objectType: string, owner: string): string =>
-  `(SELECT string_agg(concat_ws(' ', CASE WHEN x.grantee = 0 THEN 'PUBLIC' ELSE pg_get_userbyid(x.grantee) END,
-                                    x.privilege_type, x.is_grantable), ',' ORDER BY 1)
-      FROM (SELECT DISTINCT e.grantee, e.privilege_type, e.is_grantable
+  `(SELECT string_agg(x.granted, ',' ORDER BY x.granted COLLATE "C")
+      FROM (SELECT DISTINCT concat_ws(' ', CASE WHEN e.grantee = 0 THEN 'PUBLIC' ELSE pg_get_userbyid(e.grantee) END,
+                                      e.privilege_type, e.is_grantable) AS granted
               FROM aclexplode(COALESCE(${acl}, acldefault('${objectType}', ${owner}))) e) x)`;
 
 /** Each query returns `name` and `definition`; with `search_path = pg_catalog` definitions are schema-qualified. */
@@ -51,7 +51,8 @@ const catalogQueries: Readonly<Record<string, string>> = {
           WHERE r.rulename <> '_RETURN' AND ${userSchema("n")} AND ${notOfExtension("pg_class", "c.oid")}`,
   policy: `SELECT n.nspname || '.' || c.relname || '.' || p.polname AS name,
                   concat_ws('|', p.polcmd, p.polpermissive,
-                            (SELECT string_agg(CASE WHEN r = 0 THEN 'PUBLIC' ELSE pg_get_userbyid(r) END, ',' ORDER BY 1) FROM unnest(p.polroles) r),
+                            (SELECT string_agg(x.role, ',' ORDER BY x.role COLLATE "C")
+                               FROM (SELECT CASE WHEN r = 0 THEN 'PUBLIC' ELSE pg_get_userbyid(r)::text END AS role FROM unnest(p.polroles) r) x),
                             pg_get_expr(p.polqual, p.polrelid), pg_get_expr(p.polwithcheck, p.polrelid)) AS definition
              FROM pg_policy p JOIN pg_class c ON c.oid = p.polrelid JOIN pg_namespace n ON n.oid = c.relnamespace
             WHERE ${userSchema("n")}`,

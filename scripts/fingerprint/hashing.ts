@@ -29,7 +29,7 @@ export function bucketQuery(table: HashedTable): string {
 }
 
 /**
- * The rows of some buckets, sorted by their hashes `k` (identity) and `r` (content). `key` names the row to
+ * The rows of some buckets, sorted by the hash `k` (identity), key and the hash `r` (content). `key` names the row to
  * people as JSON; a table without a key has none, and a row's content is never shown, so it is null there.
  */
 export function rowsQuery(table: HashedTable, buckets: readonly number[]): string {
@@ -39,5 +39,5 @@ export function rowsQuery(table: HashedTable, buckets: readonly number[]): strin
             FROM (SELECT ${identityHash(table)} AS k, ${rowHash(table.columns)} AS r, ${key} AS key
                     FROM ONLY ${quoteName(table)}) h
            WHERE (h.k & ${table.bucketCount - 1}) = ANY ('{${buckets.join(",")}}'::int8[])
-           ORDER BY h.k, h.r`;
+           ORDER BY h.k, h.key COLLATE "C", h.r`;
 }

@@ -65,7 +65,8 @@ export async function verifyBackup(options: VerifyOptions): Promise<Verified> {
   const manifest = await readManifest(options.store, options.backup);
   demandItsOwn(manifest, options.backup);
   await demandObjects(options, manifest);
-  const restored = options.depth === 4 ? await verifyByRestore(options, manifest) : await verifyByReading(options, manifest);
+  const restored =
+    options.depth === 4 ? await verifyByRestore(options, manifest) : await verifyByReading(options, manifest);
   const result: VerificationResult = {
     schemaVersion: 1,
     backup: manifest.name,
@@ -107,7 +108,8 @@ async function demandObjects(options: VerifyOptions, manifest: Manifest): Promis
   for (const part of [...manifest.archives, manifest.fingerprint]) {
     const bytes = stored.get(fileKey(manifest, part.file));
     if (bytes === undefined) throw new Damage(`${manifest.name}: ${part.file} is missing`);
-    if (bytes !== part.bytes) throw new Damage(`${manifest.name}: ${part.file} has ${bytes} bytes, expected ${part.bytes}`);
+    if (bytes !== part.bytes)
+      throw new Damage(`${manifest.name}: ${part.file} has ${bytes} bytes, expected ${part.bytes}`);
   }
 }
 
@@ -122,7 +124,12 @@ async function verifyByReading(options: VerifyOptions, manifest: Manifest): Prom
   await readFingerprint(options.store, manifest);
 }
 
-async function readArchive(options: VerifyOptions, manifest: Manifest, archive: Archive, binDir: string): Promise<void> {
+async function readArchive(
+  options: VerifyOptions,
+  manifest: Manifest,
+  archive: Archive,
+  binDir: string,
+): Promise<void> {
   const signal = options.signal === undefined ? {} : { signal: options.signal };
   const key = fileKey(manifest, archive.file);
   if (archive.format !== "custom") {

@@ -1,0 +1,134 @@
+/**
+ * `dbprotect`: the one entry of the operational program. Commands are named like the npm scripts; only the
+ * module of the command that was asked for is loaded, so `--help` stays quick.
+ */
+import { Command, CommanderError } from "commander";
+import { version } from "../package.json";
+import { interrupted, listenForSignals } from "./commands/session";
+import { Failure, Refusal, UsageError, exitCode, messageOf } from "./contract/failure";
+import { redact } from "./contract/redaction";
+
+interface CommandModule {
+  configure(command: Command): void;
+}
+
+interface Entry {
+  readonly name: string;
+  readonly description: string;
+  load(): CommandModule;
+}
+
+const entries: readonly Entry[] = [
+  { name: "gate run", description: "all checks before a release; takes a verified backup, writes the receipt", load: () => require("./commands/gateRun") as CommandModule },
+  { name: "gate preview", description: "the read-only checks; always exits 0 with a JSON verdict", load: () => require("./commands/gatePreview") as CommandModule },
+  { name: "release", description: "one release step (migrations, railway, vercel), admitted by the receipt", load: () => require("./commands/release") as CommandModule },
+  { name: "db:test-connection", description: "reach the database and show which one it is", load: () => require("./commands/testConnection") as CommandModule },
+  { name: "db:count-records", description: "exact row counts of all tables, in one snapshot", load: () => require("./commands/countRecords") as CommandModule },
+  { name: "db:validate", description: "run the data checks", load: () => require("./commands/validate") as CommandModule },
+  { name: "db:backup", description: "take a backup and verify it", load: () => require("./commands/backup") as CommandModule },
+  { name: "db:restore", description: "restore a backup beside the live database, verified", load: () => require("./commands/restore") as CommandModule },
+  { name: "db:compare-counts", description: "row counts now against those of a backup", load: () => require("./commands/compareCounts") as CommandModule },
+  { name: "db:verify:post-deploy", description: "after a release: no row is gone, the application answers", load: () => require("./commands/verifyPostDeploy") as CommandModule },
+  { name: "env:check", description: "required variables present, critical ones unchanged", load: () => require("./commands/envCheck") as CommandModule },
+  { name: "env:snapshot", description: "digests of the variables; --accept makes them the baseline", load: () => require("./commands/envSnapshot") as CommandModule },
+  { name: "deploy:freeze", description: "halt every gate and release until it is lifted", load: () => require("./commands/freeze") as CommandModule },
+  { name: "deploy:unfreeze", description: "lift a freeze, with person and reason", load: () => require("./commands/unfreeze") as CommandModule },
+  { name: "test:integration", description: "the configured integration tests and the health checks", load: () => require("./commands/testIntegration") as CommandModule },
+  { name: "rehearse", description: "a protected deployment on throwaway local servers", load: () => require("./commands/rehearse") as CommandModule },
+];
+
+function buildProgram(words: readonly string[]): Command {
+  const program = new Command("dbprotect")
+    .description("Proves before a release that the database can be brought back, and after it that no row is gone.")
+    .version(version)
+    .showHelpAfterError("(see --help)")
+    .exitOverride()
+    .configureOutput({ writeErr: (text) => process.stderr.write(redact(text)) });
+  const asked = words.filter((word) => !word.startsWith("-"));
+  for (const entry of entries) {
+    const path = entry.name.split(" ");
+    const command = parentOf(program, path).command(path.at(-1)!).description(entry.description).exitOverride();
+    if (path.every((word, place) => asked[place] === word)) {
+      entry.load().configure(command);
+      demandOptionsFromNpm(command, entry.name);
+    }
+  }
+  return program;
+}
+
+/** `gate run` is the command `run` of the group `gate`. */
+function parentOf(program: Command, path: readonly string[]): Command {
+  if (path.length === 1) return program;
+  const group = path[0]!;
+  return program.commands.find((command) => command.name() === group) ?? program.command(group).description("checks before a release").exitOverride();
+}
+
+/**
+ * npm keeps flags that stand before `--` for itself and hands them on as `npm_config_*`: a `--yes` that
+ * never arrives would surprise in the wrong direction.
+ *
+ * @throws UsageError naming the flag and the right way to write it.
+ */
+function demandOptionsFromNpm(command: Command, name: string): void {
+  if (process.env["npm_lifecycle_event"] === undefined) return;
+  const swallowed = command.options.find((option) => {
+    const value = process.env[`npm_config_${option.name().replaceAll("-", "_")}`];
+    return option.long !== undefined && (option.required ? value !== undefined && value !== "" : value === "true") && !process.argv.includes(option.long);
+  });
+  if (swallowed === undefined) return;
+  throw new UsageError(`npm kept ${swallowed.long ?? ""} for itself: it never reached ${name}`, {
+    hint: `write: npm run ${process.env["npm_lifecycle_event"]} -- ${swallowed.long ?? ""}`,
+  });
+}
+
+/** Anybody on the machine can read another process's arguments. */
+function demandNoPassword(words: readonly string[]): void {
+  if (!words.some((word) => /[a-z]:\/\/[^/\s:@]*:[^/\s@]+@/i.test(word))) return;
+  throw new UsageError("found a URL with a password among the arguments, where every process of this machine can read it", {
+    hint: "use DATABASE_URL, or a password file (PGPASSFILE)",
+  });
+}
+
+function report(error: unknown, json: boolean): number {
+  if (error instanceof CommanderError) return error.exitCode === 0 ? exitCode.pass : exitCode.usage;
+  if (interrupted.aborted) return conclude({ exitCode: exitCode.interrupted, message: "interrupted", hint: null, details: [] }, json);
+  if (!(error instanceof Failure)) {
+    process.stderr.write(`${redact(error instanceof Error ? (error.stack ?? error.message) : messageOf(error))}\n`);
+    return 70;
+  }
+  const details = error instanceof Refusal ? error.details : [];
+  return conclude({ exitCode: error.exitCode, message: error.message, hint: error.hint ?? null, details }, json);
+}
+
+interface Conclusion {
+  readonly exitCode: number;
+  readonly message: string;
+  readonly hint: string | null;
+  readonly details: readonly string[];
+}
+
+function conclude(conclusion: Conclusion, json: boolean): number {
+  if (json) process.stdout.write(`${redact(JSON.stringify({ verdict: "error", ...conclusion }, null, 2))}\n`);
+  const lines = [
+    `error: ${conclusion.message}`,
+    ...conclusion.details.map((line) => `  ${line}`),
+    ...(conclusion.hint === null ? [] : [`hint: ${conclusion.hint}`]),
+  ];
+  process.stderr.write(`${redact(lines.join("\n"))}\n`);
+  return conclusion.exitCode;
+}
+
+async function main(words: string[]): Promise<number> {
+  listenForSignals();
+  try {
+    demandNoPassword(words);
+    await buildProgram(words).parseAsync(words, { from: "user" });
+    return Number(process.exitCode ?? exitCode.pass);
+  } catch (error) {
+    return report(error, words.includes("--json"));
+  }
+}
+
+void main(process.argv.slice(2)).then((code) => {
+  process.exitCode = code;
+});

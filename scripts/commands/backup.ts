@@ -1,0 +1,40 @@
+/** `db:backup` and `db:backup:pre-deploy`: take a backup, then verify it to a depth. */
+import { type Command, InvalidArgumentError, Option } from "commander";
+import { createBackup } from "../backup/createBackup";
+import { withConnection } from "../database/connect";
+import { readIdentity } from "../database/identity";
+import { targetFromEnvironment } from "../database/target";
+import { openStore } from "../store/openStore";
+import { claimStore } from "../store/storeIdentity";
+import { type Depth, depthSchema, verifyBackup } from "../verification/verifyBackup";
+import { newRunId } from "./gateContext";
+import { interrupted, printResult, progress } from "./session";
+
+export function configure(command: Command): void {
+  command
+    .addOption(new Option("--tier <tier>", "retention tier").choices(["manual", "predeploy"]).default("manual"))
+    .option("--depth <depth>", "how deep to verify it, 1 to 4; only 4 restores it", parseDepth, 4)
+    .option("--json", "one JSON document on stdout")
+    .action(async (options: { tier: "manual" | "predeploy"; depth: Depth; json?: boolean }) => {
+      const target = targetFromEnvironment("DATABASE_URL");
+      const store = openStore(undefined);
+      const identity = await withConnection(target, (client) => readIdentity(client, target));
+      await claimStore(store, { systemIdentifier: identity.systemIdentifier, name: identity.database });
+      const run = { store, runId: newRunId(), signal: interrupted, onProgress: progress };
+      const { reference, manifest } = await createBackup({ ...run, target, tier: options.tier });
+      const { result } = await verifyBackup({ ...run, backup: reference, depth: options.depth });
+      const bytes = manifest.archives.reduce((sum, archive) => sum + archive.bytes, 0);
+      const how = result.depth === 4 ? "verified: restored and equal to the snapshot" : "not restored";
+      printResult(
+        options.json === true,
+        { backup: reference, store: store.url, bytes, verification: result },
+        `${reference.name} (${reference.tier}) in ${store.url}: ${result.rows} rows of ${result.tables} tables in ${(bytes / 1e6).toFixed(1)} MB, depth ${result.depth} (${how})`,
+      );
+    });
+}
+
+function parseDepth(text: string): Depth {
+  const depth = depthSchema.safeParse(Number(text));
+  if (!depth.success) throw new InvalidArgumentError(`found ${text}: expected 1, 2, 3 or 4`);
+  return depth.data;
+}

@@ -1,0 +1,41 @@
+/**
+ * `env:snapshot`: digests of the variables, compared with the accepted snapshot; `--accept` makes them the
+ * new one. What the Pulumi program's environmentSnapshot resource runs.
+ */
+import type { Command } from "commander";
+import { exitCode } from "../contract/failure";
+import { acceptEnvironment } from "../environment/acceptEnvironment";
+import { checkEnvironment } from "../environment/checkEnvironment";
+import { matchesAny } from "../environment/namePatterns";
+import { readOperationSettings } from "../settings";
+import { openStore } from "../store/openStore";
+import { readStoreIdentity } from "../store/storeIdentity";
+import { newRunId } from "./gateContext";
+import { printResult } from "./session";
+
+export function configure(command: Command): void {
+  command
+    .option("--accept", "store what was found as the accepted snapshot, if nothing forbids it")
+    .option("--settings <file>", "settings as JSON; default: DBPROTECT_SETTINGS, else all defaults")
+    .option("--json", "one JSON document on stdout")
+    .action(async (options: { accept?: boolean; settings?: string; json?: boolean }) => {
+      const { environment } = readOperationSettings(options.settings);
+      const store = openStore(undefined);
+      const check = await checkEnvironment({ store, settings: environment });
+      const accepting = options.accept === true && check.verdict === "pass" && (await readStoreIdentity(store)) !== undefined;
+      // An unclaimed store has no salt yet: the gate claims it, and accepts the first snapshot when it passes.
+      const accepted = accepting ? (await acceptEnvironment({ store, settings: environment, runId: newRunId() })).name : null;
+      const document = {
+        ...check,
+        accepted,
+        variables: check.variables.map((variable) => ({ ...variable, critical: matchesAny(variable.name, environment.critical) })),
+        message: check.verdict === "pass" ? null : check.findings.map(({ message }) => message).join("; "),
+      };
+      printResult(
+        options.json === true,
+        document,
+        [...check.lines, ...(accepted === null ? [] : [`accepted as ${accepted}`]), "", check.verdict.toUpperCase()].join("\n"),
+      );
+      process.exitCode = check.verdict === "pass" ? exitCode.pass : exitCode.refused;
+    });
+}

@@ -1,0 +1,20 @@
+/** `deploy:freeze`: halts every gate and release until a person lifts it. */
+import type { Command } from "commander";
+import { setFreeze } from "../control/freeze";
+import { openStore } from "../store/openStore";
+import { confirm, printResult } from "./session";
+
+export function configure(command: Command): void {
+  command
+    .requiredOption("--person <name>", "who freezes")
+    .requiredOption("--reason <text>", "why")
+    .option("--yes", "do not ask")
+    .option("--json", "one JSON document on stdout")
+    .action(async (options: { person: string; reason: string; yes?: boolean; json?: boolean }) => {
+      const store = openStore(undefined);
+      await confirm(`halts every gate and release that uses ${store.url}`, options.yes === true);
+      const { person, reason } = options;
+      await setFreeze(store, { kind: "manual", runId: null, reason, person, missingRows: {} });
+      printResult(options.json === true, { frozen: true, store: store.url, person, reason }, `frozen: ${store.url}: ${reason}`);
+    });
+}

@@ -1,0 +1,27 @@
+/** `gate run`: the full gate. */
+import { type Command, Option } from "commander";
+import { runGate, stepNames } from "../gate/gate";
+import { renderGate } from "../report/gateReport";
+import { showSteps } from "../report/stepProgress";
+import { parseDuration } from "./duration";
+import { gateContext } from "./gateContext";
+import { printResult } from "./session";
+
+export function configure(command: Command): void {
+  command
+    .option("--settings <file>", "settings as JSON; default: DBPROTECT_SETTINGS, else all defaults")
+    .option("--wait <duration>", "how long to wait for a lease that another run holds", parseDuration, 0)
+    .addOption(new Option("--print <what>", "print only this").choices(["receipt"]))
+    .option("--json", "one JSON document on stdout")
+    .action(async (options: { settings?: string; wait: number; print?: "receipt"; json?: boolean }) => {
+      const context = gateContext({
+        ...(options.settings === undefined ? {} : { settings: options.settings }),
+        store: "required",
+        waitSeconds: options.wait,
+      });
+      const result = await showSteps(stepNames, (observer) => runGate(context, observer));
+      const text = options.print === "receipt" && result.verdict === "pass" ? (result.receiptSha256 ?? "unchanged") : renderGate(result);
+      printResult(options.json === true, result, text);
+      process.exitCode = result.exitCode;
+    });
+}

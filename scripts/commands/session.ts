@@ -1,0 +1,49 @@
+/**
+ * What every command shares: the signal that Ctrl-C and SIGTERM set off, where results and progress go, and
+ * the question before something changes.
+ */
+import { UsageError, Refusal } from "../contract/failure";
+import { redact } from "../contract/redaction";
+
+const interruption = new AbortController();
+
+/** Aborted by the first SIGINT or SIGTERM; a second one ends the process at once. */
+export const interrupted: AbortSignal = interruption.signal;
+
+export function listenForSignals(): void {
+  for (const signal of ["SIGINT", "SIGTERM"] as const) {
+    process.on(signal, () => {
+      if (interruption.signal.aborted) process.exit(130);
+      process.stderr.write(`${signal}: stopping, cleaning up (once more to stop at once)\n`);
+      interruption.abort();
+    });
+  }
+}
+
+/** Progress and logs: stderr, one line, without secrets. */
+export function progress(line: string): void {
+  process.stderr.write(`${redact(line)}\n`);
+}
+
+/** The result: stdout; with `--json` the document alone. */
+export function printResult(json: boolean, document: unknown, text: string): void {
+  process.stdout.write(`${redact(json ? JSON.stringify(document, null, 2) : text)}\n`);
+}
+
+/**
+ * Says what is about to happen, to which host, and asks.
+ *
+ * @throws Refusal when declined; UsageError without a terminal and without `--yes`.
+ */
+export async function confirm(what: string, yes: boolean): Promise<void> {
+  progress(what);
+  if (yes) return;
+  if (!process.stdin.isTTY || !process.stderr.isTTY) {
+    throw new UsageError("this needs a confirmation and there is no terminal to ask on: nothing was changed", {
+      hint: "pass --yes (through npm: npm run <name> -- --yes)",
+    });
+  }
+  const prompts = await import("@clack/prompts");
+  const answer = await prompts.confirm({ message: "Go on?", initialValue: false, output: process.stderr });
+  if (answer !== true) throw new Refusal("declined: nothing was changed");
+}

@@ -1,0 +1,59 @@
+/** `db:verify:post-deploy`: no row of the gate's snapshot is gone, the application answers, its tests pass. */
+import type { Command } from "commander";
+import { exitCode } from "../contract/failure";
+import { targetFromEnvironment } from "../database/target";
+import { type PostDeployResult, verifyPostDeploy } from "../release/postDeploy";
+import { renderTable } from "../report/table";
+import { openStore } from "../store/openStore";
+import { summarize } from "../verification/verifyReceipt";
+import { interrupted, printResult, progress } from "./session";
+
+export function configure(command: Command): void {
+  command
+    .option("--receipt <run id>", "verify against this receipt; default: the newest open one")
+    .option("--json", "one JSON document on stdout")
+    .action(async (options: { receipt?: string; json?: boolean }) => {
+      const result = await verifyPostDeploy({
+        store: openStore(undefined),
+        target: targetFromEnvironment("DATABASE_URL"),
+        ...(options.receipt === undefined ? {} : { runId: options.receipt }),
+        addresses: { appUrl: process.env["APP_URL"] || undefined, frontendUrl: process.env["FRONTEND_URL"] || undefined },
+        signal: interrupted,
+        onProgress: progress,
+      });
+      printResult(options.json === true, result, render(result));
+      if (result.verdict === "fail") for (const finding of result.findings) progress(`error: ${finding}`);
+      process.exitCode = result.verdict === "pass" ? exitCode.pass : exitCode.refused;
+    });
+}
+
+function render(result: PostDeployResult): string {
+  const lines: string[] = [];
+  if (result.data === null) lines.push(`data: verified before (receipt ${result.runId} is closed)`);
+  else {
+    lines.push(
+      renderTable(result.data.comparison.tables, [
+        { title: "TABLE", value: (row) => row.table },
+        { title: "COVERAGE", value: (row) => row.coverage },
+        { title: "BEFORE", value: (row) => row.rowsBefore },
+        { title: "NOW", value: (row) => row.rowsNow },
+        { title: "MISSING", value: (row) => row.missing },
+        { title: "CHANGED", value: (row) => row.changed },
+        { title: "NEW", value: (row) => row.added },
+      ]),
+      "",
+    );
+    if (result.data.comparison.verdict === "pass") lines.push(`data: ${summarize(result.data.comparison)}`);
+    if (result.data.missingKeysFile !== null) lines.push(`all missing keys: ${result.data.missingKeysFile}`);
+  }
+  lines.push(
+    ...(result.health.outcome === "not configured"
+      ? ["health: not configured (APP_URL, FRONTEND_URL)"]
+      : result.health.results.map(({ url, ok, status, error }) => `health: ${ok ? "ok" : "FAILED"} ${url} ${status ?? ""} ${error ?? ""}`.trimEnd())),
+    result.integration === null ? "integration tests: not configured" : `integration tests: ${result.integration.passed ? "passed" : "FAILED"}`,
+    "",
+    result.verdict === "pass" ? `PASS: ${result.releaseVersion || "the release"} lost nothing` : "FAIL:",
+    ...result.findings.map((finding) => `  ${finding}`),
+  );
+  return lines.join("\n");
+}

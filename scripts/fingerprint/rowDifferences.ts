@@ -1,0 +1,85 @@
+/**
+ * Which rows differ: streams the rows of the differing buckets from both databases, sorted by hash, and
+ * merges them into missing, changed and new. Memory stays constant whatever the tables' size.
+ */
+import type { Client } from "pg";
+import Cursor from "pg-cursor";
+import { type HashedTable, rowsQuery } from "./hashing";
+
+export interface RowDifferences {
+  /** Rows of the original that the copy lacks. */
+  readonly missing: number;
+  /** Rows with the same key and other content; always 0 for a table without a key. */
+  readonly changed: number;
+  readonly added: number;
+}
+
+interface HashedRow {
+  readonly k: bigint;
+  readonly r: bigint;
+  /** The key as JSON; null for a table without a key. */
+  readonly key: string | null;
+}
+
+const batchRows = 5_000;
+
+/** `onMissing` gets each missing row's key as it is found: there may be millions. */
+export async function findRowDifferences(
+  original: Client,
+  live: Client,
+  table: HashedTable,
+  buckets: readonly number[],
+  onMissing: (key: string) => void,
+): Promise<RowDifferences> {
+  const [before, after] = [new HashedRows(original, table, buckets), new HashedRows(live, table, buckets)];
+  let [missing, changed, added] = [0, 0, 0];
+  try {
+    let [was, is] = [await before.next(), await after.next()];
+    while (was !== undefined || is !== undefined) {
+      if (is === undefined || (was !== undefined && compareIdentity(was, is, table) < 0)) {
+        missing++;
+        onMissing(was!.key ?? `row with content hash ${was!.r}`);
+        was = await before.next();
+      } else if (was === undefined || compareIdentity(was, is, table) > 0) {
+        added++;
+        is = await after.next();
+      } else {
+        if (was.r !== is.r) changed++;
+        [was, is] = [await before.next(), await after.next()];
+      }
+    }
+    return { missing, changed, added };
+  } finally {
+    await Promise.allSettled([before.close(), after.close()]);
+  }
+}
+
+/** Two keys with the same 64-bit hash are told apart by their text. */
+function compareIdentity(a: HashedRow, b: HashedRow, table: HashedTable): number {
+  if (a.k !== b.k) return a.k < b.k ? -1 : 1;
+  if (table.key.length === 0 || a.key === b.key) return 0;
+  return (a.key ?? "") < (b.key ?? "") ? -1 : 1;
+}
+
+class HashedRows {
+  private readonly cursor: Cursor<{ k: string; r: string; key: string | null }>;
+  private batch: HashedRow[] = [];
+  private place = 0;
+
+  constructor(client: Client, table: HashedTable, buckets: readonly number[]) {
+    this.cursor = client.query(new Cursor(rowsQuery(table, buckets)));
+  }
+
+  async next(): Promise<HashedRow | undefined> {
+    if (this.place >= this.batch.length) {
+      const rows = await this.cursor.read(batchRows);
+      this.batch = rows.map((row) => ({ k: BigInt(row.k), r: BigInt(row.r), key: row.key }));
+      this.place = 0;
+    }
+    return this.batch[this.place++];
+  }
+
+  close(): Promise<void> {
+    return this.cursor.close();
+  }
+}

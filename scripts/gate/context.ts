@@ -1,0 +1,59 @@
+/** What every step of the gate is given, and what steps hand on to later ones. */
+import type { BackupReference } from "../backup/manifest";
+import type { DatabaseIdentity } from "../database/identity";
+import type { DatabaseTarget } from "../database/target";
+import type { Override, OperationSettings } from "../settings";
+import type { ScratchDatabase } from "../scratch/scratchServer";
+import type { Store } from "../store/store";
+import type { VerificationResult } from "../verification/verifyBackup";
+
+export interface GateContext {
+  readonly settings: OperationSettings;
+  readonly target: DatabaseTarget;
+  /** Undefined while its address is not known: the very first preview. */
+  readonly store: Store | undefined;
+  readonly runId: string;
+  readonly releaseVersion: string;
+  /** `project/stack`, or who runs the gate by hand: may take over what the same holder left behind. */
+  readonly stack: string;
+  readonly addresses: { readonly appUrl: string | undefined; readonly frontendUrl: string | undefined };
+  /** Seconds to wait for a lease that another run holds. */
+  readonly waitSeconds: number;
+  readonly signal: AbortSignal;
+  readonly onProgress: (line: string) => void;
+}
+
+/** Filled step by step; a step that needs something names the step it comes from when it is absent. */
+export interface GateState {
+  identity?: DatabaseIdentity;
+  backup?: BackupReference & { readonly lsn: string; readonly takenAt: string };
+  verification?: VerificationResult;
+  scratch?: ScratchDatabase;
+  usedOverrides: Override[];
+  receiptSha256?: string;
+}
+
+/** Something a step found wrong that an override in the stack's config may let pass. */
+export interface GateFinding {
+  /** With the step's name before it, what an override names: `migrations:20260103_purge.sql:delete`. */
+  readonly id: string;
+  readonly message: string;
+}
+
+export interface StepResult {
+  readonly summary: string;
+  readonly evidence?: readonly string[];
+  /** Not empty: the step halts the gate, unless each finding is overridden. */
+  readonly findings?: readonly GateFinding[];
+  /** What to do about the findings. */
+  readonly hint?: string;
+  /** True: the step could not do its work yet, and `summary` says why. */
+  readonly skipped?: boolean;
+}
+
+export interface GateStep {
+  readonly name: string;
+  /** `read-only` steps also run at preview and when nothing is to be released. */
+  readonly kind: "read-only" | "full";
+  run(context: GateContext, state: GateState): Promise<StepResult>;
+}

@@ -1,0 +1,35 @@
+/** Gate step: the pending migrations, judged by PostgreSQL's own parser before anything runs them. */
+import { withConnection } from "../../database/connect";
+import { findingId, judgeMigrations } from "../../migrations/judge";
+import { pendingMigrations } from "../../migrations/pending";
+import type { GateStep } from "../context";
+
+export const migrationsStep: GateStep = {
+  name: "migrations",
+  kind: "read-only",
+  async run({ settings, target }) {
+    const configured = settings.migrations;
+    if (configured === undefined) return { summary: "no migrations configured" };
+    return withConnection(target, async (client) => {
+      const { pending, outOfOrder, unknownApplied } = await pendingMigrations(client, configured.path);
+      const judgement = await judgeMigrations(pending, client);
+      const refused = judgement.findings.filter(({ severity }) => severity === "refuse");
+      return {
+        summary:
+          refused.length === 0
+            ? `${pending.length} pending migration(s), nothing destructive`
+            : `${refused.length} destructive statement(s) in ${pending.length} pending migration(s)`,
+        evidence: [
+          ...pending.map(({ file }) => `pending: ${file}`),
+          ...outOfOrder.map(({ file }) => `out of order: ${file} is older than the newest applied one`),
+          ...unknownApplied.map((version) => `applied but without a file: ${version}`),
+        ],
+        findings: refused.map((finding) => ({
+          id: findingId(finding),
+          message: `${finding.file}:${finding.line}:${finding.column}: ${finding.rule}: ${finding.reason}; instead: ${finding.saferWay}`,
+        })),
+        hint: "make the migration additive (expand, release, contract later)",
+      };
+    });
+  },
+};

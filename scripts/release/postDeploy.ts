@@ -1,0 +1,112 @@
+/**
+ * The verification after a release: no row of the snapshot is gone, the application answers, and the
+ * project's own tests pass. Gives the lease back.
+ */
+import { giveBackLease } from "../control/lease";
+import { UsageError } from "../contract/failure";
+import type { DatabaseTarget } from "../database/target";
+import { type Receipt, listReceipts, readReceipt } from "../record/receipt";
+import { isOpen, listOpenReceipts } from "../record/releaseEvents";
+import type { Store } from "../store/store";
+import { type HealthReport, runHealthChecks } from "../verification/healthChecks";
+import { type ReceiptVerification, verifyReceipt } from "../verification/verifyReceipt";
+import { runDeployCommand } from "./deployCommand";
+
+export interface PostDeployInput {
+  readonly store: Store;
+  readonly target: DatabaseTarget;
+  /** Which receipt; default: the newest open one, else the newest. */
+  readonly runId?: string;
+  readonly addresses: { readonly appUrl: string | undefined; readonly frontendUrl: string | undefined };
+  readonly signal: AbortSignal;
+  readonly onProgress: (line: string) => void;
+}
+
+export interface PostDeployResult {
+  readonly verdict: "pass" | "fail";
+  readonly runId: string;
+  readonly releaseVersion: string;
+  /** Null: the receipt was verified before and is closed. */
+  readonly data: ReceiptVerification | null;
+  readonly health: HealthReport;
+  /** Null: none configured. */
+  readonly integration: { readonly passed: boolean; readonly message: string } | null;
+  readonly findings: readonly string[];
+}
+
+/** How long the integration tests may take. */
+const integrationSeconds = 1800;
+
+export async function verifyPostDeploy(input: PostDeployInput): Promise<PostDeployResult> {
+  const receipt = await chooseReceipt(input);
+  const data = await verifyData(input, receipt);
+  const health = await checkHealth(input, receipt);
+  const integration = await runIntegration(receipt.settings.integrationCommand, input);
+  await giveBackLease(input.store, receipt.runId);
+  const findings = [
+    ...(data?.findings ?? []),
+    ...health.results.filter(({ ok }) => !ok).map(({ url, status, error }) => `${url}: ${error ?? `status ${status ?? "none"}`}`),
+    ...(integration === null || integration.passed ? [] : [`integration tests: ${integration.message}`]),
+  ];
+  return {
+    verdict: findings.length === 0 ? "pass" : "fail",
+    runId: receipt.runId,
+    releaseVersion: receipt.releaseVersion,
+    data,
+    health,
+    integration,
+    findings,
+  };
+}
+
+/** @throws UsageError when the store holds no receipt. */
+export async function chooseReceipt(input: Pick<PostDeployInput, "store" | "runId">): Promise<Receipt> {
+  const { store } = input;
+  const runId = input.runId ?? (await listOpenReceipts(store)).at(-1) ?? (await listReceipts(store)).at(-1);
+  if (runId === undefined) {
+    throw new UsageError(`${store.url} holds no receipt: nothing to verify against`, { hint: "run the gate first: npm run gate" });
+  }
+  if (!(await listReceipts(store)).includes(runId)) throw new UsageError(`${store.url} holds no receipt of run ${runId}`);
+  return readReceipt(store, runId);
+}
+
+/**
+ * A closed receipt is not compared again: it was proven right after its release, and its copy is spent.
+ * One without any event guards a release made by hand, and is compared.
+ */
+async function verifyData(input: PostDeployInput, receipt: Receipt): Promise<ReceiptVerification | null> {
+  const { store, signal, onProgress } = input;
+  const closed = input.runId === undefined && !(await isOpen(store, receipt.runId)) && (await hasEvents(store, receipt.runId));
+  if (closed) {
+    onProgress(`receipt ${receipt.runId} was verified before: data not compared again`);
+    return null;
+  }
+  return verifyReceipt({ store, receipt, live: input.target, signal, onProgress });
+}
+
+async function hasEvents(store: Store, runId: string): Promise<boolean> {
+  return (await store.list(`releases/${runId}/`)).length > 0;
+}
+
+function checkHealth(input: PostDeployInput, receipt: Receipt): Promise<HealthReport> {
+  return runHealthChecks({
+    appUrl: input.addresses.appUrl ?? receipt.addresses.appUrl ?? undefined,
+    frontendUrl: input.addresses.frontendUrl ?? receipt.addresses.frontendUrl ?? undefined,
+    settings: receipt.settings.health,
+    signal: input.signal,
+  });
+}
+
+export async function runIntegration(
+  command: string | undefined,
+  options: { signal: AbortSignal; onProgress: (line: string) => void },
+): Promise<PostDeployResult["integration"]> {
+  if (command === undefined) return null;
+  try {
+    const settings = { command, timeoutSeconds: integrationSeconds };
+    return { passed: true, message: await runDeployCommand(settings, { signal: options.signal, onLine: options.onProgress }) };
+  } catch (error) {
+    if (options.signal.aborted) throw error;
+    return { passed: false, message: error instanceof Error ? error.message : String(error) };
+  }
+}

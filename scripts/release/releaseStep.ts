@@ -1,0 +1,90 @@
+/**
+ * One release step: admitted by the receipt, run once per version, and, when it fails half-way, followed by
+ * the comparison that a successful release would have got.
+ */
+import { Refusal, UsageError, messageOf } from "../contract/failure";
+import type { DatabaseTarget } from "../database/target";
+import type { Receipt } from "../record/receipt";
+import { type ReleaseStep, findLive, recordEvent } from "../record/releaseEvents";
+import type { Store } from "../store/store";
+import { verifyReceipt } from "../verification/verifyReceipt";
+import { demandReceipt } from "./admission";
+import { applyPendingMigrations } from "./applyPendingMigrations";
+import { runDeployCommand } from "./deployCommand";
+
+export interface ReleaseContext {
+  readonly step: ReleaseStep;
+  readonly releaseVersion: string;
+  readonly store: Store;
+  readonly target: DatabaseTarget;
+  readonly signal: AbortSignal;
+  /** The live log of what is deployed, line by line. */
+  readonly onLine: (line: string) => void;
+}
+
+export interface ReleaseOutcome {
+  readonly outcome: "live" | "already live";
+  /** The run whose receipt admitted it. */
+  readonly runId: string;
+  readonly detail: string;
+}
+
+/**
+ * @throws Refusal when the step is not admitted or failed; a failure that lost rows says so and has frozen
+ *   further releases by then.
+ */
+export async function runReleaseStep(context: ReleaseContext): Promise<ReleaseOutcome> {
+  const { step, store, releaseVersion } = context;
+  const before = await findLive(store, step, releaseVersion);
+  if (before !== undefined) {
+    return { outcome: "already live", runId: before, detail: `${step} of ${releaseVersion} is live since run ${before}: nothing was deployed` };
+  }
+  const receipt = await demandReceipt(store, context.target, releaseVersion);
+  const event = (name: string, detail: string): Promise<void> =>
+    recordEvent(store, { event: `${step}-${name}`, runId: receipt.runId, releaseVersion, detail });
+  await event("started", `receipt ${receipt.runId}`);
+  try {
+    const detail = await perform(context, receipt);
+    await event("live", detail);
+    return { outcome: "live", runId: receipt.runId, detail };
+  } catch (error) {
+    await event("failed", messageOf(error));
+    throw await judgeFailure(context, receipt, error);
+  }
+}
+
+function perform(context: ReleaseContext, receipt: Receipt): Promise<string> {
+  const { step, signal, onLine } = context;
+  const { migrations, railway, vercel } = receipt.settings;
+  if (step === "migrations") {
+    if (migrations === undefined) throw notConfigured(step);
+    return applyPendingMigrations(context.target, migrations, onLine);
+  }
+  const settings = step === "railway" ? railway : vercel;
+  if (settings === undefined) throw notConfigured(step);
+  return runDeployCommand(settings, { signal, onLine });
+}
+
+function notConfigured(step: ReleaseStep): UsageError {
+  return new UsageError(`${step}: the receipt's settings do not configure it: expected ${step} in the stack's config`);
+}
+
+/** A release that broke half-way may have lost rows all the same; nobody else would look before the next gate. */
+async function judgeFailure(context: ReleaseContext, receipt: Receipt, error: unknown): Promise<Error> {
+  const failed = `${context.step} failed: ${messageOf(error)}`;
+  // The comparison must not be cut short by what ended the step.
+  const { comparison, findings } = await verifyReceipt({
+    store: context.store,
+    receipt,
+    live: context.target,
+    onProgress: context.onLine,
+  });
+  if (comparison.verdict === "pass") {
+    return new Refusal(`${failed}; no row is lost`, { cause: error, hint: "correct the cause and run pulumi up again" });
+  }
+  return new Refusal(`${failed}; and data was lost: ${findings[0] ?? ""}`, {
+    cause: error,
+    details: findings,
+    hint: "releases are frozen: repair the rows, then run npm run deploy:unfreeze",
+  });
+}

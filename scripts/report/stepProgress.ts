@@ -1,0 +1,62 @@
+/**
+ * Shows a run of named steps while it happens: a live task list on a terminal, plain lines elsewhere. Always
+ * on stderr, for stdout is the result's.
+ */
+import { redact } from "../contract/redaction";
+
+export interface StepEnd {
+  readonly step: string;
+  readonly outcome: string;
+  readonly seconds: number;
+  readonly summary: string;
+}
+
+export interface StepObserver {
+  onStepStart(step: string): void;
+  onStepEnd(end: StepEnd): void;
+}
+
+/** Runs `work` and shows its steps; `names` are those that are expected, in order. */
+export async function showSteps<T>(names: readonly string[], work: (observer: StepObserver) => Promise<T>): Promise<T> {
+  return process.stderr.isTTY ? showTaskList(names, work) : work(plainLines());
+}
+
+function plainLines(): StepObserver {
+  return {
+    onStepStart: () => undefined,
+    onStepEnd: (end) => process.stderr.write(`${redact(lineOf(end))}\n`),
+  };
+}
+
+function lineOf({ step, outcome, seconds, summary }: StepEnd): string {
+  return `${step}: ${outcome} (${seconds.toFixed(1)} s) ${summary.split("\n")[0] ?? ""}`;
+}
+
+/** listr2 wants its tasks beforehand: each waits for the end of the step of its name. */
+async function showTaskList<T>(names: readonly string[], work: (observer: StepObserver) => Promise<T>): Promise<T> {
+  const { Listr } = await import("listr2");
+  const ends = new Map(names.map((name) => [name, Promise.withResolvers<StepEnd | undefined>()]));
+  const list = new Listr(
+    names.map((name) => ({
+      title: name,
+      task: async (_context, task) => {
+        const end = await ends.get(name)!.promise;
+        if (end === undefined) return task.skip(`${name}: not run`);
+        task.title = redact(lineOf(end));
+        if (end.outcome === "halt") throw new Error(redact(end.summary));
+      },
+    })),
+    { exitOnError: false, rendererOptions: { collapseErrors: false, showErrorMessage: false }, fallbackRenderer: "simple" },
+  );
+  list.options.rendererOptions = { ...list.options.rendererOptions };
+  const shown = list.run();
+  try {
+    return await work({
+      onStepStart: () => undefined,
+      onStepEnd: (end) => ends.get(end.step)?.resolve(end),
+    });
+  } finally {
+    for (const end of ends.values()) end.resolve(undefined);
+    await shown;
+  }
+}

@@ -1,0 +1,50 @@
+/** The restored copy that a receipt speaks of: the still-living one, or restored again from its backup. */
+import { readManifest } from "../backup/manifest";
+import { majorOf } from "../database/identity";
+import type { DatabaseTarget } from "../database/target";
+import type { Receipt } from "../record/receipt";
+import { restoreBackup } from "../restore/restoreBackup";
+import { type ScratchPlace, closeScratch, isScratchAlive, openScratchDatabase, scratchTarget } from "../scratch/scratchServer";
+import type { Store } from "../store/store";
+
+/** How long a copy that was restored again may live if nobody closes it. */
+const restoredAgainMilliseconds = 3_600_000;
+
+export class ScratchCopy {
+  private restored: ScratchPlace | undefined;
+
+  constructor(
+    private readonly store: Store,
+    private readonly receipt: Receipt,
+    private readonly options: { signal?: AbortSignal; onProgress?: (line: string) => void } = {},
+  ) {}
+
+  /** @throws Damage when the backup can no longer be restored. */
+  async open(): Promise<DatabaseTarget> {
+    if (this.receipt.scratch !== null && (await isScratchAlive(this.receipt.scratch))) return scratchTarget(this.receipt.scratch);
+    this.options.onProgress?.(`the scratch server is gone: restoring ${this.receipt.backup.name} again`);
+    const manifest = await readManifest(this.store, this.receipt.backup);
+    const scratch = await openScratchDatabase(
+      { ...manifest, major: majorOf(manifest.database.serverVersion) },
+      {
+        runId: `${this.receipt.runId}_again_${process.pid}`,
+        deadline: new Date(Date.now() + restoredAgainMilliseconds),
+        ...(this.options.signal === undefined ? {} : { signal: this.options.signal }),
+      },
+    );
+    this.restored = scratch.place;
+    await restoreBackup({ store: this.store, manifest, target: scratch.target, ...this.options });
+    return scratch.target;
+  }
+
+  /** Ends a copy that this object restored; the receipt's own lives on. */
+  async close(): Promise<void> {
+    if (this.restored !== undefined) await closeScratch(this.restored);
+  }
+
+  /** Ends the receipt's own copy too: it is spent once the receipt is closed. */
+  async spend(): Promise<void> {
+    await this.close();
+    if (this.receipt.scratch !== null) await closeScratch(this.receipt.scratch);
+  }
+}
