@@ -81,13 +81,21 @@ function openFolders(top, bottom) {
   }
 }
 
+/**
+ * @param {number} mode of a file
+ * @returns {number} readable for all, and a program for all if it is one for its owner
+ */
+function readable(mode) {
+  return mode | 0o444 | (mode & 0o100 ? 0o111 : 0);
+}
+
 /** @param {string} path */
 function openToAll(path) {
   chmodSync(path, statSync(path).mode | 0o555);
   for (const entry of readdirSync(path, { withFileTypes: true })) {
     const below = join(path, entry.name);
     if (entry.isDirectory()) openToAll(below);
-    else if (entry.isFile()) chmodSync(below, statSync(below).mode | 0o444);
+    else if (entry.isFile()) chmodSync(below, readable(statSync(below).mode));
   }
 }
 

@@ -43,6 +43,7 @@ function installPackages(node) {
   rmSync(stampFile, { force: true });
   const installed = npm(node.path, ["ci", "--ignore-scripts"], projectFolder);
   if (!installed.ok) throw new SetupFailure(`npm ci failed: ${installed.reason}`, "npm ci --ignore-scripts");
+  mkdirSync(dirname(stampFile), { recursive: true }); // npm makes none for a lockfile without packages
   writeFileSync(stampFile, stampFor(node.version));
 }
 

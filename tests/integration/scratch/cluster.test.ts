@@ -17,6 +17,7 @@ import {
   urlOf,
 } from "../../../scripts/scratch/cluster";
 import { isRunning, processStart } from "../../../scripts/scratch/processIdentity";
+import { skip } from "../../skip";
 
 const started: ClusterPlace[] = [];
 const children: ChildProcess[] = [];
@@ -48,7 +49,7 @@ describe("a cluster", () => {
 
   it("runs as an unprivileged user when we are root", async function () {
     const user = serverUser();
-    if (user === undefined) return this.skip(); // skipped: we are not root
+    if (user === undefined) return skip(this, "we are not root");
     const cluster = await start({ listen: "socket" });
     assert.equal(statSync(`/proc/${serverPid(cluster.place)}`).uid, user.uid);
     assert.notEqual(user.uid, 0);

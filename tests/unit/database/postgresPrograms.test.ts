@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
 import { UsageError } from "../../../scripts/contract/failure";
 import { findPostgres } from "../../../scripts/database/postgresPrograms";
+import { skip } from "../../skip";
 
 const clientPrograms = ["pg_dump", "pg_restore", "pg_dumpall", "psql"];
 const serverPrograms = [...clientPrograms, "postgres", "initdb"];
@@ -74,7 +75,7 @@ describe("findPostgres", () => {
   });
 
   it("passes by a folder that the server's user cannot enter", function () {
-    if (process.getuid?.() !== 0) this.skip(); // skipped: only root runs servers under another user
+    if (process.getuid?.() !== 0) return skip(this, "only root runs servers under another user");
     install("closed/bin", "97.0");
     chmodSync(join(root, "closed"), 0o700);
     const env = search([join(root, "closed/bin")]);
