@@ -18,7 +18,7 @@ interface Ended {
 
 async function run(program: string, env: Record<string, string>): Promise<Ended> {
   const file = join(__dirname, "../../scripts/rehearsal/platforms", program);
-  const options = { env: { PATH: process.env["PATH"], RELEASE_COMMIT: nextCommit, ...env } };
+  const options = { env: { PATH: process.env["PATH"], DBPROTECT_RELEASE_VERSION: nextCommit, ...env } };
   return promisify(execFile)(process.execPath, ["--require", require.resolve("tsx/cjs"), file], options).then(
     ({ stdout, stderr }) => ({ code: 0, stdout, stderr }),
     (error: { code: number; stdout: string; stderr: string }) => error,

@@ -29,6 +29,8 @@ const versions: readonly CrmVersion[] = [
   { version: "1.7.0" },
 ];
 
+export const builtVersions: readonly string[] = versions.map(({ version }) => version);
+
 /** @throws Error for a version that was never built. */
 export function crmVersion(version: string): CrmVersion {
   const found = versions.find((candidate) => candidate.version === version);

@@ -1,5 +1,5 @@
 /**
- * What `railway up --ci` does, for a machine without Railway's CLI: asks the API for a deployment of RELEASE_COMMIT,
+ * What `railway up --ci` does, for a machine without Railway's CLI: asks the API for a deployment of DBPROTECT_RELEASE_VERSION,
  * follows it, exits 0 when it is live and 1 when it is not. Reads RAILWAY_API_URL, RAILWAY_TOKEN, RAILWAY_SERVICE_ID.
  */
 import { setTimeout as sleep } from "node:timers/promises";
@@ -43,7 +43,7 @@ async function main(): Promise<void> {
   const { serviceInstanceDeployV2: id } = await ask(
     documents.deploy,
     {
-      commitSha: required("RELEASE_COMMIT"),
+      commitSha: required("DBPROTECT_RELEASE_VERSION"),
       environmentId: projectToken.environmentId,
       serviceId: required("RAILWAY_SERVICE_ID"),
     },

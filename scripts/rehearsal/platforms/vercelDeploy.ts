@@ -1,5 +1,5 @@
 /**
- * What `vercel deploy --prod --yes` does, for a machine without Vercel's CLI: uploads the site with RELEASE_COMMIT as
+ * What `vercel deploy --prod --yes` does, for a machine without Vercel's CLI: uploads the site with DBPROTECT_RELEASE_VERSION as
  * its git metadata, follows the deployment, prints its URL, exits 0 when it is ready and 1 when it is not. Reads
  * VERCEL_API_URL, VERCEL_TOKEN, VERCEL_ORG_ID, VERCEL_PROJECT_ID.
  */
@@ -33,7 +33,7 @@ async function main(): Promise<void> {
     project: required("VERCEL_PROJECT_ID"),
     target: "production",
     files: [{ file: "index.html", data: "<!doctype html><title>CRM</title>" }],
-    gitMetadata: { commitSha: required("RELEASE_COMMIT"), dirty: false },
+    gitMetadata: { commitSha: required("DBPROTECT_RELEASE_VERSION"), dirty: false },
   });
   console.log(`https://${deployment.url}`);
   while (passing.has(deployment.readyState)) {

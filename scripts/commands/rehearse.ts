@@ -1,0 +1,74 @@
+/** `rehearse`: the whole way of a protected deployment, good and bad, on throwaway servers of this machine. */
+import type { Command } from "commander";
+import { pathToFileURL } from "node:url";
+import { Listr, ListrLogger, type ListrTask, ProcessOutput } from "listr2";
+import { exitCode, messageOf } from "../contract/failure";
+import { inProcessEngine } from "../rehearsal/engine/inProcess";
+import { Rehearsal } from "../rehearsal/rehearse";
+import { scenes } from "../rehearsal/scenes";
+import { forgetSurroundings } from "../rehearsal/surroundings";
+import { renderReport } from "../report/html/renderReport";
+import { engineInWords, reportOn, sceneTable } from "../report/rehearsalReport";
+import { interrupted, printResult, progress } from "./session";
+
+export function configure(command: Command): void {
+  command
+    .option("--keep", "keep the rehearsal's folder: store, state, project")
+    .option("--json", "one JSON document on stdout")
+    .action(async (options: { keep?: boolean; json?: boolean }) => {
+      forgetSurroundings();
+      const engine = inProcessEngine;
+      progress(`rehearsing on local servers; engine: ${engineInWords(engine.name)}`);
+      const rehearsal = new Rehearsal({ engine, keep: options.keep === true, signal: interrupted });
+      try {
+        await taskList(rehearsal, options.json === true).run();
+        const result = await rehearsal.conclude((outcome) => renderReport(reportOn(outcome)));
+        const passed = result.scenes.filter(({ asExpected }) => asExpected).length;
+        const text = [
+          sceneTable(result),
+          "",
+          `${result.verdict.toUpperCase()}: ${passed} of ${result.scenes.length} scenes as expected, ${result.seconds.toFixed(1)} s`,
+          `report: ${pathToFileURL(result.report).href}`,
+        ];
+        printResult(options.json === true, result, text.join("\n"));
+        process.exitCode = result.verdict === "pass" ? exitCode.pass : exitCode.refused;
+      } finally {
+        await rehearsal.close();
+      }
+    });
+}
+
+/** Live on a terminal, plain lines on stderr elsewhere: stdout is the result. */
+function taskList(rehearsal: Rehearsal, plain: boolean): Listr<object, "default", "simple"> {
+  const tasks: ListrTask<object>[] = [
+    {
+      title: "Servers and data",
+      task: async (_, task) => {
+        await rehearsal.open((line) => {
+          task.output = line;
+        });
+      },
+    },
+    ...scenes.map((scene, index): ListrTask<object> => ({
+      title: `${index + 1} ${scene.name}`,
+      task: async (_, task) => {
+        const result = await rehearsal.play(scene, (line) => {
+          if (process.stdout.isTTY && line.trim() !== "") task.output = line;
+        });
+        task.title = `${index + 1} ${scene.name}: ${result.actual} (${result.seconds.toFixed(1)} s)`;
+        if (!result.asExpected) throw new Error(`expected ${result.expected}`);
+      },
+      // One that ended differently is shown as failed; the others are played all the same.
+      exitOnError: false,
+    })),
+  ];
+  const onStderr = { logger: new ListrLogger({ processOutput: new ProcessOutput(process.stderr, process.stderr) }) };
+  return new Listr<object, "default", "simple">(tasks, {
+    // Ctrl-C is ours: the servers have to end first.
+    registerSignalListeners: false,
+    renderer: "default",
+    fallbackRenderer: "simple",
+    fallbackRendererCondition: plain,
+    fallbackRendererOptions: onStderr,
+  });
+}

@@ -1,0 +1,195 @@
+/**
+ * The rehearsal's world: a PostgreSQL server with the CRM, its API, Railway and Vercel, a project folder with
+ * migrations and a dotenv file, an empty backup store. All of it is local, thrown away afterwards, and ends with this
+ * process.
+ */
+import { createHash, randomBytes } from "node:crypto";
+import { copyFileSync, mkdirSync, mkdtempSync, readdirSync, realpathSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join, relative } from "node:path";
+import { pathToFileURL } from "node:url";
+import { startCluster, type Cluster } from "../scratch/cluster";
+import type { ConfigValue } from "./engine/engine";
+import { createCrmDatabase, schemaFile, startCrmHost, type CrmDatabase, type CrmHost } from "./crm/host";
+import { builtVersions, firstVersion } from "./crm/versions";
+import { startRailwayFake, type RailwayFake } from "./platforms/railwayFake";
+import { RequestLog } from "./platforms/requestLog";
+import { startVercelFake, type VercelFake } from "./platforms/vercelFake";
+
+export const projectFolder = join(__dirname, "../..");
+
+/** How a release of one scene is configured. */
+export interface ReleasePlan {
+  /** The CRM's version; its commit is what is released. */
+  readonly version: string;
+  readonly overrides?: readonly Readonly<Record<string, string>>[];
+}
+
+export interface World {
+  readonly folder: string;
+  readonly storeFolder: string;
+  readonly engineFolder: string;
+  readonly serverMajor: number;
+  readonly database: CrmDatabase;
+  readonly host: CrmHost;
+  readonly railway: RailwayFake;
+  readonly vercel: VercelFake;
+  readonly log: RequestLog;
+  /** What `pulumi up` and the commands find in their environment. */
+  readonly environment: Readonly<Record<string, string>>;
+  /** The stack's configuration for a release, by full key. */
+  config(plan: ReleasePlan): Record<string, ConfigValue>;
+  /** @returns a function that takes the migration back out of the project. */
+  addMigration(name: string, sql: string): () => void;
+  /** Writes the project's dotenv file: the usual values, with these changed. */
+  writeEnvironmentFile(changes?: Readonly<Record<string, string>>): void;
+  /** Ends every server, and removes all of the folder but the report, unless `keep`. Fine to call twice. */
+  close(options: { readonly keep: boolean }): Promise<void>;
+}
+
+/** Half of what Railway and Vercel take in a second, so that a deployment is seen to pass through its states. */
+const phaseMilliseconds = 60;
+
+/** Ours end with their receipts; should nobody be left to do that, after these hours. */
+const scratchHours = 0.05;
+
+/** The strategy's variables, with values made up for this folder. */
+const projectVariables = {
+  SUPABASE_URL: "https://rehearsal.supabase.co",
+  SUPABASE_ANON_KEY: "anon-key-of-the-rehearsal",
+  SUPABASE_SERVICE_ROLE_KEY: "service-role-key-of-the-rehearsal",
+  VITE_SUPABASE_URL: "https://rehearsal.supabase.co",
+  VITE_SUPABASE_ANON_KEY: "anon-key-of-the-rehearsal",
+  CORS_ORIGIN: "https://crm.example.com",
+  NODE_ENV: "production",
+};
+
+/** The commit from which a version was built: 40 hex digits, the same in every rehearsal. */
+export function commitOf(version: string): string {
+  return createHash("sha1").update(`crm ${version}`).digest("hex");
+}
+
+function versionOf(commit: string): string {
+  const version = builtVersions.find((candidate) => commitOf(candidate) === commit);
+  if (version === undefined) throw new Error(`no version was built from commit ${commit}`);
+  return version;
+}
+
+/** @param onProgress gets the name of what is started next. */
+export async function buildWorld(onProgress: (line: string) => void, signal?: AbortSignal): Promise<World> {
+  const folder = mkdtempSync(join(realpathSync(tmpdir()), "dbprotect-rehearsal-"));
+  const closers: (() => Promise<unknown>)[] = [];
+  const close: World["close"] = async ({ keep }) => {
+    for (const end of closers.splice(0).reverse()) await end();
+    if (!keep) removeAllButReport(folder);
+  };
+  try {
+    onProgress("PostgreSQL");
+    const cluster: Cluster = await startCluster({
+      listen: "loopback",
+      lifetime: { kind: "parent" },
+      purpose: "test",
+      ...(signal === undefined ? {} : { signal }),
+    });
+    closers.push(() => cluster.stop());
+    onProgress("CRM: 320,450 rows");
+    const database = await createCrmDatabase(cluster.url);
+    signal?.throwIfAborted();
+    onProgress("CRM: API");
+    const host = await startCrmHost(database.apiUrl, firstVersion);
+    closers.push(() => host.stop());
+    onProgress("Railway and Vercel");
+    const log = new RequestLog();
+    const platform = { log, liveCommit: commitOf(firstVersion), phaseMilliseconds };
+    const railwayToken = randomBytes(16).toString("hex");
+    const railway = await startRailwayFake({
+      ...platform,
+      projectToken: railwayToken,
+      accountToken: randomBytes(16).toString("hex"),
+      variables: projectVariables,
+      goLive: (commit) => host.deploy("api", versionOf(commit)),
+    });
+    closers.push(() => railway.close());
+    const vercelToken = randomBytes(16).toString("hex");
+    const vercel = await startVercelFake({
+      ...platform,
+      token: vercelToken,
+      goLive: (commit) => host.deploy("frontend", versionOf(commit)),
+    });
+    closers.push(() => vercel.close());
+
+    const migrationsFolder = join(folder, "project", "migrations");
+    const environmentFile = join(folder, "project", ".env");
+    const storeFolder = join(folder, "store");
+    mkdirSync(migrationsFolder, { recursive: true });
+    copyFileSync(schemaFile.path, join(migrationsFolder, schemaFile.name));
+    const writeEnvironmentFile: World["writeEnvironmentFile"] = (changes = {}) => {
+      const lines = Object.entries({ ...projectVariables, ...changes }).map(([name, value]) => `${name}=${value}\n`);
+      writeFileSync(environmentFile, lines.join(""));
+    };
+    writeEnvironmentFile();
+    return {
+      folder,
+      storeFolder,
+      engineFolder: join(folder, "engine"),
+      serverMajor: cluster.major,
+      database,
+      host,
+      railway,
+      vercel,
+      log,
+      environment: {
+        DATABASE_URL: database.url,
+        BACKUP_PASSPHRASE: randomBytes(16).toString("hex"),
+        BACKUP_STORE: pathToFileURL(storeFolder).href,
+        RAILWAY_API_URL: railway.url,
+        RAILWAY_TOKEN: railwayToken,
+        RAILWAY_SERVICE_ID: railway.serviceId,
+        VERCEL_API_URL: vercel.url,
+        VERCEL_TOKEN: vercelToken,
+        VERCEL_ORG_ID: vercel.teamId,
+        VERCEL_PROJECT_ID: vercel.projectId,
+      },
+      config: ({ version, overrides = [] }) => ({
+        "database-protection:backupStore": pathToFileURL(storeFolder).href,
+        "database-protection:releaseVersion": commitOf(version),
+        "database-protection:migrations": { path: migrationsFolder },
+        "database-protection:railway": { command: standInCommand("railwayUp.ts"), timeoutSeconds: 60 },
+        "database-protection:vercel": { command: standInCommand("vercelDeploy.ts"), timeoutSeconds: 60 },
+        "database-protection:environment": { sources: [{ kind: "dotenv", path: environmentFile }] },
+        "database-protection:verification": { scratchHours },
+        "database-protection:health": { deadlineSeconds: 10 },
+        "database-protection:overrides": overrides,
+        "database-protection:appUrl": host.url,
+        "database-protection:frontendUrl": host.url,
+      }),
+      addMigration: (name, sql) => {
+        const file = join(migrationsFolder, name);
+        writeFileSync(file, sql);
+        return () => rmSync(file);
+      },
+      writeEnvironmentFile,
+      close,
+    };
+  } catch (error) {
+    await close({ keep: false });
+    throw error;
+  }
+}
+
+/** Relative to the project's folder, where release commands run: their text is the same on every machine. */
+function standInCommand(file: string): string {
+  return `node --require tsx/cjs ${relative(projectFolder, join(__dirname, "platforms", file))}`;
+}
+
+/** What is left of a rehearsal: its report. */
+export const reportFile = "report.html";
+
+/** Without a report the folder goes too. */
+function removeAllButReport(folder: string): void {
+  const names = readdirSync(folder);
+  for (const name of names) {
+    if (name !== reportFile) rmSync(join(folder, name), { recursive: true, force: true });
+  }
+  if (!names.includes(reportFile)) rmSync(folder, { recursive: true, force: true });
+}
