@@ -215,6 +215,8 @@ function startFailure(output: string): Error {
   const mistake = lines.find((line) => mistakes.test(line));
   if (mistake !== undefined) return new UsageError(`the embedded PostgreSQL did not start: ${mistake}`);
   if (/could not bind .*Address already in use/.test(output)) return new PortTaken(`the port was taken: ${output}`);
-  const reason = lines.findLast((line) => /error|FATAL|EACCES|ENOENT/i.test(line)) ?? output;
+  // Our keeper says nothing when it ends as ordered: somebody's signal, or a deadline nearer than the start.
+  const said = output === "" ? "it was ended, or its deadline passed" : output;
+  const reason = lines.findLast((line) => /error|FATAL|EACCES|ENOENT/i.test(line)) ?? said;
   return new Unavailable(`the embedded PostgreSQL did not start: ${reason}`);
 }

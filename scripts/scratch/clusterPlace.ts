@@ -4,11 +4,10 @@
  */
 import { existsSync, readFileSync, readlinkSync, rmSync } from "node:fs";
 import { basename, dirname, isAbsolute, join, normalize } from "node:path";
-import { setTimeout as sleep } from "node:timers/promises";
 import { z } from "zod";
 import { Unavailable, codeOf } from "../contract/failure";
 import { registerSecret } from "../contract/redaction";
-import { type ProcessIdentity, isRunning, processStart, signalProcess } from "./processIdentity";
+import { type ProcessIdentity, endProcess, isRunning, processStart } from "./processIdentity";
 import { serverFolderName } from "./serverFolder";
 
 export const clusterPlaceSchema = z.strictObject({
@@ -36,9 +35,6 @@ function isDataDir(path: string): boolean {
   const named = basename(path) === "data" && serverFolderName.test(basename(dirname(path)));
   return named && isAbsolute(path) && normalize(path) === path;
 }
-
-/** Seconds that a cluster may take to end before `stopCluster` gives up: fast, immediate, kill, removal. */
-const stopSeconds = 30;
 
 /** Whether the cluster of that place still runs on this machine. */
 export function isClusterRunning(place: ClusterPlace): boolean {
@@ -77,8 +73,7 @@ export function passwordFile(folder: string): string {
  * @throws Unavailable if it still runs after 30 seconds.
  */
 export async function stopCluster(place: ClusterPlace): Promise<void> {
-  const keeper = keeperOf(place);
-  if (signalProcess(keeper, "SIGTERM")) await untilGone(keeper);
+  await endProcess(keeperOf(place), "SIGTERM");
   await endOrphan(place);
   rmSync(dirname(place.dataDir), { recursive: true, force: true, maxRetries: 5, retryDelay: 100 });
 }
@@ -89,20 +84,7 @@ async function endOrphan(place: ClusterPlace): Promise<void> {
   if (!(pid > 0)) return;
   const start = processStart(pid);
   if (start === undefined || !worksIn(pid, place.dataDir)) return;
-  const server = { pid, start };
-  if (signalProcess(server, "SIGQUIT")) await untilGone(server);
-}
-
-async function untilGone(identity: ProcessIdentity): Promise<void> {
-  const until = Date.now() + stopSeconds * 1000;
-  while (isRunning(identity)) {
-    if (Date.now() > until) {
-      throw new Unavailable(`the embedded server did not end within ${stopSeconds} s`, {
-        hint: `end process ${identity.pid} by hand`,
-      });
-    }
-    await sleep(20);
-  }
+  await endProcess({ pid, start }, "SIGQUIT");
 }
 
 /** PostgreSQL's server works in its data folder. Without /proc the lock file alone must do. */

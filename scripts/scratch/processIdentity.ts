@@ -4,6 +4,8 @@
  */
 import { execFileSync } from "node:child_process";
 import { readFileSync } from "node:fs";
+import { setTimeout as sleep } from "node:timers/promises";
+import { Unavailable } from "../contract/failure";
 
 export interface ProcessIdentity {
   readonly pid: number;
@@ -20,13 +22,34 @@ export function isRunning(identity: ProcessIdentity): boolean {
   return processStart(identity.pid) === identity.start;
 }
 
-/** Signals exactly that process; false if it is gone. */
-export function signalProcess(identity: ProcessIdentity, signal: NodeJS.Signals): boolean {
+/** False if it is gone. */
+function signalProcess(identity: ProcessIdentity, signal: NodeJS.Signals): boolean {
   if (!isRunning(identity)) return false;
   try {
     return process.kill(identity.pid, signal);
   } catch {
     return isRunning(identity); // gone meanwhile, or not ours to signal
+  }
+}
+
+/** Seconds that a process may take to end: an orderly end, a hard one, removing its files. */
+const endSeconds = 30;
+
+/**
+ * Signals exactly that process and waits until it is gone; fine if it is gone already.
+ *
+ * @throws Unavailable if it still runs after 30 seconds.
+ */
+export async function endProcess(identity: ProcessIdentity, signal: NodeJS.Signals): Promise<void> {
+  if (!signalProcess(identity, signal)) return;
+  const until = Date.now() + endSeconds * 1000;
+  while (isRunning(identity)) {
+    if (Date.now() > until) {
+      throw new Unavailable(`an embedded server did not end within ${endSeconds} s`, {
+        hint: `end process ${identity.pid} by hand`,
+      });
+    }
+    await sleep(20);
   }
 }
 

@@ -8,7 +8,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { findSeaweedfs } from "../../bin/setup/seaweedfs.js";
 import { serverUser } from "../../bin/setup/serverUser.js";
 import { freePorts } from "../../scripts/scratch/freePort";
-import { signalProcess } from "../../scripts/scratch/processIdentity";
+import { endProcess } from "../../scripts/scratch/processIdentity";
 import { createServerFolder } from "../../scripts/scratch/serverFolder";
 import { type Keeper, startKeeper } from "../../scripts/scratch/startKeeper";
 import { atEnd } from "./atEnd";
@@ -41,41 +41,10 @@ export function sharedSeaweed(): Promise<Seaweed> {
 
 /** A server of its own on free ports of 127.0.0.1; ends with this process, also after kill -9. */
 export async function startSeaweed(): Promise<Seaweed> {
-  const program = findSeaweedfs();
-  if (program === undefined) throw new Error("no SeaweedFS on this machine; run: npm run setup -- --for test");
   const accessKey = randomBytes(10).toString("hex");
   const secretKey = randomBytes(20).toString("hex");
-  const ports = await freePorts(portNames.length);
-  const folder = createServerFolder();
-  let keeper: Keeper;
-  try {
-    writeConfig(folder, accessKey, secretKey);
-    keeper = startKeeper({
-      folder,
-      run: [{ program, args: serverArguments(folder, ports) }],
-      user: serverUser() ?? null,
-      env: { PATH: "/usr/bin:/bin", HOME: folder, TMPDIR: folder },
-      lifetime: { kind: "parent" },
-      // What it holds is thrown away: no need to wait for its orderly end.
-      stop: [],
-    });
-  } catch (error) {
-    rmSync(folder, { recursive: true, force: true });
-    throw error;
-  }
-  const stop = async () => {
-    signalProcess(keeper.identity, "SIGTERM");
-    await keeper.ended;
-  };
-  try {
-    await untilReady(portOf("s3", ports), portOf("master", ports), keeper);
-  } catch (error) {
-    await stop();
-    throw error;
-  } finally {
-    keeper.release();
-  }
-  const endpoint = `http://127.0.0.1:${portOf("s3", ports)}`;
+  const { keeper, s3Port } = await startOnFreePorts(accessKey, secretKey);
+  const endpoint = `http://127.0.0.1:${s3Port}`;
   const s3 = new S3Client({
     endpoint,
     region,
@@ -98,9 +67,50 @@ export async function startSeaweed(): Promise<Seaweed> {
     },
     stop: async () => {
       s3.destroy();
-      await stop();
+      await endProcess(keeper.identity, "SIGTERM");
     },
   };
+}
+
+/** How often other ports are tried when somebody took one of ours between looking and binding. */
+const portTries = 3;
+
+async function startOnFreePorts(accessKey: string, secretKey: string): Promise<{ keeper: Keeper; s3Port: number }> {
+  const program = findSeaweedfs();
+  if (program === undefined) throw new Error("no SeaweedFS on this machine; run: npm run setup -- --for test");
+  for (let left = portTries; ; left--) {
+    const ports = await freePorts(portNames.length);
+    const keeper = keep(program, ports, accessKey, secretKey);
+    try {
+      await untilReady(portOf("s3", ports), portOf("master", ports), keeper);
+      return { keeper, s3Port: portOf("s3", ports) };
+    } catch (error) {
+      const portTaken = keeper.output().includes("address already in use");
+      await endProcess(keeper.identity, "SIGTERM");
+      if (!portTaken || left === 1) throw error;
+    } finally {
+      keeper.release();
+    }
+  }
+}
+
+function keep(program: string, ports: readonly number[], accessKey: string, secretKey: string): Keeper {
+  const folder = createServerFolder();
+  try {
+    writeConfig(folder, accessKey, secretKey);
+    return startKeeper({
+      folder,
+      run: [{ program, args: serverArguments(folder, ports) }],
+      user: serverUser() ?? null,
+      env: { PATH: "/usr/bin:/bin", HOME: folder, TMPDIR: folder },
+      lifetime: { kind: "parent" },
+      // What it holds is thrown away: no need to wait for its orderly end.
+      stop: [],
+    });
+  } catch (error) {
+    rmSync(folder, { recursive: true, force: true });
+    throw error;
+  }
 }
 
 /** Each listens on a port for clients and one for its peers. */

@@ -99,7 +99,7 @@ describe("a cluster", () => {
   });
 
   it("outlives the process that started it until its deadline, holding none of its pipes", async () => {
-    const deadline = new Date(Date.now() + 6000);
+    const deadline = new Date(Date.now() + 8000);
     const { child, place } = await startInChild(deadline.toISOString(), "leave");
     // `close` comes only when nobody holds the pipes: a deploy Command waits for exactly that.
     await Promise.race([

@@ -1,0 +1,51 @@
+/** Fresh, empty stores for tests: a folder and, on the shared S3 server, a prefix. */
+import { randomBytes } from "node:crypto";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { Store } from "../../scripts/store/store";
+import { FileStore } from "../../scripts/store/fileStore";
+import { S3Store } from "../../scripts/store/s3Store";
+import { atEnd } from "./atEnd";
+import { sharedSeaweed } from "./seaweedfs";
+
+/** A folder that goes with the process, for one store. */
+export function temporaryFolder(): string {
+  const folder = mkdtempSync(join(tmpdir(), "dbp-store-"));
+  atEnd(() => rmSync(folder, { recursive: true, force: true }));
+  return folder;
+}
+
+export const testBucket = "dbp-store-tests";
+
+let bucket: Promise<void> | undefined;
+
+/** Makes the bucket, and sets this process's AWS variables to the shared server's. */
+export async function useTestBucket(): Promise<void> {
+  const server = await sharedSeaweed();
+  Object.assign(process.env, server.env);
+  bucket ??= server.createBucket(testBucket);
+  await bucket;
+}
+
+export function freshPrefix(): string {
+  return `t-${randomBytes(6).toString("hex")}`;
+}
+
+export interface StoreKind {
+  readonly kind: "file" | "s3";
+  /** A fresh, empty store. */
+  make(): Promise<Store>;
+}
+
+export const storeKinds: readonly StoreKind[] = [
+  { kind: "file", make: () => Promise.resolve(new FileStore(join(temporaryFolder(), "store"))) },
+  {
+    kind: "s3",
+    make: async () => {
+      await useTestBucket();
+      // The smallest parts that S3 takes, so that a small stream is already a multipart upload.
+      return new S3Store({ bucket: testBucket, prefix: freshPrefix(), partBytes: () => 5 * 1024 * 1024 });
+    },
+  },
+];
