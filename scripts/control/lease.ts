@@ -10,7 +10,6 @@ import type { Store } from "../store/store";
 import { type ControlDocument, changeControl, readControl, swapControl } from "./controlDocument";
 import {
   type LeaseDocument,
-  type LeaseHolder,
   claimOf,
   describeHolder,
   extended,
@@ -88,14 +87,25 @@ export async function acquireLease(
       continue;
     }
     const other = current === undefined ? "another run" : describeHolder(current.document);
-    if (Date.now() >= deadline)
-      throw new Unavailable(`the release lease is held by ${other}`, {
-        hint: waitSeconds === 0 ? "run again when it is done, or wait for it with --wait 10m" : "run again later",
-      });
+    if (Date.now() >= deadline) throw heldBy(other, waitSeconds);
     if (!waiting) onWait?.(other);
     waiting = true;
     await pause(Math.min(1000 + Math.random() * 2000, Math.max(deadline - Date.now(), 10)), signal);
   }
+}
+
+/**
+ * Only looks: nothing is taken.
+ *
+ * @throws Unavailable when another run holds the lease.
+ */
+export async function demandFreeLease(
+  store: Store,
+  who: { readonly stack: string; readonly runId: string },
+): Promise<void> {
+  const current = await readLease(store);
+  if (current !== undefined && !claimOf(current, thisHolder(who.stack, who.runId), new Date()).may)
+    throw heldBy(describeHolder(current), 0);
 }
 
 /** The lease as it stands, held or not; undefined before the first one. */
@@ -227,6 +237,12 @@ class HeldLease implements Lease {
     this.#held = { document: next, version };
     return true;
   }
+}
+
+function heldBy(holder: string, waitSeconds: number): Unavailable {
+  return new Unavailable(`the release lease is held by ${holder}`, {
+    hint: waitSeconds === 0 ? "run again when it is done, or wait for it with --wait 10m" : "run again later",
+  });
 }
 
 function lostTo(runId: string, current: LeaseDocument | undefined): Unavailable {

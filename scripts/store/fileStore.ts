@@ -9,9 +9,10 @@
 import { constants } from "node:fs";
 import { type FileHandle, link, mkdir, open, readdir, stat, unlink } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import { Readable, addAbortSignal } from "node:stream";
+import { Readable } from "node:stream";
 import { pathToFileURL } from "node:url";
 import { Unavailable, UsageError, codeOf } from "../contract/failure";
+import { chunksOf } from "./chunks";
 import { assertKey, assertMutable, assertWrittenOnce, controlPrefix } from "./layout";
 import { openPartial, removeForgotten } from "./partialFiles";
 import { AlreadyExists, NotFound, type Store, type StoredObject, type Versioned } from "./store";
@@ -131,7 +132,7 @@ export class FileStore implements Store {
     try {
       let bytes = 0;
       try {
-        for await (const chunk of chunksOf(body, signal)) {
+        for await (const chunk of body instanceof Readable ? chunksOf(body, signal) : [body]) {
           await this.#attempt(() => handle.writeFile(chunk));
           bytes += chunk.byteLength;
         }
@@ -144,10 +145,6 @@ export class FileStore implements Store {
       signal?.throwIfAborted();
       await publish(path);
       return bytes;
-    } catch (error) {
-      // The stream was destroyed because of the signal; its own AbortError says less than the signal's reason.
-      signal?.throwIfAborted();
-      throw error;
     } finally {
       await unlink(path).catch(() => undefined);
     }
@@ -291,15 +288,6 @@ export class FileStore implements Store {
         return unavailable(`${code} from the file system of ${this.#root}`);
     }
   }
-}
-
-async function* chunksOf(body: Readable | Buffer, signal: AbortSignal | undefined): AsyncGenerator<Buffer> {
-  if (!(body instanceof Readable)) {
-    yield body;
-    return;
-  }
-  if (signal !== undefined) addAbortSignal(signal, body);
-  for await (const chunk of body) yield typeof chunk === "string" ? Buffer.from(chunk) : (chunk as Buffer);
 }
 
 function versionPath(folder: string, version: number): string {

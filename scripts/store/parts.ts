@@ -1,6 +1,4 @@
 /** Cuts a stream of unknown length into the parts of a multipart upload. */
-import type { Readable } from "node:stream";
-
 const mebibyte = 1024 * 1024;
 
 /** S3's limit; its others are 5 MiB to 5 GiB a part and 5 TiB an object. */
@@ -22,13 +20,16 @@ export interface Part {
 }
 
 /** Every part but the last has exactly `sizeOf(number)` bytes. Reads no further than one chunk ahead. */
-export async function* partsOf(body: Readable, sizeOf: (number: number) => number = partBytes): AsyncGenerator<Part> {
+export async function* partsOf(
+  body: AsyncIterable<Buffer>,
+  sizeOf: (number: number) => number = partBytes,
+): AsyncGenerator<Part> {
   let number = 1;
   // Filled in place: joining chunks afterwards would need every part's memory twice.
   let part = Buffer.allocUnsafe(sizeOf(number));
   let filled = 0;
   for await (const chunk of body) {
-    let rest = typeof chunk === "string" ? Buffer.from(chunk) : (chunk as Buffer);
+    let rest = chunk;
     while (rest.length > 0) {
       if (filled === part.length) {
         yield { number, bytes: part, last: false };

@@ -5,10 +5,11 @@
  */
 import { randomUUID } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
-import { Readable, addAbortSignal } from "node:stream";
+import { Readable } from "node:stream";
 import type { CompletedPart, GetObjectCommandOutput, PutObjectCommandInput, S3Client } from "@aws-sdk/client-s3";
 import { Unavailable, UsageError } from "../contract/failure";
 import { registerSecret } from "../contract/redaction";
+import { chunksOf } from "./chunks";
 import { assertKey, assertMutable, assertWrittenOnce, controlPrefix } from "./layout";
 import { type Part, mostParts, partBytes, partsOf } from "./parts";
 import { isAbsent, isConditionRefused, s3Failure, statusOf } from "./s3Failure";
@@ -74,10 +75,9 @@ export class S3Store implements Store {
       }
       // Only to save the transfer: what decides is the condition of the last request.
       if ((await this.#writerOf(key)) !== undefined) throw new AlreadyExists(key);
-      if (signal !== undefined) addAbortSignal(signal, body);
       return await this.#upload(key, body, signal);
     } catch (error) {
-      // Requests and stream end with AbortErrors of their own, which say less than the signal's reason.
+      // A request that was ended ends with an AbortError of its own, which says less than the signal's reason.
       signal?.throwIfAborted();
       throw error;
     } finally {
@@ -181,7 +181,7 @@ export class S3Store implements Store {
   }
 
   async #upload(key: string, body: Readable, signal: AbortSignal | undefined): Promise<number> {
-    const parts = partsOf(body, this.#partBytes);
+    const parts = partsOf(chunksOf(body, signal), this.#partBytes);
     const first = await parts.next();
     // A generator that yields before it returns: `done` cannot be.
     if (first.done === true) throw new Error("a stream without parts");

@@ -1,6 +1,7 @@
 /** Fresh, empty stores for tests: a folder and, on the shared S3 server, a prefix. */
 import { randomBytes } from "node:crypto";
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync } from "node:fs";
+import { rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Store } from "../../scripts/store/store";
@@ -12,7 +13,7 @@ import { sharedSeaweed } from "./seaweedfs";
 /** A folder that goes with the process, for one store. */
 export function temporaryFolder(): string {
   const folder = mkdtempSync(join(tmpdir(), "dbp-store-"));
-  atEnd(() => rmSync(folder, { recursive: true, force: true }));
+  atEnd(() => rm(folder, { recursive: true, force: true }));
   return folder;
 }
 
