@@ -7,7 +7,7 @@ import { local } from "@pulumi/command";
 import * as pulumi from "@pulumi/pulumi";
 import { z } from "zod";
 import { type CommandAccess, type OperationContext, commandLine, gateEnvironment } from "./commands";
-import { knownOr } from "./sdk";
+import { halt, knownOr } from "./sdk";
 
 export interface DeployGateArgs {
   /** How the gate finds its program, the store and the database. */
@@ -42,7 +42,10 @@ export class DeployGate extends pulumi.ComponentResource {
       {
         create: commandLine("gateRun", args.access.program),
         // The run id makes an input differ each time, so that the gate runs at every `up`.
-        environment: { ...gateEnvironment(args.access, args.context), DBPROTECT_RUN_ID: newRunId() },
+        environment: {
+          ...gateEnvironment(args.access, args.context),
+          DBPROTECT_RUN_ID: randomBytes(8).toString("hex"),
+        },
         // The last run's progress has no business in this run's environment, where its size could exceed the limit.
         addPreviousOutputInEnv: false,
       },
@@ -75,8 +78,7 @@ export class DeployGate extends pulumi.ComponentResource {
     return pulumi.unsecret(printed).apply((text) => {
       const { verdict, message, hint, skipped } = parsePreview(text);
       if (verdict === "halt") {
-        const words = [`the gate halts: ${message ?? "no reason given"}`, ...(hint === null ? [] : [hint])];
-        throw new pulumi.RunError(words.join(" — ").replace(/\s+/g, " "));
+        throw halt([`the gate halts: ${message ?? "no reason given"}`, ...(hint === null ? [] : [hint])].join(": "));
       }
       if (skipped.length > 0) {
         void pulumi.log.info(`not judged before the store exists: ${skipped.join(", ")}`, this);
@@ -94,10 +96,4 @@ function parsePreview(text: string): z.infer<typeof previewSchema> {
       "the gate halts: its preview printed no verdict; run `dbprotect gate preview` to see why",
     );
   }
-}
-
-/** `20261122T170212Z-1f3a5c7e`: sorts by time and never meets another. */
-function newRunId(): string {
-  const utc = new Date().toISOString().replace(/[-:]|\.\d+/g, "");
-  return `${utc}-${randomBytes(4).toString("hex")}`;
 }

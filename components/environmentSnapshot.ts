@@ -16,6 +16,8 @@ export interface WatchedVariable {
   readonly source: string;
   readonly target: string;
   readonly kind: string;
+  /** Whether it must not change during a deployment. */
+  readonly critical: boolean;
   /** Absent until the store has a salt (before its first backup). */
   readonly digest?: string;
 }
@@ -53,12 +55,13 @@ interface SnapshotState extends SnapshotInputs {
 
 /** What `env:snapshot --json` prints, as far as the provider reads it. */
 interface SnapshotReport {
-  readonly verdict: string;
+  readonly verdict: "pass" | "halt";
+  /** Why it halts. */
+  readonly message: string | null;
   readonly baseline: string | null;
-  readonly accepted?: string | null;
+  /** Name of the snapshot that `--accept` made, or found to say the same already. */
+  readonly accepted: string | null;
   readonly variables: readonly WatchedVariable[];
-  readonly message?: string | null;
-  readonly findings?: readonly { readonly message: string }[];
 }
 
 class EnvironmentSnapshotProvider implements pulumi.dynamic.ResourceProvider<SnapshotInputs, SnapshotState> {
@@ -75,11 +78,14 @@ class EnvironmentSnapshotProvider implements pulumi.dynamic.ResourceProvider<Sna
   async check(_olds: SnapshotInputs, news: SnapshotInputs): Promise<pulumi.dynamic.CheckResult<SnapshotInputs>> {
     // The very first preview: there is no store to compare with yet, and the component says so.
     if (news.backupStore === unknownValue) return { inputs: news };
-    const report = await readReport(news, "", this.credentials);
-    if (report.verdict !== "pass") {
-      return { inputs: news, failures: [{ property: "", reason: reasonOf(report) }] };
+    // With a property the engine would print that property's value as well; a rejection it would print with its stack.
+    const failed = (reason: string) => ({ inputs: news, failures: [{ property: "", reason }] });
+    try {
+      const report = await readReport(news, "", this.credentials);
+      return report.verdict === "pass" ? { inputs: withReport(news, report) } : failed(reasonOf(report));
+    } catch (error) {
+      return failed((error as Error).message);
     }
-    return { inputs: withReport(news, report) };
   }
 
   /** Only the fields that mean something: the program's path and the provider's own text may differ freely. */
@@ -121,7 +127,9 @@ class EnvironmentSnapshotProvider implements pulumi.dynamic.ResourceProvider<Sna
 }
 
 /**
- * Runs `env:snapshot`. Exit 0 (pass) and 1 (halt) come with a report; the program's message ends the others.
+ * Runs `env:snapshot`, which prints one document whatever happens.
+ *
+ * @throws Error with the document's message and hint when there was nothing to report (exit 2, 3, 4).
  */
 function readReport(
   inputs: SnapshotInputs,
@@ -138,17 +146,14 @@ function readReport(
   if (inputs.awsRegion !== undefined) env["AWS_REGION"] = inputs.awsRegion;
   return new Promise((resolve, reject) => {
     exec(`${inputs.command}${flags}`, { env, maxBuffer: 16 * 1024 * 1024 }, (error, stdout, stderr) => {
-      const code = error === null ? 0 : error.code;
-      if (code === 0 || code === 1) {
-        try {
-          resolve(JSON.parse(stdout) as SnapshotReport);
-          return;
-        } catch {
-          // An exit code without its report: the message on stderr is all there is.
-        }
+      try {
+        const document = JSON.parse(stdout) as SnapshotReport & { readonly hint?: string | null };
+        if (document.verdict === "pass" || document.verdict === "halt") resolve(document);
+        else reject(new Error(`${document.message}${document.hint ? `: ${document.hint}` : ""}`));
+      } catch {
+        const lines = stderr.split("\n").filter((line) => line.trim() !== "");
+        reject(new Error(`env:snapshot ended with ${error?.code ?? 0}: ${lines.at(-1) ?? "no message"}`));
       }
-      const lines = stderr.split("\n").filter((line) => line.trim() !== "");
-      reject(new Error(`env:snapshot ended with ${code}: ${lines.at(-1) ?? "no message"}`));
     });
   });
 }
@@ -160,18 +165,18 @@ function withReport(inputs: SnapshotInputs, report: SnapshotReport): SnapshotInp
 
 /** Field by field, so that nothing else the command may print one day reaches the state. */
 function watchedVariables(report: SnapshotReport): WatchedVariable[] {
-  return report.variables.map(({ name, source, target, kind, digest }) => ({
+  return report.variables.map(({ name, source, target, kind, critical, digest }) => ({
     name,
     source,
     target,
     kind,
+    critical,
     ...(digest === undefined ? {} : { digest }),
   }));
 }
 
 function reasonOf(report: SnapshotReport): string {
-  const text = report.message ?? (report.findings ?? []).map(({ message }) => message).join("; ");
-  return text.replace(/\s+/g, " ").trim();
+  return (report.message ?? "no reason given").replace(/\s+/g, " ").trim();
 }
 
 export class EnvironmentSnapshot extends pulumi.dynamic.Resource {

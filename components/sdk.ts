@@ -1,6 +1,6 @@
 /**
- * Two facts that Pulumi's SDK holds and acts on but leaves out of its typings. Everything that relies on them
- * goes through here, so that an SDK that drops one breaks in one place, loudly.
+ * What this project knows of Pulumi's SDK beyond its typings. Everything that relies on it goes through here,
+ * so that an SDK that changes breaks in one place, loudly.
  */
 import * as pulumi from "@pulumi/pulumi";
 
@@ -19,4 +19,13 @@ export function isConfigSecret(key: string): boolean {
   const runtime = pulumi.runtime as unknown as { readonly isConfigSecret?: (key: string) => boolean };
   if (runtime.isConfigSecret === undefined) throw new Error("@pulumi/pulumi no longer says which config is secret");
   return runtime.isConfigSecret(key);
+}
+
+/**
+ * The error that ends the program with exactly this line. While a rejection travels through resources, the SDK
+ * puts "error serializing property …" in front of the message of the very same object; this one keeps its own.
+ */
+export function halt(line: string): pulumi.RunError {
+  const message = line.replace(/\s+/g, " ").trim();
+  return Object.defineProperty(new pulumi.RunError(message), "message", { get: () => message, set: () => undefined });
 }
