@@ -5,8 +5,8 @@ import tseslint from "typescript-eslint";
 /** The folders of scripts/, highest first: a folder imports from its own layer and from those below. */
 const layers = [
   ["commands"],
-  ["rehearsal"],
   ["report"],
+  ["rehearsal"],
   ["gate", "release"],
   ["verification", "migrations", "environment"],
   ["backup", "restore"],
