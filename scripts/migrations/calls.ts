@@ -1,0 +1,72 @@
+/**
+ * Calls of functions. What the migration runs must be known: a function of PostgreSQL that only reads and
+ * computes, or one whose body the set itself defines.
+ */
+import type { FuncCall } from "libpg-query";
+import { extensionsWith, isHarmlessBuiltin } from "./builtinFunctions";
+import type { Inspector } from "./inspector";
+import type { RuleId } from "./ruleCatalog";
+import { type WrittenName, as, display } from "./syntaxTree";
+
+/** Functions of PostgreSQL that act, and the rule that says why they are refused. */
+const actingFunctions: readonly (readonly [pattern: RegExp, rule: RuleId, effect: string])[] = [
+  [/^setval$/, "sequence-restart", "moves a sequence to another value"],
+  [/^lo_(unlink|truncate|truncate64|put)$|^lowrite$/, "drop-large-object", "removes or overwrites large objects"],
+  [/^lo_export$|^lo_import$|^pg_read_(binary_)?file$|^pg_ls_|^pg_file_/, "server-file", "touches files of the server"],
+  [/^(query|cursor)_to_xml|^ts_stat$|^ts_rewrite$|^dblink/, "dynamic-sql", "runs a text as SQL"],
+  [/^pg_(try_)?advisory_(un)?lock/, "session-lock", "takes or gives back a lock of the session"],
+  [/^pg_(terminate|cancel)_backend$/, "session-lock", "ends other sessions"],
+];
+
+/** Judges one call, executed or attached; its arguments are looked at by whoever found it. */
+export async function judgeCall(name: WrittenName, call: FuncCall, inspector: Inspector): Promise<void> {
+  if (isBuiltinName(name) && judgeActing(name, call, inspector)) return;
+  if (inspector.mode === "attached") inspector.scope.attach(name);
+  const routines = inspector.scope.routines(name);
+  for (const routine of routines) await inspector.judgeBody(routine);
+  if (routines.length > 0 || inspector.mode === "attached" || isKnown(name, inspector)) return;
+  inspector.report(
+    "unknown-function",
+    `runs ${display(name)}(), which neither PostgreSQL nor this set defines: nobody sees what it does`,
+    call.location,
+  );
+}
+
+/** Functions that act, told by name; `true`: there is nothing more to say about this call. */
+function judgeActing(name: WrittenName, call: FuncCall, inspector: Inspector): boolean {
+  if (name.name === "set_config") {
+    judgeSetConfig(call, inspector);
+    return true;
+  }
+  const acting = actingFunctions.find(([pattern]) => pattern.test(name.name));
+  if (acting === undefined || isHarmlessBuiltin(name.name)) return false;
+  const [, rule, effect] = acting;
+  inspector.report(rule, `${name.name}() ${effect}`, call.location);
+  return true;
+}
+
+/** pg_dump writes `SELECT pg_catalog.set_config('search_path', '', false)`: unqualified names then mean nothing. */
+function judgeSetConfig(call: FuncCall, inspector: Inspector): void {
+  const setting = as(call.args?.[0], "A_Const")?.sval?.sval;
+  if (setting === "search_path") inspector.scope.setSearchPath(undefined);
+  else if (setting === undefined || !harmlessConfig.test(setting)) {
+    inspector.report(
+      "session-setting",
+      `set_config() changes ${setting ?? "a setting that cannot be told"}`,
+      call.location,
+    );
+  }
+}
+
+/** Custom settings (`app.user_id`, `request.jwt.claims`) and timeouts. */
+const harmlessConfig = /^[a-z_]+\.|^(lock|statement|idle_in_transaction_session)_timeout$/i;
+
+function isKnown(name: WrittenName, inspector: Inspector): boolean {
+  if (isBuiltinName(name) && isHarmlessBuiltin(name.name)) return true;
+  return extensionsWith(name.name).some((extension) => inspector.scope.hasExtension(extension));
+}
+
+/** PostgreSQL looks an unqualified name up in pg_catalog first. */
+function isBuiltinName(name: WrittenName): boolean {
+  return name.schema === undefined || name.schema === "pg_catalog";
+}

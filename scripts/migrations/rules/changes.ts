@@ -1,0 +1,97 @@
+/** Changes of existing objects other than tables: names, schemas, types, domains, owners, rights, publications. */
+import type { Node, RenameStmt } from "libpg-query";
+import type { Handlers, Inspector } from "../inspector";
+import { type WrittenName, as, display, relationName, strings, writtenName } from "../syntaxTree";
+
+export const changeRules: Handlers = {
+  RenameStmt: rename,
+
+  AlterObjectSchemaStmt: (alter, inspector) => {
+    const name = alter.relation === undefined ? objectName(alter.object) : relationName(alter.relation);
+    inspector.scope.dropObject("schema", { schema: "", name: alter.newschema ?? "" });
+    if (alter.relation !== undefined && inspector.scope.isFreeTable(name)) {
+      inspector.scope.dropTable(name);
+      inspector.scope.addTable({ schema: alter.newschema, name: name.name }, false, false);
+      return;
+    }
+    inspector.report("set-schema", `moves ${display(name)} to the schema ${alter.newschema ?? ""}`);
+  },
+
+  AlterOwnerStmt: (alter, inspector) => {
+    inspector.report("change-owner", `changes the owner of ${display(objectName(alter.object))}`);
+  },
+  ReassignOwnedStmt: (_, inspector) =>
+    inspector.report("reassign-owned", "gives everything that a role owns to another"),
+
+  AlterEnumStmt: (alter, inspector) => {
+    const type = display(writtenName(strings(alter.typeName)));
+    if (alter.oldVal !== undefined) {
+      inspector.report("alter-enum-value", `renames the value '${alter.oldVal}' of ${type}`);
+    }
+  },
+
+  AlterDomainStmt: async (alter, inspector) => {
+    const domain = display(writtenName(strings(alter.typeName)));
+    await inspector.inspect([alter.def]);
+    if (inspector.scope.hasObject("type", writtenName(strings(alter.typeName)))) return;
+    // parsenodes.h, AlterDomainStmt: T default, N drop NOT NULL, O set NOT NULL, C/X add/drop constraint, V validate.
+    if (alter.subtype === "O") inspector.report("set-not-null", `makes the domain ${domain} refuse NULL`);
+    else if (alter.subtype === "X")
+      inspector.report("drop-constraint", `drops the constraint ${alter.name ?? ""} of ${domain}`);
+    else if (alter.subtype === "T" && alter.def === undefined)
+      inspector.report("drop-default", `takes the default from ${domain}`);
+  },
+
+  AlterPublicationStmt: (alter, inspector) => {
+    if (alter.action === "AP_AddObjects") return;
+    if ((alter.pubobjects ?? []).length === 0) return;
+    inspector.report("drop-object", `takes tables out of the publication ${alter.pubname ?? ""}`);
+  },
+
+  GrantStmt: (grant, inspector) => {
+    if (grant.is_grant !== true) inspector.report("revoke-right", "takes a right away");
+  },
+  GrantRoleStmt: (grant, inspector) => {
+    if (grant.is_grant !== true) inspector.report("revoke-right", "takes a role away");
+  },
+  AlterDefaultPrivilegesStmt: (alter, inspector) => {
+    if (alter.action?.is_grant !== true) inspector.report("revoke-right", "takes a default right away");
+  },
+};
+
+/** Renaming these breaks no statement of the application (ON CONFLICT ON CONSTRAINT aside, which it names). */
+const harmlessRenames = new Set([
+  "OBJECT_INDEX",
+  "OBJECT_POLICY",
+  "OBJECT_TRIGGER",
+  "OBJECT_RULE",
+  "OBJECT_STATISTIC_EXT",
+]);
+
+function rename(statement: RenameStmt, inspector: Inspector): void {
+  const type = statement.renameType ?? "OBJECT_TABLE";
+  const relation = relationName(statement.relation);
+  const { scope } = inspector;
+  if (statement.relation !== undefined && scope.isFreeTable(relation)) {
+    if (type === "OBJECT_TABLE") scope.renameTable(relation, statement.newname ?? "");
+    return;
+  }
+  if (type === "OBJECT_COLUMN" && scope.dropObject("column", relation, statement.subname)) {
+    scope.addObject("column", relation, statement.newname);
+    return;
+  }
+  if (harmlessRenames.has(type)) return;
+  const kind = type.replace("OBJECT_", "").replace("TABCONSTRAINT", "CONSTRAINT").toLowerCase();
+  const object =
+    statement.relation === undefined ? (statement.subname ?? display(objectName(statement.object))) : display(relation);
+  const what =
+    statement.relation === undefined || statement.subname === undefined ? object : `${statement.subname} of ${object}`;
+  inspector.report("rename", `renames the ${kind} ${what} to ${statement.newname ?? ""}`);
+}
+
+function objectName(object: Node | undefined): WrittenName {
+  const routine = as(object, "ObjectWithArgs");
+  const single = as(object, "String")?.sval;
+  if (single !== undefined) return { schema: undefined, name: single };
+  return writtenName(strings(routine === undefined ? as(object, "List")?.items : routine.objname));
+}

@@ -1,0 +1,25 @@
+/** All rules by the kind of statement they judge. A kind that is in none of the families is refused. */
+import type { Handlers } from "../inspector";
+import { alterTableRules } from "./alterTable";
+import { changeRules } from "./changes";
+import { createRules } from "./creates";
+import { dropRules } from "./drops";
+import { harmlessRules } from "./harmless";
+import { routineRules } from "./routines";
+import { rowRules } from "./rows";
+import { sequenceRules } from "./sequences";
+import { settingRules } from "./settings";
+import { wrappedRules } from "./wrapped";
+
+export const statementRules: Handlers = {
+  ...alterTableRules,
+  ...changeRules,
+  ...createRules,
+  ...dropRules,
+  ...harmlessRules,
+  ...routineRules,
+  ...rowRules,
+  ...sequenceRules,
+  ...settingRules,
+  ...wrappedRules,
+};

@@ -1,0 +1,51 @@
+/** Session settings, and statements that change settings of roles, databases and the server. */
+import type { VariableSetStmt } from "libpg-query";
+import type { Handlers, Inspector } from "../inspector";
+import { as } from "../syntaxTree";
+
+export const settingRules: Handlers = {
+  VariableSetStmt: judgeSet,
+  AlterSystemStmt: (_, inspector) => inspector.report("alter-setting", "changes a setting of the whole server"),
+  AlterDatabaseSetStmt: (alter, inspector) =>
+    inspector.report(
+      "alter-role-setting",
+      `changes ${alter.setstmt?.name ?? "a setting"} for new sessions of the database`,
+    ),
+  AlterRoleSetStmt: (alter, inspector) =>
+    inspector.report("alter-role-setting", `changes ${alter.setstmt?.name ?? "a setting"} for new sessions of a role`),
+};
+
+/** Settings that would switch off triggers, durability or checks, or change how this very text is read. */
+const protectedSettings = new Set([
+  "session_replication_role",
+  "event_triggers",
+  "standard_conforming_strings",
+  "synchronous_commit",
+  "allow_system_table_mods",
+  "ignore_system_indexes",
+  "zero_damaged_pages",
+  "ignore_checksum_failure",
+]);
+
+function judgeSet(statement: VariableSetStmt, inspector: Inspector): void {
+  const name = (statement.name ?? "").toLowerCase();
+  const resets = statement.kind === "VAR_RESET" || statement.kind === "VAR_SET_DEFAULT";
+  if (statement.kind === "VAR_RESET_ALL" || (resets && name === "search_path")) inspector.scope.resetSearchPath();
+  else if (name === "search_path") inspector.scope.setSearchPath(writtenPath(statement));
+  if (resets || statement.kind === "VAR_RESET_ALL") return;
+  if (protectedSettings.has(name)) inspector.report("session-setting", `sets ${name}`);
+  else if (name === "client_encoding" && !isUtf8(statement)) inspector.report("session-setting", `sets ${name}`);
+}
+
+/** `"$user"` counts only where such a schema exists: what the default path knows and a SET cannot tell. */
+function writtenPath(statement: VariableSetStmt): string[] {
+  return words(statement).filter((word) => word !== "$user");
+}
+
+function isUtf8(statement: VariableSetStmt): boolean {
+  return words(statement).every((word) => /^utf-?8$/i.test(word));
+}
+
+function words(statement: VariableSetStmt): string[] {
+  return (statement.args ?? []).flatMap((node) => as(node, "A_Const")?.sval?.sval ?? []);
+}
