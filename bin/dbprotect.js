@@ -15,5 +15,5 @@ if (!existsSync(join(projectFolder, "node_modules", "tsx"))) {
 }
 if (!continuesUnderProjectNode(__filename)) {
   require("tsx/cjs/api").register();
-  require("../scripts/cli.ts");
+  require("../scripts/cli");
 }
