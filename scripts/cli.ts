@@ -7,6 +7,7 @@ import { version } from "../package.json";
 import { interrupted, listenForSignals } from "./commands/session";
 import { Failure, Refusal, UsageError, exitCode, messageOf } from "./contract/failure";
 import { redact } from "./contract/redaction";
+import { databaseFailure } from "./database/databaseFailure";
 
 interface CommandModule {
   configure(command: Command): void;
@@ -89,7 +90,8 @@ function demandNoPassword(words: readonly string[]): void {
   });
 }
 
-function report(error: unknown, json: boolean): number {
+function report(thrown: unknown, json: boolean): number {
+  const error = databaseFailure(thrown) ?? thrown;
   if (error instanceof CommanderError) return error.exitCode === 0 ? exitCode.pass : exitCode.usage;
   if (interrupted.aborted) return conclude({ exitCode: exitCode.interrupted, message: "interrupted", hint: null, details: [] }, json);
   if (!(error instanceof Failure)) {

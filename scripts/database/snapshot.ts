@@ -3,11 +3,10 @@
  * the same instant (PostgreSQL manual, "9.28.5 Snapshot Synchronization Functions").
  */
 import type { Client } from "pg";
-import { Unavailable, codeOf } from "../contract/failure";
 import { connect } from "./connect";
 import { quoteLiteral, quoteName } from "./sqlText";
 import { type ProtectedTable, listProtectedTables } from "./tables";
-import { type DatabaseTarget, describeTarget } from "./target";
+import type { DatabaseTarget } from "./target";
 
 export interface DatabaseSnapshot {
   /** What `SET TRANSACTION SNAPSHOT` and `pg_dump --snapshot` take. */
@@ -34,7 +33,7 @@ const lockBatch = 200;
  * Opens a REPEATABLE READ, READ ONLY transaction, takes ACCESS SHARE locks on all protected tables
  * **before** the snapshot is taken (so that no DDL slips in between), and exports the snapshot.
  *
- * @throws Unavailable when a table stays locked by somebody else for longer than the session's lock_timeout.
+ * @throws what `databaseFailure` calls unavailable when a table stays locked for longer than the session's lock_timeout.
  */
 export async function openSnapshot(target: DatabaseTarget): Promise<DatabaseSnapshot> {
   const leader = await connect(target);
@@ -43,7 +42,6 @@ export async function openSnapshot(target: DatabaseTarget): Promise<DatabaseSnap
     await leader.query("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY");
     await lockTables(
       leader,
-      target,
       known.filter((table) => table.readable),
     );
     const { rows } = await leader.query<{ id: string; visibility: string; lsn: string; taken_at: Date }>(
@@ -71,18 +69,10 @@ export async function openSnapshot(target: DatabaseTarget): Promise<DatabaseSnap
   }
 }
 
-async function lockTables(leader: Client, target: DatabaseTarget, tables: readonly ProtectedTable[]): Promise<void> {
+async function lockTables(leader: Client, tables: readonly ProtectedTable[]): Promise<void> {
   for (let start = 0; start < tables.length; start += lockBatch) {
     const names = tables.slice(start, start + lockBatch).map((table) => `ONLY ${quoteName(table)}`);
-    try {
-      await leader.query(`LOCK TABLE ${names.join(", ")} IN ACCESS SHARE MODE`);
-    } catch (error) {
-      if (codeOf(error) !== "55P03") throw error;
-      throw new Unavailable(`a table of ${describeTarget(target)} stays locked by another session (lock_timeout 10 s)`, {
-        hint: "a running migration holds ACCESS EXCLUSIVE: wait for it to end, then try again",
-        cause: error,
-      });
-    }
+    await leader.query(`LOCK TABLE ${names.join(", ")} IN ACCESS SHARE MODE`);
   }
 }
 

@@ -5,6 +5,7 @@
 import { type Lease, acquireLease } from "../control/lease";
 import { type ExitCode, Failure, Refusal, UsageError, exitCode, messageOf } from "../contract/failure";
 import { withConnection } from "../database/connect";
+import { databaseFailure } from "../database/databaseFailure";
 import { readIdentity } from "../database/identity";
 import { acceptEnvironment } from "../environment/acceptEnvironment";
 import { type Receipt, type StepReport, writeReceipt } from "../record/receipt";
@@ -121,7 +122,8 @@ class GateRun {
       }
       if (finish !== undefined) await this.report("receipt", async () => this.finished(finish));
       return this.conclude(undefined);
-    } catch (error) {
+    } catch (thrown) {
+      const error = databaseFailure(thrown) ?? thrown;
       if (!(error instanceof Failure) && !this.context.signal.aborted) throw error;
       return this.conclude(error);
     }

@@ -48,7 +48,6 @@ async function showTaskList<T>(names: readonly string[], work: (observer: StepOb
     })),
     { exitOnError: false, rendererOptions: { collapseErrors: false, showErrorMessage: false }, fallbackRenderer: "simple" },
   );
-  list.options.rendererOptions = { ...list.options.rendererOptions };
   const shown = list.run();
   try {
     return await work({

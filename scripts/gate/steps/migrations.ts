@@ -1,6 +1,6 @@
 /** Gate step: the pending migrations, judged by PostgreSQL's own parser before anything runs them. */
 import { withConnection } from "../../database/connect";
-import { findingId, judgeMigrations } from "../../migrations/judge";
+import { findingId, judgeMigrations, liveCatalog, summarizeFinding } from "../../migrations/judge";
 import { pendingMigrations } from "../../migrations/pending";
 import type { GateStep } from "../context";
 
@@ -12,7 +12,7 @@ export const migrationsStep: GateStep = {
     if (configured === undefined) return { summary: "no migrations configured" };
     return withConnection(target, async (client) => {
       const { pending, outOfOrder, unknownApplied } = await pendingMigrations(client, configured.path);
-      const judgement = await judgeMigrations(pending, client);
+      const judgement = await judgeMigrations(pending, await liveCatalog(client));
       const refused = judgement.findings.filter(({ severity }) => severity === "refuse");
       return {
         summary:
@@ -26,7 +26,7 @@ export const migrationsStep: GateStep = {
         ],
         findings: refused.map((finding) => ({
           id: findingId(finding),
-          message: `${finding.file}:${finding.line}:${finding.column}: ${finding.rule}: ${finding.reason}; instead: ${finding.saferWay}`,
+          message: summarizeFinding(finding),
         })),
         hint: "make the migration additive (expand, release, contract later)",
       };
