@@ -2,13 +2,13 @@
 import type { Command } from "commander";
 import { pathToFileURL } from "node:url";
 import { Listr, ListrLogger, type ListrTask, ProcessOutput } from "listr2";
-import { exitCode, messageOf } from "../contract/failure";
-import { inProcessEngine } from "../rehearsal/engine/inProcess";
+import { exitCode } from "../contract/failure";
+import { chooseEngine } from "../rehearsal/engine";
 import { Rehearsal } from "../rehearsal/rehearse";
 import { scenes } from "../rehearsal/scenes";
 import { forgetSurroundings } from "../rehearsal/surroundings";
 import { renderReport } from "../report/html/renderReport";
-import { engineInWords, reportOn, sceneTable } from "../report/rehearsalReport";
+import { reportOn, sceneTable } from "../report/rehearsalReport";
 import { interrupted, printResult, progress } from "./session";
 
 export function configure(command: Command): void {
@@ -17,8 +17,8 @@ export function configure(command: Command): void {
     .option("--json", "one JSON document on stdout")
     .action(async (options: { keep?: boolean; json?: boolean }) => {
       forgetSurroundings();
-      const engine = inProcessEngine;
-      progress(`rehearsing on local servers; engine: ${engineInWords(engine.name)}`);
+      const engine = await chooseEngine();
+      progress(`rehearsing on local servers; engine: ${engine.reason}`);
       const rehearsal = new Rehearsal({ engine, keep: options.keep === true, signal: interrupted });
       try {
         await taskList(rehearsal, options.json === true).run();

@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { z } from "zod";
 import { messageOf } from "../contract/failure";
 import type { DatabaseState } from "./databaseState";
-import type { Engine } from "./engine/engine";
+import type { EngineChoice } from "./engine";
 import type { Scene } from "./scenes";
 import { Stage } from "./stage";
 import { buildWorld, reportFile, type World } from "./world";
@@ -34,7 +34,7 @@ export const sceneResultSchema = z.object({
   actions: z.array(actionSchema),
   /** Rows by `schema.table` after the scene. */
   rows: z.record(z.string(), z.int()),
-  log: z.array(z.string()),
+  log: z.array(z.object({ at: secondsSchema, line: z.string() })),
 });
 
 export type SceneResult = z.output<typeof sceneResultSchema>;
@@ -46,7 +46,7 @@ export const rehearsalResultSchema = z.object({
   startedAt: z.iso.datetime(),
   seconds: secondsSchema,
   /** Which engine ran the program: Pulumi's CLI through the Automation API, or the stand-in. */
-  engine: z.enum(["automation", "in-process"]),
+  engine: z.object({ name: z.enum(["automation", "in-process"]), reason: z.string() }),
   postgresMajor: z.int(),
   /** Seconds until the world was there. */
   worldSeconds: secondsSchema,
@@ -60,7 +60,7 @@ export const rehearsalResultSchema = z.object({
 export type RehearsalResult = z.output<typeof rehearsalResultSchema>;
 
 export interface RehearsalOptions {
-  readonly engine: Engine;
+  readonly engine: EngineChoice;
   /** Keeps the whole folder (store, state, project), not only the report. */
   readonly keep: boolean;
   readonly signal?: AbortSignal;
@@ -118,7 +118,7 @@ export class Rehearsal {
       verdict: this.#results.every(({ asExpected }) => asExpected) ? "pass" : "fail",
       startedAt: this.#startedAt.toISOString(),
       seconds: this.seconds(),
-      engine: this.options.engine.name,
+      engine: { name: this.options.engine.engine.name, reason: this.options.engine.reason },
       postgresMajor: world.serverMajor,
       worldSeconds: this.#worldSeconds,
       rowsBefore: this.#rowsBefore,
@@ -141,7 +141,7 @@ export class Rehearsal {
     const { engine, signal } = this.options;
     return new Stage({
       world: this.demandWorld(),
-      engine,
+      engine: engine.engine,
       clock: () => this.seconds(),
       onLine,
       ...(signal === undefined ? {} : { signal }),

@@ -102,7 +102,7 @@ const changedVariable: Scene = {
     const value = "service-role-key-of-another-project";
     stage.world.writeEnvironmentFile({ [name]: value });
     const result = await stage.up({ version: "1.5.2" }).finally(() => stage.world.writeEnvironmentFile());
-    const told = stage.log.join("\n") + result.errors.join("\n");
+    const told = [stage.printed(), ...result.errors].join("\n");
     return {
       actual: endingOf(result),
       evidence: [
@@ -163,10 +163,20 @@ const deletingRelease: Scene = {
     const result = await stage.up({ version: cleaningVersion });
     const named = await lossNamed(stage, kept, result);
     const next = await nextUpHalts(stage, cleaningVersion);
-    const lifted = await liftFreeze(stage, "The rehearsal's rows need not come back.");
+    const refused = await stage.dbprotect([...liftFreeze("Nobody accepted the loss."), "--yes"]);
+    const lifted = await acceptLoss(stage, "The rehearsal's rows need not come back.");
     return {
       actual: `${endingOf(result)}; next ${next.ending}; freeze ${lifted.ending}`,
-      evidence: [...named, ...next.evidence, ...lifted.evidence],
+      evidence: [
+        ...named,
+        ...next.evidence,
+        {
+          claim: "lifting the freeze without accepting the missing rows",
+          found: `exit ${refused.exitCode}`,
+          holds: refused.exitCode === 1,
+        },
+        ...lifted.evidence,
+      ],
     };
   },
 };
@@ -197,7 +207,7 @@ const failedDeployment: Scene = {
     const named = await lossNamed(stage, kept, result);
     const deploys = stage.world.log.deploysSince(requests).map(({ platform }) => platform);
     const next = await nextUpHalts(stage, plan.version);
-    const lifted = await liftFreeze(stage, "The purge was meant; the rehearsal accepts it.");
+    const lifted = await acceptLoss(stage, "The purge was meant; the rehearsal accepts it.");
     return {
       actual: `${endingOf(result)}; next ${next.ending}; freeze ${lifted.ending}`,
       evidence: [
@@ -247,15 +257,15 @@ function readKeys(stage: Stage, tables: readonly string[]): Promise<Keys> {
 /** For each table that lost rows: whether the program's message says how many, and names one of them. */
 async function lossNamed(stage: Stage, before: Keys, result: UpResult): Promise<SceneEvidence[]> {
   const after = await readKeys(stage, [...before.keys()]);
-  const told = [...result.errors, ...stage.log].join("\n");
+  const told = [...result.errors, stage.printed()].join("\n");
   return [...before].map(([table, keys]) => {
     const left = after.get(table);
     const lost = new Set([...keys].filter((key) => left?.has(key) !== true));
     const line = told.split("\n").find((text) => text.includes(`${table}: ${lost.size} row(s)`)) ?? "";
-    const shown = [...line.matchAll(/"id": ?"?(\d+)/g)].map(([, id]) => id ?? "");
+    const shown = [...line.matchAll(/"id" ?: ?"?(\d+)/g)].map(([, id]) => id ?? "");
     return {
       claim: `${table}: ${lost.size} rows are gone; the program says so and names them`,
-      found: line === "" ? "not said" : line.trim().slice(0, 160),
+      found: line === "" ? "not said" : `${line.trim().slice(0, 160)} …`,
       holds: lost.size > 0 && shown.length > 0 && shown.every((id) => lost.has(id)),
     };
   });
@@ -273,19 +283,14 @@ async function nextUpHalts(stage: Stage, version: string): Promise<{ ending: str
   };
 }
 
-async function liftFreeze(stage: Stage, reason: string): Promise<{ ending: string; evidence: SceneEvidence[] }> {
-  const words = ["deploy:unfreeze", "--person", "Rehearsal", "--reason", reason];
-  const refused = await stage.dbprotect([...words, "--yes"]);
-  const accepted = await stage.dbprotect([...words, "--accept-missing", "--yes"]);
+function liftFreeze(reason: string): string[] {
+  return ["deploy:unfreeze", "--person", "Rehearsal", "--reason", reason];
+}
+
+async function acceptLoss(stage: Stage, reason: string): Promise<{ ending: string; evidence: SceneEvidence[] }> {
+  const { exitCode, output } = await stage.dbprotect([...liftFreeze(reason), "--accept-missing", "--yes"]);
   return {
-    ending: accepted.exitCode === 0 ? "lifted" : `not lifted: ${accepted.output.split("\n").at(-1) ?? ""}`,
-    evidence: [
-      {
-        claim: "lifting the freeze without accepting the missing rows",
-        found: `exit ${refused.exitCode}`,
-        holds: refused.exitCode === 1,
-      },
-      { claim: "lifting it with --accept-missing", found: `exit ${accepted.exitCode}`, holds: accepted.exitCode === 0 },
-    ],
+    ending: exitCode === 0 ? "lifted" : `not lifted: ${output.split("\n").at(-1) ?? ""}`,
+    evidence: [{ claim: "lifting it with --accept-missing", found: `exit ${exitCode}`, holds: exitCode === 0 }],
   };
 }

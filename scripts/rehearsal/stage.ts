@@ -22,6 +22,13 @@ export interface Action {
   readonly seconds: number;
 }
 
+/** A line that a command printed. */
+export interface LoggedLine {
+  /** Seconds since the rehearsal's start. */
+  readonly at: number;
+  readonly line: string;
+}
+
 export interface CliResult {
   readonly exitCode: number | null;
   readonly output: string;
@@ -41,7 +48,7 @@ const stack = "rehearsal";
 
 export class Stage {
   readonly actions: Action[] = [];
-  readonly log: string[] = [];
+  readonly log: LoggedLine[] = [];
   readonly world: World;
 
   constructor(private readonly options: StageOptions) {
@@ -86,6 +93,11 @@ export class Stage {
       });
       return { exitCode, output: lines.join("\n") };
     });
+  }
+
+  /** All that the scene's commands printed. */
+  printed(): string {
+    return this.log.map(({ line }) => line).join("\n");
   }
 
   state(): Promise<DatabaseState> {
@@ -140,7 +152,7 @@ export class Stage {
   }
 
   private note(line: string): void {
-    this.log.push(line);
+    this.log.push({ at: this.options.clock(), line });
     this.options.onLine(line);
   }
 

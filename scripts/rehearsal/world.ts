@@ -141,6 +141,7 @@ export async function buildWorld(onProgress: (line: string) => void, signal?: Ab
       environment: {
         DATABASE_URL: database.url,
         BACKUP_PASSPHRASE: randomBytes(16).toString("hex"),
+        DBPROTECT_REPORTS: join(folder, "reports"),
         BACKUP_STORE: pathToFileURL(storeFolder).href,
         RAILWAY_API_URL: railway.url,
         RAILWAY_TOKEN: railwayToken,

@@ -22,7 +22,7 @@ export function reportOn(result: RehearsalResult): ReportDocument {
     facts: [
       { name: "Database", value: `${number(rows)} rows` },
       { name: "PostgreSQL", value: String(result.postgresMajor) },
-      { name: "Engine", value: engineWords[result.engine] },
+      { name: "Engine", value: result.engine.reason },
       { name: "Machine", value: `${availableParallelism()} cores, ${platform()}` },
     ],
     timeline: [
@@ -32,15 +32,6 @@ export function reportOn(result: RehearsalResult): ReportDocument {
     steps: result.scenes.map(stepOf),
     tables: [rowsTable(result)],
   };
-}
-
-const engineWords: Record<RehearsalResult["engine"], string> = {
-  automation: "Pulumi CLI (Automation API)",
-  "in-process": "in-process stand-in (no Pulumi CLI here)",
-};
-
-export function engineInWords(engine: RehearsalResult["engine"]): string {
-  return engineWords[engine];
 }
 
 function timelineOf(scene: SceneResult, index: number): TimelineEntry[] {
@@ -71,7 +62,7 @@ function stepOf(scene: SceneResult): Step {
     expected: scene.expected,
     actual: scene.actual,
     evidence: scene.evidence.map(({ claim, found, holds }) => ({ claim, found, tone: holds ? "good" : "bad" })),
-    log: scene.log,
+    log: scene.log.map(({ at, line }) => `${at.toFixed(1).padStart(6)} s  ${line}`),
   };
 }
 

@@ -1,21 +1,23 @@
-/** All missing keys of a verification as newline-delimited JSON, for whoever repairs them; a report shows the first few. */
+/**
+ * All missing keys of a verification as newline-delimited JSON, for whoever repairs them; a report shows the first few.
+ * The file goes into the folder `reports` of the working directory, or into `DBPROTECT_REPORTS`.
+ */
 import { type WriteStream, createWriteStream, mkdirSync } from "node:fs";
 import { join, resolve } from "node:path";
 
-const folder = "reports";
-
 export class MissingKeysFile {
   private stream: WriteStream | undefined;
+  private readonly folder = process.env["DBPROTECT_REPORTS"] || "reports";
   private readonly path: string;
 
   constructor(runId: string) {
-    this.path = resolve(join(folder, `missing-${runId}.ndjson`));
+    this.path = resolve(join(this.folder, `missing-${runId}.ndjson`));
   }
 
   /** Opens the file (0600: keys can be personal data) at the first missing key. */
   add(table: string, key: string): void {
     if (this.stream === undefined) {
-      mkdirSync(folder, { recursive: true, mode: 0o700 });
+      mkdirSync(this.folder, { recursive: true, mode: 0o700 });
       this.stream = createWriteStream(this.path, { mode: 0o600 });
     }
     this.stream.write(`${JSON.stringify({ table, key })}\n`);
