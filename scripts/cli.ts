@@ -16,26 +16,91 @@ interface CommandModule {
 interface Entry {
   readonly name: string;
   readonly description: string;
-  load(): CommandModule;
+  /** The file below commands/. */
+  readonly module: string;
 }
 
 const entries: readonly Entry[] = [
-  { name: "gate run", description: "all checks before a release; takes a verified backup, writes the receipt", load: () => require("./commands/gateRun") as CommandModule },
-  { name: "gate preview", description: "the read-only checks; always exits 0 with a JSON verdict", load: () => require("./commands/gatePreview") as CommandModule },
-  { name: "release", description: "one release step (migrations, railway, vercel), admitted by the receipt", load: () => require("./commands/release") as CommandModule },
-  { name: "db:test-connection", description: "reach the database and show which one it is", load: () => require("./commands/testConnection") as CommandModule },
-  { name: "db:count-records", description: "exact row counts of all tables, in one snapshot", load: () => require("./commands/countRecords") as CommandModule },
-  { name: "db:validate", description: "run the data checks", load: () => require("./commands/validate") as CommandModule },
-  { name: "db:backup", description: "take a backup and verify it", load: () => require("./commands/backup") as CommandModule },
-  { name: "db:restore", description: "restore a backup beside the live database, verified", load: () => require("./commands/restore") as CommandModule },
-  { name: "db:compare-counts", description: "row counts now against those of a backup", load: () => require("./commands/compareCounts") as CommandModule },
-  { name: "db:verify:post-deploy", description: "after a release: no row is gone, the application answers", load: () => require("./commands/verifyPostDeploy") as CommandModule },
-  { name: "env:check", description: "required variables present, critical ones unchanged", load: () => require("./commands/envCheck") as CommandModule },
-  { name: "env:snapshot", description: "digests of the variables; --accept makes them the baseline", load: () => require("./commands/envSnapshot") as CommandModule },
-  { name: "deploy:freeze", description: "halt every gate and release until it is lifted", load: () => require("./commands/freeze") as CommandModule },
-  { name: "deploy:unfreeze", description: "lift a freeze, with person and reason", load: () => require("./commands/unfreeze") as CommandModule },
-  { name: "test:integration", description: "the configured integration tests and the health checks", load: () => require("./commands/testIntegration") as CommandModule },
-  { name: "rehearse", description: "a protected deployment on throwaway local servers", load: () => require("./commands/rehearse") as CommandModule },
+  {
+    name: "gate run",
+    description: "all checks before a release; takes a verified backup, writes the receipt",
+    module: "gateRun",
+  },
+  {
+    name: "gate preview",
+    description: "the read-only checks; always exits 0 with a JSON verdict",
+    module: "gatePreview",
+  },
+  {
+    name: "release",
+    description: "one release step (migrations, railway, vercel), admitted by the receipt",
+    module: "release",
+  },
+  {
+    name: "db:test-connection",
+    description: "reach the database and show which one it is",
+    module: "testConnection",
+  },
+  {
+    name: "db:count-records",
+    description: "exact row counts of all tables, in one snapshot",
+    module: "countRecords",
+  },
+  {
+    name: "db:validate",
+    description: "run the data checks",
+    module: "validate",
+  },
+  {
+    name: "db:backup",
+    description: "take a backup and verify it",
+    module: "backup",
+  },
+  {
+    name: "db:restore",
+    description: "restore a backup beside the live database, verified",
+    module: "restore",
+  },
+  {
+    name: "db:compare-counts",
+    description: "row counts now against those of a backup",
+    module: "compareCounts",
+  },
+  {
+    name: "db:verify:post-deploy",
+    description: "after a release: no row is gone, the application answers",
+    module: "verifyPostDeploy",
+  },
+  {
+    name: "env:check",
+    description: "required variables present, critical ones unchanged",
+    module: "envCheck",
+  },
+  {
+    name: "env:snapshot",
+    description: "digests of the variables; --accept makes them the baseline",
+    module: "envSnapshot",
+  },
+  {
+    name: "deploy:freeze",
+    description: "halt every gate and release until it is lifted",
+    module: "freeze",
+  },
+  {
+    name: "deploy:unfreeze",
+    description: "lift a freeze, with person and reason",
+    module: "unfreeze",
+  },
+  {
+    name: "test:integration",
+    description: "the configured integration tests and the health checks",
+    module: "testIntegration",
+  },
+  {
+    name: "rehearse",
+    description: "a protected deployment on throwaway local servers",
+    module: "rehearse",
+  },
 ];
 
 function buildProgram(words: readonly string[]): Command {
@@ -50,18 +115,27 @@ function buildProgram(words: readonly string[]): Command {
     const path = entry.name.split(" ");
     const command = parentOf(program, path).command(path.at(-1)!).description(entry.description).exitOverride();
     if (path.every((word, place) => asked[place] === word)) {
-      entry.load().configure(command);
+      loadCommand(entry).configure(command);
       demandOptionsFromNpm(command, entry.name);
     }
   }
   return program;
 }
 
+/** CommonJS loads at the call: the other commands' dependencies never cost anything. */
+function loadCommand(entry: Entry): CommandModule {
+  // eslint-disable-next-line @typescript-eslint/no-require-imports
+  return require(`./commands/${entry.module}`) as CommandModule;
+}
+
 /** `gate run` is the command `run` of the group `gate`. */
 function parentOf(program: Command, path: readonly string[]): Command {
   if (path.length === 1) return program;
   const group = path[0]!;
-  return program.commands.find((command) => command.name() === group) ?? program.command(group).description("checks before a release").exitOverride();
+  return (
+    program.commands.find((command) => command.name() === group) ??
+    program.command(group).description("checks before a release").exitOverride()
+  );
 }
 
 /**
@@ -74,7 +148,11 @@ function demandOptionsFromNpm(command: Command, name: string): void {
   if (process.env["npm_lifecycle_event"] === undefined) return;
   const swallowed = command.options.find((option) => {
     const value = process.env[`npm_config_${option.name().replaceAll("-", "_")}`];
-    return option.long !== undefined && (option.required ? value !== undefined && value !== "" : value === "true") && !process.argv.includes(option.long);
+    return (
+      option.long !== undefined &&
+      (option.required ? value !== undefined && value !== "" : value === "true") &&
+      !process.argv.includes(option.long)
+    );
   });
   if (swallowed === undefined) return;
   throw new UsageError(`npm kept ${swallowed.long ?? ""} for itself: it never reached ${name}`, {
@@ -85,15 +163,19 @@ function demandOptionsFromNpm(command: Command, name: string): void {
 /** Anybody on the machine can read another process's arguments. */
 function demandNoPassword(words: readonly string[]): void {
   if (!words.some((word) => /[a-z]:\/\/[^/\s:@]*:[^/\s@]+@/i.test(word))) return;
-  throw new UsageError("found a URL with a password among the arguments, where every process of this machine can read it", {
-    hint: "use DATABASE_URL, or a password file (PGPASSFILE)",
-  });
+  throw new UsageError(
+    "found a URL with a password among the arguments, where every process of this machine can read it",
+    {
+      hint: "use DATABASE_URL, or a password file (PGPASSFILE)",
+    },
+  );
 }
 
 function report(thrown: unknown, json: boolean): number {
   const error = databaseFailure(thrown) ?? thrown;
   if (error instanceof CommanderError) return error.exitCode === 0 ? exitCode.pass : exitCode.usage;
-  if (interrupted.aborted) return conclude({ exitCode: exitCode.interrupted, message: "interrupted", hint: null, details: [] }, json);
+  if (interrupted.aborted)
+    return conclude({ exitCode: exitCode.interrupted, message: "interrupted", hint: null, details: [] }, json);
   if (!(error instanceof Failure)) {
     process.stderr.write(`${redact(error instanceof Error ? (error.stack ?? error.message) : messageOf(error))}\n`);
     return 70;

@@ -4,7 +4,7 @@
  * to have ended well.
  */
 import { createHash } from "node:crypto";
-import { Readable, Transform } from "node:stream";
+import { type Readable, Transform } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { constants, createZstdCompress, createZstdDecompress } from "node:zlib";
 import { Damage, codeOf, messageOf } from "../contract/failure";
@@ -30,7 +30,11 @@ class Meter extends Transform {
     super();
   }
 
-  override _transform(chunk: Buffer, _encoding: BufferEncoding, done: (error?: Error | null, data?: Buffer) => void): void {
+  override _transform(
+    chunk: Buffer,
+    _encoding: BufferEncoding,
+    done: (error?: Error | null, data?: Buffer) => void,
+  ): void {
     this.bytes += chunk.length;
     this.hash.update(chunk);
     done(null, chunk);
@@ -105,7 +109,8 @@ async function openObject(store: Store, key: string): Promise<Readable> {
   try {
     return await store.read(key);
   } catch (error) {
-    if (error instanceof NotFound) throw new Damage(`${store.url}/${key} is missing, though the manifest names it`, { cause: error });
+    if (error instanceof NotFound)
+      throw new Damage(`${store.url}/${key} is missing, though the manifest names it`, { cause: error });
     throw error;
   }
 }

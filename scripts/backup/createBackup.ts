@@ -168,9 +168,21 @@ function planArchives(snapshot: DatabaseSnapshot, database: string): ArchivePlan
       // Passwords need a superuser, and belong to no archive.
       args: ["--roles-only", "--no-role-passwords", "--no-password", `--database=${database}`],
     },
-    { file: "schema-pre.dump.zst", format: "custom", section: "pre-data", program: "pg_dump", args: section("pre-data") },
+    {
+      file: "schema-pre.dump.zst",
+      format: "custom",
+      section: "pre-data",
+      program: "pg_dump",
+      args: section("pre-data"),
+    },
     { file: "data-000.dump.zst", format: "custom", section: "data", program: "pg_dump", args: section("data") },
-    { file: "schema-post.dump.zst", format: "custom", section: "post-data", program: "pg_dump", args: section("post-data") },
+    {
+      file: "schema-post.dump.zst",
+      format: "custom",
+      section: "post-data",
+      program: "pg_dump",
+      args: section("post-data"),
+    },
   ];
 }
 

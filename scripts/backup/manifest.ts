@@ -85,18 +85,23 @@ export async function resolveBackup(store: Store, wanted: string): Promise<Backu
   const backups = await listBackups(store);
   const newest = backups.at(-1);
   if (wanted === "latest") {
-    if (newest === undefined) throw new UsageError(`${store.url} holds no backup`, { hint: "make one with: npm run db:backup" });
+    if (newest === undefined)
+      throw new UsageError(`${store.url} holds no backup`, { hint: "make one with: npm run db:backup" });
     return newest;
   }
   if (!isBackupName(wanted)) {
     throw new UsageError(
       `found ${JSON.stringify(wanted)}: expected latest or the name of a backup in ${store.url}, such as ${newest?.name ?? "backup_20260101_120000"}`,
-      { hint: "a plain .sql file is not restored by this command: it may hold no rows, and nothing proves that it is whole" },
+      {
+        hint: "a plain .sql file is not restored by this command: it may hold no rows, and nothing proves that it is whole",
+      },
     );
   }
   const found = backups.find((backup) => backup.name === wanted);
   if (found === undefined) {
-    throw new UsageError(`${store.url} holds no backup named ${wanted}${newest === undefined ? "" : `; the newest is ${newest.name}`}`);
+    throw new UsageError(
+      `${store.url} holds no backup named ${wanted}${newest === undefined ? "" : `; the newest is ${newest.name}`}`,
+    );
   }
   return found;
 }

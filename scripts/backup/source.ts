@@ -51,7 +51,9 @@ export function demandReadable(tables: readonly ProtectedTable[], user: string):
       hint: first.readable
         ? `a row security policy would hide rows: ALTER ROLE ${user} BYPASSRLS (docs/backup-role.sql)`
         : `GRANT SELECT ON ${displayName(first)} TO ${user} (docs/backup-role.sql)`,
-      details: unreadable.map((table) => `${displayName(table)}: ${table.readable ? "filtered by row security" : "no SELECT right"}`),
+      details: unreadable.map(
+        (table) => `${displayName(table)}: ${table.readable ? "filtered by row security" : "no SELECT right"}`,
+      ),
     },
   );
 }

@@ -43,7 +43,10 @@ async function chooseBasis(
 ): Promise<{ manifest: Manifest; tables: OperationSettings["tables"] }> {
   const runId = backup === undefined ? (await listReceipts(store)).at(-1) : undefined;
   if (runId === undefined) {
-    return { manifest: await readManifest(store, await resolveBackup(store, backup ?? "latest")), tables: readOperationSettings(undefined).tables };
+    return {
+      manifest: await readManifest(store, await resolveBackup(store, backup ?? "latest")),
+      tables: readOperationSettings(undefined).tables,
+    };
   }
   const receipt = await readReceipt(store, runId);
   return { manifest: await readManifest(store, receipt.backup), tables: receipt.settings.tables };

@@ -28,7 +28,13 @@ export function configure(command: Command): void {
       );
       printResult(
         options.json === true,
-        { database: describeTarget(target), takenAt: snapshot.takenAt.toISOString(), lsn: snapshot.lsn, tables: counts, total },
+        {
+          database: describeTarget(target),
+          takenAt: snapshot.takenAt.toISOString(),
+          lsn: snapshot.lsn,
+          tables: counts,
+          total,
+        },
         table,
       );
     } finally {

@@ -22,19 +22,30 @@ export function configure(command: Command): void {
       const { environment } = readOperationSettings(options.settings);
       const store = openStore(undefined);
       const check = await checkEnvironment({ store, settings: environment });
-      const accepting = options.accept === true && check.verdict === "pass" && (await readStoreIdentity(store)) !== undefined;
+      const accepting =
+        options.accept === true && check.verdict === "pass" && (await readStoreIdentity(store)) !== undefined;
       // An unclaimed store has no salt yet: the gate claims it, and accepts the first snapshot when it passes.
-      const accepted = accepting ? (await acceptEnvironment({ store, settings: environment, runId: newRunId() })).name : null;
+      const accepted = accepting
+        ? (await acceptEnvironment({ store, settings: environment, runId: newRunId() })).name
+        : null;
       const document = {
         ...check,
         accepted,
-        variables: check.variables.map((variable) => ({ ...variable, critical: matchesAny(variable.name, environment.critical) })),
+        variables: check.variables.map((variable) => ({
+          ...variable,
+          critical: matchesAny(variable.name, environment.critical),
+        })),
         message: check.verdict === "pass" ? null : check.findings.map(({ message }) => message).join("; "),
       };
       printResult(
         options.json === true,
         document,
-        [...check.lines, ...(accepted === null ? [] : [`accepted as ${accepted}`]), "", check.verdict.toUpperCase()].join("\n"),
+        [
+          ...check.lines,
+          ...(accepted === null ? [] : [`accepted as ${accepted}`]),
+          "",
+          check.verdict.toUpperCase(),
+        ].join("\n"),
       );
       process.exitCode = check.verdict === "pass" ? exitCode.pass : exitCode.refused;
     });

@@ -15,6 +15,10 @@ export function configure(command: Command): void {
       await confirm(`halts every gate and release that uses ${store.url}`, options.yes === true);
       const { person, reason } = options;
       await setFreeze(store, { kind: "manual", runId: null, reason, person, missingRows: {} });
-      printResult(options.json === true, { frozen: true, store: store.url, person, reason }, `frozen: ${store.url}: ${reason}`);
+      printResult(
+        options.json === true,
+        { frozen: true, store: store.url, person, reason },
+        `frozen: ${store.url}: ${reason}`,
+      );
     });
 }

@@ -16,15 +16,22 @@ const runIdPattern = /^[A-Za-z0-9][A-Za-z0-9-]{0,63}$/;
 export function newRunId(env: NodeJS.ProcessEnv = process.env): string {
   const given = env["DBPROTECT_RUN_ID"] ?? randomBytes(4).toString("hex");
   if (!runIdPattern.test(given)) {
-    throw new UsageError(`DBPROTECT_RUN_ID: found ${JSON.stringify(given)}: expected letters, digits and hyphens, at most 64`);
+    throw new UsageError(
+      `DBPROTECT_RUN_ID: found ${JSON.stringify(given)}: expected letters, digits and hyphens, at most 64`,
+    );
   }
   return `${compactUtc(new Date())}-${given}`;
 }
 
 /** Without `store`: `BACKUP_STORE` may be absent, as at the very first preview. */
-export function gateContext(options: { settings?: string; store: "required" | "optional"; waitSeconds?: number }): GateContext {
+export function gateContext(options: {
+  settings?: string;
+  store: "required" | "optional";
+  waitSeconds?: number;
+}): GateContext {
   const { env } = process;
-  for (const secret of ["BACKUP_PASSPHRASE", "RAILWAY_TOKEN", "RAILWAY_API_TOKEN", "VERCEL_TOKEN"]) registerSecret(env[secret]);
+  for (const secret of ["BACKUP_PASSPHRASE", "RAILWAY_TOKEN", "RAILWAY_API_TOKEN", "VERCEL_TOKEN"])
+    registerSecret(env[secret]);
   const hasStore = options.store === "required" || (env["BACKUP_STORE"] ?? "") !== "";
   return {
     settings: readOperationSettings(options.settings),

@@ -1,6 +1,6 @@
 /** `gate run`: the full gate. */
 import { type Command, Option } from "commander";
-import { runGate, stepNames } from "../gate/gate";
+import { fullSteps, runGate } from "../gate/gate";
 import { renderGate } from "../report/gateReport";
 import { showSteps } from "../report/stepProgress";
 import { parseDuration } from "./duration";
@@ -19,8 +19,14 @@ export function configure(command: Command): void {
         store: "required",
         waitSeconds: options.wait,
       });
-      const result = await showSteps(stepNames, (observer) => runGate(context, observer));
-      const text = options.print === "receipt" && result.verdict === "pass" ? (result.receiptSha256 ?? "unchanged") : renderGate(result);
+      const result = await showSteps(
+        fullSteps.map(({ name }) => name),
+        (observer) => runGate(context, observer),
+      );
+      const text =
+        options.print === "receipt" && result.verdict === "pass"
+          ? (result.receiptSha256 ?? "unchanged")
+          : renderGate(result);
       printResult(options.json === true, result, text);
       process.exitCode = result.exitCode;
     });

@@ -25,7 +25,14 @@ export function configure(command: Command): void {
           `into the new database ${database} beside ${describeIdentity(identity)}, which is not touched`,
         options.yes === true,
       );
-      const restored = await restoreBeside({ store, manifest, live, database, signal: interrupted, onProgress: progress });
+      const restored = await restoreBeside({
+        store,
+        manifest,
+        live,
+        database,
+        signal: interrupted,
+        onProgress: progress,
+      });
       printResult(
         options.json === true,
         { backup: manifest.name, host: identity.host, port: identity.port, ...restored },

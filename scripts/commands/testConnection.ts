@@ -22,10 +22,13 @@ export function configure(command: Command): void {
       const milliseconds = Math.round(performance.now() - started);
       const unreadable = unreadableTables(tables).map(displayName);
       if (unreadable.length > 0) {
-        throw new Refusal(`connected to ${describeIdentity(identity)}, but ${target.user} cannot read every row of ${unreadable.length} table(s)`, {
-          details: unreadable,
-          hint: "give the role the rights of docs/backup-role.sql",
-        });
+        throw new Refusal(
+          `connected to ${describeIdentity(identity)}, but ${target.user} cannot read every row of ${unreadable.length} table(s)`,
+          {
+            details: unreadable,
+            hint: "give the role the rights of docs/backup-role.sql",
+          },
+        );
       }
       printResult(
         options.json === true,

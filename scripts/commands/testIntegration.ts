@@ -19,15 +19,25 @@ export function configure(command: Command): void {
         signal: interrupted,
       });
       if (settings.integrationCommand === undefined && health.outcome === "not configured") {
-        throw new UsageError("nothing to test: found neither integrationCommand in the settings nor APP_URL nor FRONTEND_URL", {
-          hint: "set APP_URL, or integrationCommand in the stack's config",
-        });
+        throw new UsageError(
+          "nothing to test: found neither integrationCommand in the settings nor APP_URL nor FRONTEND_URL",
+          {
+            hint: "set APP_URL, or integrationCommand in the stack's config",
+          },
+        );
       }
-      const integration = await runIntegration(settings.integrationCommand, { signal: interrupted, onProgress: progress });
+      const integration = await runIntegration(settings.integrationCommand, {
+        signal: interrupted,
+        onProgress: progress,
+      });
       const passed = health.outcome !== "fail" && integration?.passed !== false;
       const lines = [
-        ...health.results.map(({ url, ok, status, error }) => `${ok ? "ok" : "FAILED"} ${url} ${status ?? ""} ${error ?? ""}`.trimEnd()),
-        ...(integration === null ? [] : [`${integration.passed ? "ok" : "FAILED"} ${settings.integrationCommand ?? ""}: ${integration.message}`]),
+        ...health.results.map(({ url, ok, status, error }) =>
+          `${ok ? "ok" : "FAILED"} ${url} ${status ?? ""} ${error ?? ""}`.trimEnd(),
+        ),
+        ...(integration === null
+          ? []
+          : [`${integration.passed ? "ok" : "FAILED"} ${settings.integrationCommand ?? ""}: ${integration.message}`]),
         "",
         passed ? "PASS" : "FAIL",
       ];

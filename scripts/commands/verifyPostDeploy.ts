@@ -17,7 +17,10 @@ export function configure(command: Command): void {
         store: openStore(undefined),
         target: targetFromEnvironment("DATABASE_URL"),
         ...(options.receipt === undefined ? {} : { runId: options.receipt }),
-        addresses: { appUrl: process.env["APP_URL"] || undefined, frontendUrl: process.env["FRONTEND_URL"] || undefined },
+        addresses: {
+          appUrl: process.env["APP_URL"] || undefined,
+          frontendUrl: process.env["FRONTEND_URL"] || undefined,
+        },
         signal: interrupted,
         onProgress: progress,
       });
@@ -49,8 +52,12 @@ function render(result: PostDeployResult): string {
   lines.push(
     ...(result.health.outcome === "not configured"
       ? ["health: not configured (APP_URL, FRONTEND_URL)"]
-      : result.health.results.map(({ url, ok, status, error }) => `health: ${ok ? "ok" : "FAILED"} ${url} ${status ?? ""} ${error ?? ""}`.trimEnd())),
-    result.integration === null ? "integration tests: not configured" : `integration tests: ${result.integration.passed ? "passed" : "FAILED"}`,
+      : result.health.results.map(({ url, ok, status, error }) =>
+          `health: ${ok ? "ok" : "FAILED"} ${url} ${status ?? ""} ${error ?? ""}`.trimEnd(),
+        )),
+    result.integration === null
+      ? "integration tests: not configured"
+      : `integration tests: ${result.integration.passed ? "passed" : "FAILED"}`,
     "",
     result.verdict === "pass" ? `PASS: ${result.releaseVersion || "the release"} lost nothing` : "FAIL:",
     ...result.findings.map((finding) => `  ${finding}`),

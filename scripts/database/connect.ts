@@ -83,7 +83,8 @@ function mayRetryOtherwise(error: unknown): boolean {
 
 const hints: Readonly<Record<string, string>> = {
   ECONNREFUSED: "is the server running, and is that its port?",
-  ENOTFOUND: "check the host's spelling; a direct Supabase host has only an IPv6 address: use the session pooler where there is no IPv6",
+  ENOTFOUND:
+    "check the host's spelling; a direct Supabase host has only an IPv6 address: use the session pooler where there is no IPv6",
   EAI_AGAIN: "name resolution failed: check the network",
   ETIMEDOUT: "check the network and the firewall",
   ENETUNREACH: "no route: a direct Supabase host has only an IPv6 address; use the session pooler on port 5432",
@@ -109,5 +110,8 @@ function connectionFailure(target: DatabaseTarget, error: unknown): Error {
 export function isConnectionLoss(error: unknown): boolean {
   const code = codeOf(error);
   if (code !== undefined && /^(08|57P)/.test(code)) return true;
-  return ["ECONNRESET", "EPIPE", "ECONNREFUSED"].includes(code ?? "") || /Connection terminated|Client has encountered a connection error/.test(messageOf(error));
+  return (
+    ["ECONNRESET", "EPIPE", "ECONNREFUSED"].includes(code ?? "") ||
+    /Connection terminated|Client has encountered a connection error/.test(messageOf(error))
+  );
 }

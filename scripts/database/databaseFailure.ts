@@ -8,7 +8,8 @@ import { isConnectionLoss } from "./connect";
 /** Undefined: the error is not the database's, or it is our own mistake. */
 export function databaseFailure(error: unknown): Failure | undefined {
   const code = codeOf(error);
-  if (code === "42501") return new Refusal(`the database refused: ${messageOf(error)}`, { cause: error, hint: "see docs/backup-role.sql" });
+  if (code === "42501")
+    return new Refusal(`the database refused: ${messageOf(error)}`, { cause: error, hint: "see docs/backup-role.sql" });
   if (code === "55P03") {
     return new Unavailable("a table stays locked by another session (lock_timeout 10 s)", {
       cause: error,
@@ -16,8 +17,10 @@ export function databaseFailure(error: unknown): Failure | undefined {
     });
   }
   // Class 53: insufficient resources (connections, disk, memory); PostgreSQL manual, appendix A.
-  if (code?.startsWith("53") === true) return new Unavailable(`the database has no room for this: ${messageOf(error)}`, { cause: error });
+  if (code?.startsWith("53") === true)
+    return new Unavailable(`the database has no room for this: ${messageOf(error)}`, { cause: error });
   if (code === "57014") return new Unavailable(`the statement was cancelled: ${messageOf(error)}`, { cause: error });
-  if (isConnectionLoss(error)) return new Unavailable(`the connection to the database was lost: ${messageOf(error)}`, { cause: error });
+  if (isConnectionLoss(error))
+    return new Unavailable(`the connection to the database was lost: ${messageOf(error)}`, { cause: error });
   return undefined;
 }

@@ -64,7 +64,8 @@ function programFailure(call: ProgramCall, status: number | string, stderr: stri
   const said = lines.find((line) => /error|fatal/i.test(line)) ?? lines.at(-1) ?? "it said nothing";
   const where = call.target === undefined ? "" : ` at ${describeTarget(call.target)}`;
   const message = `${call.program} failed (${status})${where}: ${said.replace(/^pg_\w+: /, "")}`;
-  if (/server version mismatch/.test(stderr)) return new UsageError(message, { hint: "install a client as new as the server" });
+  if (/server version mismatch/.test(stderr))
+    return new UsageError(message, { hint: "install a client as new as the server" });
   if (/permission denied/.test(stderr)) return new Refusal(message, { details: lines });
   return new Unavailable(message);
 }

@@ -84,5 +84,10 @@ export async function listSequences(client: ClientBase): Promise<SequenceState[]
       WHERE s.schemaname <> 'information_schema' AND s.schemaname !~ '^pg_'
       ORDER BY s.schemaname COLLATE "C", s.sequencename COLLATE "C"`,
   );
-  return rows.map((row) => ({ schema: row.schema, name: row.name, lastValue: row.last_value, increment: row.increment }));
+  return rows.map((row) => ({
+    schema: row.schema,
+    name: row.name,
+    lastValue: row.last_value,
+    increment: row.increment,
+  }));
 }

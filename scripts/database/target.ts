@@ -50,7 +50,9 @@ export function parseTarget(text: string, source: string, env: NodeJS.ProcessEnv
   try {
     url = new URL(text);
   } catch {
-    throw new UsageError(`${source}: found something that is not a URL: expected postgres://user:password@host:5432/database`);
+    throw new UsageError(
+      `${source}: found something that is not a URL: expected postgres://user:password@host:5432/database`,
+    );
   }
   if (url.protocol !== "postgres:" && url.protocol !== "postgresql:") {
     throw new UsageError(`${source}: found the scheme ${url.protocol}//: expected postgres://`);
@@ -88,7 +90,8 @@ function decoded(text: string, source: string, part: string): string {
 function sslModeOf(text: string | null | undefined, source: string): SslMode {
   if (text === null || text === undefined || text === "") return "prefer";
   const mode = sslModes.find((known) => known === text);
-  if (mode === undefined) throw new UsageError(`${source}: sslmode: found ${text}: expected one of ${sslModes.join(", ")}`);
+  if (mode === undefined)
+    throw new UsageError(`${source}: sslmode: found ${text}: expected one of ${sslModes.join(", ")}`);
   return mode;
 }
 
@@ -99,7 +102,9 @@ export function withDatabase(target: DatabaseTarget, database: string): Database
 
 /** `host:port/database`, for messages; never a password. */
 export function describeTarget(target: DatabaseTarget): string {
-  return target.host.startsWith("/") ? `${target.host}/${target.database}` : `${target.host}:${target.port}/${target.database}`;
+  return target.host.startsWith("/")
+    ? `${target.host}/${target.database}`
+    : `${target.host}:${target.port}/${target.database}`;
 }
 
 /** The environment that points libpq's programs at the target, on top of the process's own. */
@@ -136,7 +141,8 @@ export function clientConfig(target: DatabaseTarget, encrypted: boolean): Client
 }
 
 function tlsOptions(target: DatabaseTarget): Exclude<ClientConfig["ssl"], boolean | undefined> {
-  const ca = target.sslRootCert === undefined || target.sslRootCert === "system" ? undefined : readRootCertificate(target);
+  const ca =
+    target.sslRootCert === undefined || target.sslRootCert === "system" ? undefined : readRootCertificate(target);
   const trust = ca === undefined ? {} : { ca };
   switch (target.sslMode) {
     case "verify-full":

@@ -36,7 +36,9 @@ async function fingerprintTable(client: ClientBase, table: ProtectedTable): Prom
 
 /** Hashes a table with given columns, key and buckets: also for a copy that is to be compared. */
 export async function hashTable(client: ClientBase, table: HashedTable): Promise<TableFingerprint> {
-  const result = await client.query<{ bucket: number; rows: string; keys: string; content: string }>(bucketQuery(table));
+  const result = await client.query<{ bucket: number; rows: string; keys: string; content: string }>(
+    bucketQuery(table),
+  );
   const buckets = result.rows.map((row): Bucket => [row.bucket, Number(row.rows), row.keys, row.content]);
   return {
     schema: table.schema,

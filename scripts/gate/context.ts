@@ -2,6 +2,7 @@
 import type { BackupReference } from "../backup/manifest";
 import type { DatabaseIdentity } from "../database/identity";
 import type { DatabaseTarget } from "../database/target";
+import type { StepReport } from "../record/receipt";
 import type { Override, OperationSettings } from "../settings";
 import type { ScratchDatabase } from "../scratch/scratchServer";
 import type { Store } from "../store/store";
@@ -29,7 +30,9 @@ export interface GateState {
   backup?: BackupReference & { readonly lsn: string; readonly takenAt: string };
   verification?: VerificationResult;
   scratch?: ScratchDatabase;
-  usedOverrides: Override[];
+  readonly usedOverrides: Override[];
+  /** The steps that ended so far, for the receipt. */
+  readonly reports: StepReport[];
   receiptSha256?: string;
 }
 
@@ -53,7 +56,5 @@ export interface StepResult {
 
 export interface GateStep {
   readonly name: string;
-  /** `read-only` steps also run at preview and when nothing is to be released. */
-  readonly kind: "read-only" | "full";
   run(context: GateContext, state: GateState): Promise<StepResult>;
 }

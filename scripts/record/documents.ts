@@ -21,7 +21,9 @@ export function decodeDocument<T extends z.ZodType>(schema: T, bytes: Buffer, wh
   try {
     return schema.parse(JSON.parse(bytes.toString("utf8")));
   } catch (error) {
-    throw new Damage(`${where} is damaged or of another version: ${messageOf(error).split("\n")[0] ?? ""}`, { cause: error });
+    throw new Damage(`${where} is damaged or of another version: ${messageOf(error).split("\n")[0] ?? ""}`, {
+      cause: error,
+    });
   }
 }
 

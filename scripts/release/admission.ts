@@ -18,7 +18,9 @@ import type { Store } from "../store/store";
 export async function demandReceipt(store: Store, target: DatabaseTarget, releaseVersion: string): Promise<Receipt> {
   const freeze = await readFreeze(store);
   if (freeze?.state === "active") {
-    throw new Refusal(`releases are frozen since ${freeze.at}: ${freeze.reason}`, { hint: "see: npm run deploy:unfreeze -- --help" });
+    throw new Refusal(`releases are frozen since ${freeze.at}: ${freeze.reason}`, {
+      hint: "see: npm run deploy:unfreeze -- --help",
+    });
   }
   const named = currentReceipt(await readLease(store));
   if (named === undefined) {

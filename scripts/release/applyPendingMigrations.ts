@@ -15,7 +15,10 @@ export async function applyPendingMigrations(
     target,
     async (client) => {
       const { pending } = await pendingMigrations(client, settings.path);
-      const { applied } = await applyMigrations(client, pending, { ...settings, onApplied: (name) => onLine(`applied ${name}`) });
+      const { applied } = await applyMigrations(client, pending, {
+        ...settings,
+        onApplied: (name) => onLine(`applied ${name}`),
+      });
       return applied.length === 0 ? "no pending migration" : `applied ${applied.join(", ")}`;
     },
     // The user's SQL runs as the user's tools would run it, not in our pinned session.

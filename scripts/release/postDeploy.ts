@@ -45,7 +45,9 @@ export async function verifyPostDeploy(input: PostDeployInput): Promise<PostDepl
   await giveBackLease(input.store, receipt.runId);
   const findings = [
     ...(data?.findings ?? []),
-    ...health.results.filter(({ ok }) => !ok).map(({ url, status, error }) => `${url}: ${error ?? `status ${status ?? "none"}`}`),
+    ...health.results
+      .filter(({ ok }) => !ok)
+      .map(({ url, status, error }) => `${url}: ${error ?? `status ${status ?? "none"}`}`),
     ...(integration === null || integration.passed ? [] : [`integration tests: ${integration.message}`]),
   ];
   return {
@@ -64,9 +66,12 @@ export async function chooseReceipt(input: Pick<PostDeployInput, "store" | "runI
   const { store } = input;
   const runId = input.runId ?? (await listOpenReceipts(store)).at(-1) ?? (await listReceipts(store)).at(-1);
   if (runId === undefined) {
-    throw new UsageError(`${store.url} holds no receipt: nothing to verify against`, { hint: "run the gate first: npm run gate" });
+    throw new UsageError(`${store.url} holds no receipt: nothing to verify against`, {
+      hint: "run the gate first: npm run gate",
+    });
   }
-  if (!(await listReceipts(store)).includes(runId)) throw new UsageError(`${store.url} holds no receipt of run ${runId}`);
+  if (!(await listReceipts(store)).includes(runId))
+    throw new UsageError(`${store.url} holds no receipt of run ${runId}`);
   return readReceipt(store, runId);
 }
 
@@ -76,7 +81,8 @@ export async function chooseReceipt(input: Pick<PostDeployInput, "store" | "runI
  */
 async function verifyData(input: PostDeployInput, receipt: Receipt): Promise<ReceiptVerification | null> {
   const { store, signal, onProgress } = input;
-  const closed = input.runId === undefined && !(await isOpen(store, receipt.runId)) && (await hasEvents(store, receipt.runId));
+  const closed =
+    input.runId === undefined && !(await isOpen(store, receipt.runId)) && (await hasEvents(store, receipt.runId));
   if (closed) {
     onProgress(`receipt ${receipt.runId} was verified before: data not compared again`);
     return null;
@@ -104,7 +110,10 @@ export async function runIntegration(
   if (command === undefined) return null;
   try {
     const settings = { command, timeoutSeconds: integrationSeconds };
-    return { passed: true, message: await runDeployCommand(settings, { signal: options.signal, onLine: options.onProgress }) };
+    return {
+      passed: true,
+      message: await runDeployCommand(settings, { signal: options.signal, onLine: options.onProgress }),
+    };
   } catch (error) {
     if (options.signal.aborted) throw error;
     return { passed: false, message: error instanceof Error ? error.message : String(error) };

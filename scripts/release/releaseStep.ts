@@ -37,7 +37,11 @@ export async function runReleaseStep(context: ReleaseContext): Promise<ReleaseOu
   const { step, store, releaseVersion } = context;
   const before = await findLive(store, step, releaseVersion);
   if (before !== undefined) {
-    return { outcome: "already live", runId: before, detail: `${step} of ${releaseVersion} is live since run ${before}: nothing was deployed` };
+    return {
+      outcome: "already live",
+      runId: before,
+      detail: `${step} of ${releaseVersion} is live since run ${before}: nothing was deployed`,
+    };
   }
   const receipt = await demandReceipt(store, context.target, releaseVersion);
   const event = (name: string, detail: string): Promise<void> =>
@@ -80,7 +84,10 @@ async function judgeFailure(context: ReleaseContext, receipt: Receipt, error: un
     onProgress: context.onLine,
   });
   if (comparison.verdict === "pass") {
-    return new Refusal(`${failed}; no row is lost`, { cause: error, hint: "correct the cause and run pulumi up again" });
+    return new Refusal(`${failed}; no row is lost`, {
+      cause: error,
+      hint: "correct the cause and run pulumi up again",
+    });
   }
   return new Refusal(`${failed}; and data was lost: ${findings[0] ?? ""}`, {
     cause: error,

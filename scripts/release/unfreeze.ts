@@ -46,7 +46,8 @@ export async function unfreeze(input: UnfreezeInput): Promise<Unfrozen> {
   }
   const failing = verified.filter(({ verification }) => verification.comparison.verdict === "fail");
   const passing = verified.filter(({ verification }) => verification.comparison.verdict === "pass");
-  if (failing.length > 0 && !input.acceptMissing) throw stillMissing(failing.flatMap(({ verification }) => verification.findings));
+  if (failing.length > 0 && !input.acceptMissing)
+    throw stillMissing(failing.flatMap(({ verification }) => verification.findings));
   for (const { receipt, verification } of passing) await closeReceipt(store, receipt, verification.comparison);
   for (const { receipt, verification } of failing) await recordAcceptance(input, receipt, verification);
   const accepted = failing.map(({ receipt, verification }) => ({

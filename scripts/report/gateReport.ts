@@ -14,8 +14,12 @@ export function renderGate(result: GateResult): string {
 
 function conclusion(result: GateResult): string[] {
   if (result.verdict === "pass") {
-    if (result.unchanged) return [`PASS: ${result.releaseVersion} is released and verified already; only the read-only checks ran`];
-    return [`PASS: receipt ${result.runId}`, ...(result.receiptSha256 === null ? [] : [`SHA-256 ${result.receiptSha256}`])];
+    if (result.unchanged)
+      return [`PASS: ${result.releaseVersion} is released and verified already; only the read-only checks ran`];
+    return [
+      `PASS: receipt ${result.runId}`,
+      ...(result.receiptSha256 === null ? [] : [`SHA-256 ${result.receiptSha256}`]),
+    ];
   }
   return [
     `HALT: ${result.message ?? ""}`,

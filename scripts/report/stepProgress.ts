@@ -46,7 +46,11 @@ async function showTaskList<T>(names: readonly string[], work: (observer: StepOb
         if (end.outcome === "halt") throw new Error(redact(end.summary));
       },
     })),
-    { exitOnError: false, rendererOptions: { collapseErrors: false, showErrorMessage: false }, fallbackRenderer: "simple" },
+    {
+      exitOnError: false,
+      rendererOptions: { collapseErrors: false, showErrorMessage: false },
+      fallbackRenderer: "simple",
+    },
   );
   const shown = list.run();
   try {

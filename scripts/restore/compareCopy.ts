@@ -15,7 +15,10 @@ import type { Store } from "../store/store";
 export async function readFingerprint(store: Store, manifest: Manifest): Promise<Fingerprint> {
   const sink = new PassThrough();
   const key = fileKey(manifest, manifest.fingerprint.file);
-  const [text, reading] = await Promise.allSettled([buffer(sink), readVerified(store, key, manifest.fingerprint, sink)]);
+  const [text, reading] = await Promise.allSettled([
+    buffer(sink),
+    readVerified(store, key, manifest.fingerprint, sink),
+  ]);
   // A damaged stream also ends the sink early; its own error says what is wrong.
   if (reading.status === "rejected") throw reading.reason;
   if (text.status === "rejected") throw text.reason;

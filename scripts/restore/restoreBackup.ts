@@ -30,7 +30,9 @@ const sectionOrder: readonly Archive["section"][] = ["pre-data", "data", "post-d
 export async function restoreBackup(options: RestoreOptions): Promise<void> {
   const { manifest } = options;
   const serverMajor = await withConnection(options.target, async (client) => {
-    const { rows } = await client.query<{ version: number }>("SELECT current_setting('server_version_num')::int AS version");
+    const { rows } = await client.query<{ version: number }>(
+      "SELECT current_setting('server_version_num')::int AS version",
+    );
     return majorOf(rows[0]!.version);
   });
   const sourceMajor = majorOf(manifest.database.serverVersion);

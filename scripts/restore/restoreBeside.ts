@@ -33,7 +33,10 @@ export interface RestoredBeside {
 /** `crm_restored_20261122_170212`; PostgreSQL cuts names at 63 bytes, so the live name is cut first. */
 export function besideName(live: string, backupName: string): string {
   const suffix = `_restored_${backupName.replace(/^backup_/, "")}`;
-  return `${Buffer.from(live).subarray(0, 63 - suffix.length).toString("utf8").replace(/�+$/, "")}${suffix}`;
+  return `${Buffer.from(live)
+    .subarray(0, 63 - suffix.length)
+    .toString("utf8")
+    .replace(/�+$/, "")}${suffix}`;
 }
 
 /**
@@ -47,9 +50,15 @@ export async function restoreBeside(options: RestoreBesideOptions): Promise<Rest
   try {
     await restoreBackup({ ...options, target });
     const fingerprint = await readFingerprint(options.store, options.manifest);
-    const differences = await compareCopy(fingerprint, target, options.signal === undefined ? {} : { signal: options.signal });
+    const differences = await compareCopy(
+      fingerprint,
+      target,
+      options.signal === undefined ? {} : { signal: options.signal },
+    );
     if (differences.length > 0) {
-      throw new Refusal(`the restored copy of ${options.manifest.name} differs from the backup: ${differences[0]}`, { details: differences });
+      throw new Refusal(`the restored copy of ${options.manifest.name} differs from the backup: ${differences[0]}`, {
+        details: differences,
+      });
     }
     return {
       database: options.database,

@@ -28,7 +28,12 @@ export async function compareCounts(
     return await readInParallel(snapshot, 2, manifest.tables, async (client, table) => {
       const name = displayName(table);
       const now = existing.has(name) ? await countRows(client, table) : null;
-      return { table: name, before: table.rows, now, failure: judge(table.rows, now, policies[name] ?? tablePolicySchema.parse({})) };
+      return {
+        table: name,
+        before: table.rows,
+        now,
+        failure: judge(table.rows, now, policies[name] ?? tablePolicySchema.parse({})),
+      };
     });
   } finally {
     await snapshot.close();

@@ -4,7 +4,13 @@ import { majorOf } from "../database/identity";
 import type { DatabaseTarget } from "../database/target";
 import type { Receipt } from "../record/receipt";
 import { restoreBackup } from "../restore/restoreBackup";
-import { type ScratchPlace, closeScratch, isScratchAlive, openScratchDatabase, scratchTarget } from "../scratch/scratchServer";
+import {
+  type ScratchPlace,
+  closeScratch,
+  isScratchAlive,
+  openScratchDatabase,
+  scratchTarget,
+} from "../scratch/scratchServer";
 import type { Store } from "../store/store";
 
 /** How long a copy that was restored again may live if nobody closes it. */
@@ -21,7 +27,8 @@ export class ScratchCopy {
 
   /** @throws Damage when the backup can no longer be restored. */
   async open(): Promise<DatabaseTarget> {
-    if (this.receipt.scratch !== null && (await isScratchAlive(this.receipt.scratch))) return scratchTarget(this.receipt.scratch);
+    if (this.receipt.scratch !== null && (await isScratchAlive(this.receipt.scratch)))
+      return scratchTarget(this.receipt.scratch);
     this.options.onProgress?.(`the scratch server is gone: restoring ${this.receipt.backup.name} again`);
     const manifest = await readManifest(this.store, this.receipt.backup);
     const scratch = await openScratchDatabase(

@@ -43,7 +43,8 @@ export interface ReceiptVerification {
  */
 export async function verifyReceipt(input: ReceiptVerificationInput): Promise<ReceiptVerification> {
   const verification = await compareWithReceipt(input);
-  if (verification.comparison.verdict === "pass") await closeReceipt(input.store, input.receipt, verification.comparison);
+  if (verification.comparison.verdict === "pass")
+    await closeReceipt(input.store, input.receipt, verification.comparison);
   else await freezeReleases(input.store, input.receipt, verification);
   return verification;
 }
@@ -108,7 +109,10 @@ function findingsOf(comparison: LiveComparison): string[] {
   const tables = comparison.tables
     .filter((table) => table.failure !== null)
     .map((table) => {
-      const keys = table.missingKeys.length === 0 ? "" : `: ${table.missingKeys.join(", ")}${table.missing > table.missingKeys.length ? ", …" : ""}`;
+      const keys =
+        table.missingKeys.length === 0
+          ? ""
+          : `: ${table.missingKeys.join(", ")}${table.missing > table.missingKeys.length ? ", …" : ""}`;
       return `${table.table}: ${table.failure ?? ""}${keys}`;
     });
   return [...tables, ...comparison.failures];

@@ -40,8 +40,15 @@ describe("exit codes", () => {
       await client.query("ALTER ROLE reader BYPASSRLS");
       const readerUrl = url.replace(/\/\/[^@]+@/, "//reader:reader-password@");
       assert.equal((await runCli(["db:test-connection"], { DATABASE_URL: readerUrl })).code, 0);
-      await client.query("REVOKE pg_read_all_data FROM reader; GRANT SELECT ON clients, tasks, chat_messages TO reader");
-      demand(await runCli(["db:backup"], { DATABASE_URL: readerUrl, BACKUP_STORE: freshStore() }), 1, /Ünsorted "Notes".*|GRANT SELECT/, "reader-password");
+      await client.query(
+        "REVOKE pg_read_all_data FROM reader; GRANT SELECT ON clients, tasks, chat_messages TO reader",
+      );
+      demand(
+        await runCli(["db:backup"], { DATABASE_URL: readerUrl, BACKUP_STORE: freshStore() }),
+        1,
+        /Ünsorted "Notes".*|GRANT SELECT/,
+        "reader-password",
+      );
     });
 
     it("1: row security would hide rows: refused instead of an empty backup", async () => {
@@ -60,16 +67,46 @@ describe("exit codes", () => {
       ["an unknown flag", ["db:backup", "--fast"], {}, /unknown option '--fast'/],
       ["an unknown command", ["db:bakcup"], {}, /unknown command/],
       ["no DATABASE_URL", ["db:test-connection"], {}, /DATABASE_URL is not set/],
-      ["no DATABASE_URL_PROD", ["db:test-connection", "--prod"], { DATABASE_URL: "postgres://x@h/d" }, /DATABASE_URL_PROD is not set/],
-      ["port 6543", ["db:test-connection"], { DATABASE_URL: "postgres://u:pw-123456@db.supabase.co:6543/postgres" }, /6543.*5432/],
+      [
+        "no DATABASE_URL_PROD",
+        ["db:test-connection", "--prod"],
+        { DATABASE_URL: "postgres://x@h/d" },
+        /DATABASE_URL_PROD is not set/,
+      ],
+      [
+        "port 6543",
+        ["db:test-connection"],
+        { DATABASE_URL: "postgres://u:pw-123456@db.supabase.co:6543/postgres" },
+        /6543.*5432/,
+      ],
       ["not a URL", ["db:test-connection"], { DATABASE_URL: "localhost" }, /not a URL/],
-      ["an sslmode that does not exist", ["db:test-connection"], { DATABASE_URL: "postgres://u@h/d?sslmode=on" }, /sslmode: found on/],
+      [
+        "an sslmode that does not exist",
+        ["db:test-connection"],
+        { DATABASE_URL: "postgres://u@h/d?sslmode=on" },
+        /sslmode: found on/,
+      ],
       ["no store", ["db:backup"], { DATABASE_URL: "postgres://u@127.0.0.1:1/d" }, /BACKUP_STORE/],
-      ["a store that is no URL", ["db:backup"], { DATABASE_URL: "postgres://u@127.0.0.1:1/d", BACKUP_STORE: "backups" }, /BACKUP_STORE/],
+      [
+        "a store that is no URL",
+        ["db:backup"],
+        { DATABASE_URL: "postgres://u@127.0.0.1:1/d", BACKUP_STORE: "backups" },
+        /BACKUP_STORE/,
+      ],
       ["nothing to test", ["test:integration"], {}, /nothing to test/],
       ["a wrong depth", ["db:backup", "--depth", "9"], {}, /expected 1, 2, 3 or 4/],
-      ["settings with a wrong key", ["db:validate"], { DBPROTECT_SETTINGS: '{"tabels":{}}', DATABASE_URL: "postgres://u@h/d" }, /tabels/],
-      ["settings with a wrong value", ["db:validate"], { DBPROTECT_SETTINGS: '{"tables":{"public.t":{"deletes":"few"}}}', DATABASE_URL: "postgres://u@h/d" }, /public\.t\.deletes: found "few"/],
+      [
+        "settings with a wrong key",
+        ["db:validate"],
+        { DBPROTECT_SETTINGS: '{"tabels":{}}', DATABASE_URL: "postgres://u@h/d" },
+        /tabels/,
+      ],
+      [
+        "settings with a wrong value",
+        ["db:validate"],
+        { DBPROTECT_SETTINGS: '{"tables":{"public.t":{"deletes":"few"}}}', DATABASE_URL: "postgres://u@h/d" },
+        /public\.t\.deletes: found "few"/,
+      ],
       ["a password in argv", ["db:restore", "postgres://u:pw-123456@h/d"], {}, /password among the arguments/],
     ];
     for (const [what, words, env, line] of cases) {
@@ -77,8 +114,17 @@ describe("exit codes", () => {
     }
 
     it("2: npm kept --yes for itself", async () => {
-      const env = { npm_lifecycle_event: "db:restore", npm_config_yes: "true", DATABASE_URL: url, BACKUP_STORE: freshStore() };
-      demand(await runCli(["db:restore", "latest"], env), 2, /npm kept --yes for itself[\s\S]*npm run db:restore -- --yes/);
+      const env = {
+        npm_lifecycle_event: "db:restore",
+        npm_config_yes: "true",
+        DATABASE_URL: url,
+        BACKUP_STORE: freshStore(),
+      };
+      demand(
+        await runCli(["db:restore", "latest"], env),
+        2,
+        /npm kept --yes for itself[\s\S]*npm run db:restore -- --yes/,
+      );
     });
 
     it("2: a confirmation is needed and there is no terminal: nothing is created", async () => {
@@ -101,7 +147,13 @@ describe("exit codes", () => {
       if (older === undefined) this.skip(); // skipped: no PostgreSQL client older than 17 on this machine
       const folder = mkdtempSync(join(tmpdir(), "dbprotect-old-"));
       // Only the older programs can be found: PATH holds them and node, the cache is empty, and so are the usual folders.
-      const env = { DATABASE_URL: url, BACKUP_STORE: freshStore(), PG_BIN: older.binDir, PATH: folder, DBPROTECT_CACHE: folder };
+      const env = {
+        DATABASE_URL: url,
+        BACKUP_STORE: freshStore(),
+        PG_BIN: older.binDir,
+        PATH: folder,
+        DBPROTECT_CACHE: folder,
+      };
       const run = await runCli(["db:backup"], env);
       const newerElsewhere = searchPostgres("client", env).some(({ major }) => major >= 17);
       if (newerElsewhere) this.skip(); // skipped: a newer client lies in a usual folder of this machine
@@ -111,12 +163,18 @@ describe("exit codes", () => {
 
   describe("3: unreachable or busy", () => {
     it("3: the server is down; the host is named, the password is not", async () => {
-      const run = await runCli(["db:test-connection"], { DATABASE_URL: "postgres://u:hidden-password@127.0.0.1:1/crm" });
+      const run = await runCli(["db:test-connection"], {
+        DATABASE_URL: "postgres://u:hidden-password@127.0.0.1:1/crm",
+      });
       demand(run, 3, /127\.0\.0\.1:1\/crm/, "hidden-password");
     });
 
     it("3: the host does not exist", async () => {
-      demand(await runCli(["db:test-connection"], { DATABASE_URL: "postgres://u@no-such-host.invalid/crm" }), 3, /no-such-host\.invalid/);
+      demand(
+        await runCli(["db:test-connection"], { DATABASE_URL: "postgres://u@no-such-host.invalid/crm" }),
+        3,
+        /no-such-host\.invalid/,
+      );
     });
 
     it("3: a wrong password", async () => {
@@ -131,7 +189,11 @@ describe("exit codes", () => {
       if (isRoot && !mounts("ro", folder)) this.skip(); // skipped: this container may not mount
       if (!isRoot) chmodSync(folder, 0o500);
       try {
-        demand(await runCli(["db:backup"], { DATABASE_URL: url, BACKUP_STORE: `file://${folder}/crm` }), 3, /dbprotect-read-only/);
+        demand(
+          await runCli(["db:backup"], { DATABASE_URL: url, BACKUP_STORE: `file://${folder}/crm` }),
+          3,
+          /dbprotect-read-only/,
+        );
       } finally {
         if (isRoot) spawnSync("umount", [folder]);
       }
@@ -141,7 +203,11 @@ describe("exit codes", () => {
       const folder = mkdtempSync(join(tmpdir(), "dbprotect-full-"));
       if (!mounts("size=64k", folder)) this.skip(); // skipped: only root may mount a small file system
       try {
-        demand(await runCli(["db:backup"], { DATABASE_URL: url, BACKUP_STORE: `file://${folder}/crm` }), 3, /full|space/);
+        demand(
+          await runCli(["db:backup"], { DATABASE_URL: url, BACKUP_STORE: `file://${folder}/crm` }),
+          3,
+          /full|space/,
+        );
         assert.deepEqual(globSync(join(folder, "**/manifest.json")), []);
       } finally {
         spawnSync("umount", [folder]);
@@ -161,7 +227,11 @@ describe("exit codes", () => {
       this.timeout(60_000);
       await client.query("BEGIN; LOCK TABLE tasks IN ACCESS EXCLUSIVE MODE");
       try {
-        demand(await runCli(["db:backup"], { DATABASE_URL: url, BACKUP_STORE: freshStore() }), 3, /locked by another session/);
+        demand(
+          await runCli(["db:backup"], { DATABASE_URL: url, BACKUP_STORE: freshStore() }),
+          3,
+          /locked by another session/,
+        );
       } finally {
         await client.query("ROLLBACK");
       }

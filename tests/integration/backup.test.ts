@@ -39,7 +39,12 @@ describe("a backup under load", () => {
     const { url, client } = await freshCrm(0);
     await client.query('DROP TABLE clients, tasks, chat_messages, "Ünsorted ""Notes""" CASCADE');
     const store = openStore(freshStore());
-    const { reference } = await createBackup({ target: parseTarget(url, "test"), store, tier: "manual", runId: "empty" });
+    const { reference } = await createBackup({
+      target: parseTarget(url, "test"),
+      store,
+      tier: "manual",
+      runId: "empty",
+    });
     const { result } = await verifyBackup({ store, backup: reference, depth: 4, runId: "empty" });
     assert.equal(result.rows, 0);
   });
@@ -70,7 +75,10 @@ async function write(url: string, seed: number, signal: AbortSignal): Promise<nu
     while (!signal.aborted) {
       const id = 1 + ((seed * 613 + committed * 37) % 5_000);
       await client.query("BEGIN");
-      await client.query("INSERT INTO clients (name, email) VALUES ($1, $2)", [`w${seed}`, `w${seed}-${committed}@example.com`]);
+      await client.query("INSERT INTO clients (name, email) VALUES ($1, $2)", [
+        `w${seed}`,
+        `w${seed}-${committed}@example.com`,
+      ]);
       await client.query("UPDATE clients SET balance = coalesce(balance, 0) + 1 WHERE id = $1", [id]);
       await client.query("DELETE FROM tasks WHERE client_id = $1", [id]);
       await client.query("COMMIT");

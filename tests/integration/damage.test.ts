@@ -1,6 +1,18 @@
 /** A damaged backup is noticed at the depth that reads it, names the object, and nothing is restored from it. */
 import assert from "node:assert/strict";
-import { chmodSync, closeSync, openSync, readFileSync, readSync, renameSync, rmSync, statSync, truncateSync, writeFileSync, writeSync } from "node:fs";
+import {
+  chmodSync,
+  closeSync,
+  openSync,
+  readFileSync,
+  readSync,
+  renameSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+  writeSync,
+} from "node:fs";
 import { fileURLToPath } from "node:url";
 import { join } from "node:path";
 import { type FinishedBackup, createBackup } from "../../scripts/backup/createBackup";
@@ -41,7 +53,11 @@ describe("damage to a stored backup", () => {
   });
 
   it("notices a truncated archive already at depth 1", async () => {
-    await noticed((path) => writable(path("data-000.dump.zst"), (file) => truncateSync(file, statSync(file).size - 100)), 1, /bytes, expected/);
+    await noticed(
+      (path) => writable(path("data-000.dump.zst"), (file) => truncateSync(file, statSync(file).size - 100)),
+      1,
+      /bytes, expected/,
+    );
   });
 
   it("notices a missing archive already at depth 1", async () => {
@@ -68,7 +84,10 @@ describe("damage to a stored backup", () => {
   it("notices the manifest of another backup", async () => {
     const [one, other] = [await backup(), await backup()];
     writable(one.path("manifest.json"), (file) =>
-      writeFileSync(file, readFileSync(other.path("manifest.json"), "utf8").replace(other.reference.name, "backup_20200101_000000")),
+      writeFileSync(
+        file,
+        readFileSync(other.path("manifest.json"), "utf8").replace(other.reference.name, "backup_20200101_000000"),
+      ),
     );
     await assert.rejects(
       verifyBackup({ store: one.store, backup: one.reference, depth: 1, runId: "foreign" }),

@@ -35,7 +35,10 @@ describe("the live database against the snapshot", () => {
   });
 
   /** Changes the live database, compares, and undoes the change: each case starts from the snapshot. */
-  async function afterChange(change: string, policies: Record<string, TablePolicy> = {}): Promise<LiveComparison & { keys: string[] }> {
+  async function afterChange(
+    change: string,
+    policies: Record<string, TablePolicy> = {},
+  ): Promise<LiveComparison & { keys: string[] }> {
     const keys: string[] = [];
     const undo = `CREATE DATABASE undo_${process.hrtime.bigint()} TEMPLATE ${live.database}`;
     const copy = /undo_\d+/.exec(undo)![0];
@@ -90,7 +93,9 @@ describe("the live database against the snapshot", () => {
   });
 
   it("is not fooled by a row deleted and another inserted: the counts are equal", async () => {
-    const lost = await afterChange("DELETE FROM tasks WHERE id = 5; INSERT INTO tasks (client_id, title) VALUES (1, 'other')");
+    const lost = await afterChange(
+      "DELETE FROM tasks WHERE id = 5; INSERT INTO tasks (client_id, title) VALUES (1, 'other')",
+    );
     const tasks = tableOf(lost, "public.tasks");
     assert.equal(tasks.rowsBefore, tasks.rowsNow);
     assert.deepEqual([lost.verdict, tasks.missing, tasks.added, lost.keys], ["fail", 1, 1, ['{"id" : "5"}']]);
@@ -109,7 +114,10 @@ describe("the live database against the snapshot", () => {
     const two = "DELETE FROM tasks WHERE id IN (1, 2)";
     assert.equal((await afterChange(two, { "public.tasks": policy({ deletes: "<=2" }) })).verdict, "pass");
     assert.equal((await afterChange(two, { "public.tasks": policy({ deletes: "<=1" }) })).verdict, "fail");
-    assert.equal((await afterChange("DELETE FROM tasks", { "public.tasks": policy({ deletes: "any" }) })).verdict, "pass");
+    assert.equal(
+      (await afterChange("DELETE FROM tasks", { "public.tasks": policy({ deletes: "any" }) })).verdict,
+      "pass",
+    );
     const update = "UPDATE tasks SET title = 'x' WHERE id = 1";
     assert.equal((await afterChange(update, { "public.tasks": policy({ updates: "none" }) })).verdict, "fail");
   });
@@ -123,8 +131,15 @@ describe("the live database against the snapshot", () => {
   });
 
   it("fails on a dropped column and a dropped, renamed or moved table", async () => {
-    assert.match(tableOf(await afterChange("ALTER TABLE clients DROP COLUMN tags"), "public.clients").failure ?? "", /tags/);
-    for (const change of ["DROP TABLE tasks", "ALTER TABLE tasks RENAME TO todo", "CREATE SCHEMA s; ALTER TABLE tasks SET SCHEMA s"]) {
+    assert.match(
+      tableOf(await afterChange("ALTER TABLE clients DROP COLUMN tags"), "public.clients").failure ?? "",
+      /tags/,
+    );
+    for (const change of [
+      "DROP TABLE tasks",
+      "ALTER TABLE tasks RENAME TO todo",
+      "CREATE SCHEMA s; ALTER TABLE tasks SET SCHEMA s",
+    ]) {
       assert.match(tableOf(await afterChange(change), "public.tasks").failure ?? "", /gone/, change);
     }
   });
@@ -138,7 +153,10 @@ describe("the live database against the snapshot", () => {
   });
 
   it("fails when a sequence fell back, row security is switched off or a policy is gone", async () => {
-    assert.match((await afterChange("ALTER SEQUENCE tasks_id_seq RESTART WITH 1")).failures.join(), /sequence public\.tasks_id_seq fell back/);
+    assert.match(
+      (await afterChange("ALTER SEQUENCE tasks_id_seq RESTART WITH 1")).failures.join(),
+      /sequence public\.tasks_id_seq fell back/,
+    );
     assert.match((await afterChange("ALTER TABLE clients DISABLE ROW LEVEL SECURITY")).failures.join(), /switched off/);
     assert.match((await afterChange("DROP POLICY everything ON clients")).failures.join(), /everything is gone/);
   });

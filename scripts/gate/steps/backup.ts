@@ -5,7 +5,6 @@ import { withoutStore } from "./withoutStore";
 
 export const backupStep: GateStep = {
   name: "backup",
-  kind: "full",
   async run({ store, target, runId, signal, onProgress }, state) {
     if (store === undefined) return withoutStore;
     const { reference, manifest } = await createBackup({ target, store, tier: "predeploy", runId, signal, onProgress });
@@ -16,7 +15,9 @@ export const backupStep: GateStep = {
       summary: `${reference.name}: ${rows} rows of ${manifest.tables.length} tables in ${(bytes / 1e6).toFixed(1)} MB`,
       evidence: [
         `snapshot ${manifest.snapshot.id} at ${manifest.snapshot.takenAt}, LSN ${manifest.snapshot.lsn}`,
-        ...manifest.tables.map((table) => `${table.schema}.${table.name}: ${table.rows} rows, ${table.coverage} ${table.checksum}`),
+        ...manifest.tables.map(
+          (table) => `${table.schema}.${table.name}: ${table.rows} rows, ${table.coverage} ${table.checksum}`,
+        ),
       ],
     };
   },

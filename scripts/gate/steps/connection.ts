@@ -9,7 +9,6 @@ import type { GateStep } from "../context";
 
 export const connectionStep: GateStep = {
   name: "connection",
-  kind: "read-only",
   async run({ target, store }, state) {
     return withConnection(target, async (client) => {
       const identity = await readIdentity(client, target);
@@ -17,7 +16,8 @@ export const connectionStep: GateStep = {
       const tables = await listProtectedTables(client);
       demandReadable(tables, target.user);
       await demandLockBudget(client, tables.length);
-      if (store !== undefined) await demandOwnStore(store, { systemIdentifier: identity.systemIdentifier, name: identity.database });
+      if (store !== undefined)
+        await demandOwnStore(store, { systemIdentifier: identity.systemIdentifier, name: identity.database });
       state.identity = identity;
       return {
         summary: `${describeIdentity(identity)}, ${tables.length} tables readable as ${target.user}`,

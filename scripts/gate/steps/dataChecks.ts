@@ -5,7 +5,6 @@ import type { GateFinding, GateStep } from "../context";
 
 export const dataChecksStep: GateStep = {
   name: "data-checks",
-  kind: "read-only",
   async run({ settings, target, signal }) {
     const report = await withConnection(target, (client) => runDataChecks(client, { checks: settings.checks, signal }));
     return {
@@ -20,7 +19,9 @@ export const dataChecksStep: GateStep = {
 /** A finding for each check that halts, named after its file; one without a check when none applied at all. */
 function findingsOf(report: DataCheckReport): GateFinding[] {
   if (report.verdict === "pass") return [];
-  const halting = report.results.filter(({ severity, outcome }) => severity === "halt" && ["fail", "error"].includes(outcome));
+  const halting = report.results.filter(
+    ({ severity, outcome }) => severity === "halt" && ["fail", "error"].includes(outcome),
+  );
   return halting.length === 0
     ? [{ id: "none-applies", message: report.summary }]
     : halting.map(({ file, name, evidence }) => ({ id: file, message: `${name}: ${evidence}` }));

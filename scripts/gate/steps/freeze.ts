@@ -6,7 +6,6 @@ import { withoutStore } from "./withoutStore";
 
 export const freezeStep: GateStep = {
   name: "freeze",
-  kind: "read-only",
   async run({ store }) {
     if (store === undefined) return withoutStore;
     const freeze = await readFreeze(store);

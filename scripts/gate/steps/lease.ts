@@ -5,7 +5,6 @@ import { withoutStore } from "./withoutStore";
 
 export const leaseStep: GateStep = {
   name: "lease",
-  kind: "read-only",
   async run({ store, stack, runId }) {
     if (store === undefined) return withoutStore;
     await demandFreeLease(store, { stack, runId });

@@ -6,7 +6,6 @@ import type { GateStep } from "../context";
 
 export const migrationsStep: GateStep = {
   name: "migrations",
-  kind: "read-only",
   async run({ settings, target }) {
     const configured = settings.migrations;
     if (configured === undefined) return { summary: "no migrations configured" };

@@ -12,18 +12,19 @@ import { withoutStore } from "./withoutStore";
 /** At preview: only looks. */
 export const openReceiptsLook: GateStep = {
   name: "open-receipts",
-  kind: "read-only",
   async run({ store }) {
     if (store === undefined) return withoutStore;
     const open = await listOpenReceipts(store);
     if (open.length === 0) return { summary: "no open receipt" };
-    return { summary: `${open.length} open receipt(s), verified by the next full gate: ${open.join(", ")}`, evidence: open };
+    return {
+      summary: `${open.length} open receipt(s), verified by the next full gate: ${open.join(", ")}`,
+      evidence: open,
+    };
   },
 };
 
 export const openReceiptsStep: GateStep = {
   name: "open-receipts",
-  kind: "full",
   async run({ store, target, signal, onProgress }) {
     if (store === undefined) return withoutStore;
     const evidence: string[] = [];
@@ -38,6 +39,9 @@ export const openReceiptsStep: GateStep = {
       }
       evidence.push(`${runId}: ${summarize(verification.comparison)}`);
     }
-    return { summary: evidence.length === 0 ? "no open receipt" : `${evidence.length} open receipt(s) verified and closed`, evidence };
+    return {
+      summary: evidence.length === 0 ? "no open receipt" : `${evidence.length} open receipt(s) verified and closed`,
+      evidence,
+    };
   },
 };

@@ -5,7 +5,6 @@ import { withoutStore } from "./withoutStore";
 
 export const verificationStep: GateStep = {
   name: "verification",
-  kind: "full",
   async run({ store, settings, runId, signal, onProgress }, state) {
     if (store === undefined || state.backup === undefined) return withoutStore;
     const { depth, scratchHours } = settings.verification;

@@ -1,0 +1,47 @@
+/** Gate step: accepts the environment as it is and writes the receipt that releases must show. */
+import { acceptEnvironment } from "../../environment/acceptEnvironment";
+import { writeReceipt } from "../../record/receipt";
+import type { GateStep } from "../context";
+import { environmentStep } from "./environment";
+import { withoutStore } from "./withoutStore";
+
+export const receiptStep: GateStep = {
+  name: "receipt",
+  async run({ store, settings, runId, releaseVersion, stack, addresses }, state) {
+    if (store === undefined) return withoutStore;
+    const { identity, backup, verification, scratch, usedOverrides } = state;
+    if (identity === undefined || backup === undefined || verification === undefined) {
+      throw new Error("the receipt needs the steps connection, backup and verification before it");
+    }
+    const { name: snapshot } = await acceptEnvironment({
+      store,
+      settings: settings.environment,
+      runId,
+      // An override of the whole step covers every variable.
+      overridden: usedOverrides.map(({ what }) =>
+        what === environmentStep.name ? "*" : what.replace(`${environmentStep.name}:`, ""),
+      ),
+    });
+    state.receiptSha256 = await writeReceipt(store, {
+      schemaVersion: 1,
+      runId,
+      releaseVersion,
+      stack,
+      database: identity,
+      backup: {
+        tier: backup.tier,
+        name: backup.name,
+        depth: verification.depth,
+        restoreSeconds: verification.restoreSeconds,
+      },
+      scratch: scratch?.place ?? null,
+      recoveryPoint: { lsn: backup.lsn, utc: backup.takenAt },
+      steps: state.reports,
+      overrides: usedOverrides,
+      settings,
+      addresses: { appUrl: addresses.appUrl ?? null, frontendUrl: addresses.frontendUrl ?? null },
+      at: new Date().toISOString(),
+    });
+    return { summary: `receipt ${runId}`, evidence: [`SHA-256 ${state.receiptSha256}`, `environment ${snapshot}`] };
+  },
+};
