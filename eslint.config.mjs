@@ -64,6 +64,7 @@ export default tseslint.config(
         "no-unsafe-call",
         "no-unsafe-member-access",
         "no-unsafe-return",
+        "unbound-method",
       ].map((rule) => [`@typescript-eslint/${rule}`, "off"]),
     ),
   },
