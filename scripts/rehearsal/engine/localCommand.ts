@@ -1,5 +1,5 @@
 /** Runs a shell command the way the command provider 1.2.1 does (`provider/pkg/provider/local/commandOutputs.go`). */
-import { spawn } from "node:child_process";
+import { type ChildProcess, spawn } from "node:child_process";
 
 export interface CommandInputs {
   readonly environment?: Readonly<Record<string, string>>;
@@ -13,6 +13,13 @@ export interface CommandInputs {
 export interface CommandOutputs {
   readonly stdout: string;
   readonly stderr: string;
+}
+
+const running = new Set<ChildProcess>();
+
+/** Passes the end of this process on: a Command must not outlive the `up` that started it. */
+export function stopCommands(): void {
+  for (const child of running) child.kill("SIGTERM");
 }
 
 /**
@@ -32,6 +39,7 @@ export async function runCommand(
     env: { ...process.env, ...inputs.environment, ...previousOutput(inputs, previous) },
     stdio: ["pipe", "pipe", "pipe"],
   });
+  running.add(child);
   let both = "";
   const collect = (stream: NodeJS.ReadableStream, logged: boolean): (() => string) => {
     let text = "";
@@ -60,6 +68,7 @@ export async function runCommand(
       resolve(signal !== null ? `signal: ${signal}` : code === 0 ? undefined : `exit status ${code}`),
     );
   });
+  running.delete(child);
   if (ending !== undefined) throw new Error(`${ending}: running ${JSON.stringify(command)}:\n${both}`);
   return { stdout: stdout(), stderr: stderr() };
 }

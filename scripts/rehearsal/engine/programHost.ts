@@ -11,6 +11,7 @@ import * as path from "node:path";
 import * as pulumi from "@pulumi/pulumi";
 import type { RegisterResourceOutputsRequest, RegisterResourceRequest } from "@pulumi/pulumi/proto/resource_pb";
 import type { ResourceOutcome } from "./engine";
+import { stopCommands } from "./localCommand";
 import { StackState } from "./stackState";
 import { StandIn } from "./standIn";
 import { type Properties, mapSecrets } from "./wire";
@@ -63,6 +64,12 @@ async function main(job: HostJob): Promise<void> {
   });
   // As under the real language host, the program is over when nothing it started is left to do.
   process.on("beforeExit", () => void finish());
+  for (const signal of ["SIGINT", "SIGTERM"] as const) {
+    process.on(signal, () => {
+      stopCommands();
+      process.exit(130);
+    });
+  }
   process.on("unhandledRejection", (reason) => failures.report(reason));
   process.on("uncaughtException", (error) => failures.report(error));
   const load = createRequire(path.join(job.projectDir, "Pulumi.yaml"));

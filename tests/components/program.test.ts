@@ -1,0 +1,8 @@
+/** The program under the stand-in engine. */
+import { inProcessEngine } from "../../scripts/rehearsal/engine/inProcess";
+import { programScenes } from "./programScenes";
+
+describe("program under the in-process engine", function () {
+  this.timeout(120_000);
+  programScenes(inProcessEngine);
+});

@@ -1,0 +1,125 @@
+/** The stack's configuration: what is read, and one line for each mistake. */
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import * as path from "node:path";
+import * as pulumi from "@pulumi/pulumi";
+import { configKeys, readSettings } from "../../components/settings";
+
+const root = path.resolve(__dirname, "../..");
+
+function read(config: Record<string, unknown>, secrets: Record<string, string> = {}, env: NodeJS.ProcessEnv = {}) {
+  const texts = Object.entries({ ...config, ...secrets }).map(([key, value]) => [
+    key.includes(":") ? key : `database-protection:${key}`,
+    typeof value === "string" ? value : JSON.stringify(value),
+  ]);
+  pulumi.runtime.setAllConfig(
+    Object.fromEntries(texts) as Record<string, string>,
+    Object.keys(secrets).map((key) => `database-protection:${key}`),
+  );
+  return readSettings(env);
+}
+
+function mistakeIn(config: Record<string, unknown>, secrets: Record<string, string> = {}): string {
+  try {
+    read(config, secrets);
+  } catch (error) {
+    assert.ok(pulumi.RunError.isInstance(error), `a mistake must end the program without a stack: ${String(error)}`);
+    return (error as Error).message;
+  }
+  assert.fail("accepted");
+}
+
+describe("components/settings", () => {
+  afterEach(() => pulumi.runtime.setAllConfig({}));
+
+  it("has a default for everything", () => {
+    const settings = read({});
+    assert.equal(settings.backupStore, undefined);
+    assert.equal(settings.releaseVersion, undefined);
+    assert.equal(settings.databaseUrl, undefined);
+    assert.equal(settings.operation.checks, "checks");
+    assert.equal(settings.operation.verification.depth, 4);
+    assert.equal(settings.operation.environment.critical.includes("SUPABASE_SERVICE_ROLE_KEY"), true);
+  });
+
+  it("takes the defaults of Pulumi.yaml for not set", () => {
+    const settings = read({ backupStore: "", bucket: {}, releaseVersion: "", migrations: {}, railway: {}, overrides: [] });
+    assert.equal(settings.backupStore, undefined);
+    assert.equal(settings.bucket, undefined);
+    assert.equal(settings.operation.migrations, undefined);
+    assert.deepEqual(settings.operation.overrides, []);
+  });
+
+  it("takes releaseVersion from RELEASE_VERSION unless it is configured", () => {
+    const env = { RELEASE_VERSION: "from-environment" };
+    assert.equal(read({}, {}, env).releaseVersion, "from-environment");
+    assert.equal(read({ releaseVersion: "configured" }, {}, env).releaseVersion, "configured");
+  });
+
+  it("ignores other namespaces", () => {
+    assert.equal(read({ "aws:region": "eu-central-1" }).operation.checks, "checks");
+  });
+
+  it("keeps secrets secret", async () => {
+    const { databaseUrl } = read({}, { databaseUrl: "postgres://u:pw@h/d" });
+    assert.ok(databaseUrl !== undefined);
+    assert.equal(await pulumi.isSecret(databaseUrl), true);
+  });
+
+  const key = "database-protection:";
+  const mistakes: readonly [string, Record<string, unknown>, string | RegExp][] = [
+    ["an unknown key", { backupStor: "x" }, /^database-protection:backupStor: found an unknown key: expected one of .*backupStore.*: pulumi config rm --path 'database-protection:backupStor'$/],
+    ["an unknown key inside an object", { railway: { command: "x", timeout: 1 }, releaseVersion: "v" }, `${key}railway.timeout: found an unknown key: expected none of that name here: pulumi config rm --path 'database-protection:railway.timeout'`],
+    ["a store of another kind", { backupStore: "ftp://x" }, `${key}backupStore: found "ftp://x": expected file:///folder or s3://bucket/prefix: pulumi config set --path 'database-protection:backupStore' <value>`],
+    ["a relative store", { backupStore: "file://backups" }, /expected file:\/\/\/folder/],
+    ["a store and a bucket", { backupStore: "file:///b", bucket: { prefix: "x" } }, /^database-protection:bucket: found together with backupStore: expected one of the two: /],
+    ["a release without a version", { railway: { command: "railway up" } }, /^database-protection:releaseVersion: found nothing, although railway is configured: expected .*: set it, or RELEASE_VERSION/],
+    ["a version with spaces", { releaseVersion: "a b" }, /^database-protection:releaseVersion: found "a b": expected /],
+    ["text where a number belongs", { railway: { command: "x", timeoutSeconds: "soon" }, releaseVersion: "v" }, /^database-protection:railway\.timeoutSeconds: found "soon": expected number: /],
+    ["a missing field", { migrations: { lockTimeoutSeconds: 3 }, releaseVersion: "v" }, /^database-protection:migrations\.path: found nothing: expected string: /],
+    ["text where an object belongs", { tables: "everything" }, /^database-protection:tables: found "everything": expected an object or a list: /],
+    ["an allowance of another form", { tables: { "public.t": { deletes: "some" } } }, /^database-protection:tables\.public\.t\.deletes: found "some": /],
+    ["a URL with a password", { appUrl: "https://u:p@x.example" }, /^database-protection:appUrl: .*expected an http or https URL without user and password/],
+    ["an override without a reason", { overrides: [{ what: "freeze", person: "A", expires: "2027-01-01" }] }, /^database-protection:overrides\.0\.reason: found nothing: /],
+    ["a secret in plain text", { databaseUrl: "postgres://u:sekret@h/d" }, `${key}databaseUrl: found plain text: expected a secret: pulumi config set --secret database-protection:databaseUrl`],
+  ];
+  for (const [name, config, expected] of mistakes) {
+    it(`says in one line what is wrong with ${name}`, () => {
+      const line = mistakeIn(config);
+      if (typeof expected === "string") assert.equal(line, expected);
+      else assert.match(line, expected);
+      assert.ok(!line.includes("\n"));
+      assert.ok(!line.includes("sekret"));
+    });
+  }
+
+  it("refuses a secret where the value is written to the state", () => {
+    const line = mistakeIn({}, { integrationCommand: "curl -H token:sekret" });
+    assert.match(line, /^database-protection:integrationCommand: found a secret: expected plain text/);
+    assert.ok(!line.includes("sekret"));
+  });
+
+  // js-yaml comes with the SDK.
+  const { load } = createRequire(require.resolve("@pulumi/pulumi"))("js-yaml") as { load(text: string): unknown };
+  const yaml = (name: string) => load(readFileSync(path.join(root, name), "utf8")) as { config: Record<string, unknown> };
+
+  it("declares every key that is no secret in Pulumi.yaml, typed, described and with a default", () => {
+    const declared = yaml("Pulumi.yaml").config as Record<string, Record<string, unknown>>;
+    const secrets = ["databaseUrl", "backupPassphrase"];
+    assert.deepEqual(Object.keys(declared).sort(), configKeys.filter((name) => !secrets.includes(name)).sort());
+    for (const [name, declaration] of Object.entries(declared)) {
+      assert.ok(declaration["type"] !== undefined && declaration["default"] !== undefined, name);
+      assert.ok(String(declaration["description"]).length > 20, name);
+    }
+    read(Object.fromEntries(Object.entries(declared).map(([name, { default: value }]) => [name, value])));
+  });
+
+  it("reads Pulumi.prod.yaml, which names every key", () => {
+    const text = readFileSync(path.join(root, "Pulumi.prod.yaml"), "utf8");
+    for (const name of configKeys) assert.ok(text.includes(`database-protection:${name}`), `${name} is not in Pulumi.prod.yaml`);
+    const settings = read(yaml("Pulumi.prod.yaml").config, {}, { RELEASE_VERSION: "3f9c2a1" });
+    assert.equal(settings.bucket?.prefix, "prod");
+    assert.equal(settings.operation.railway?.command, "railway up --ci");
+  });
+});
