@@ -1,4 +1,4 @@
-/** Reads a body to write, and lets go of it the moment a signal says so. */
+/** Waiting that ends the moment a signal says so: for the chunks of a body, or for anything else. */
 import type { Readable } from "node:stream";
 
 /**
@@ -20,8 +20,11 @@ export async function* chunksOf(body: Readable, signal?: AbortSignal): AsyncGene
   }
 }
 
-/** Not `Promise.race`: the signal outlives every chunk, and would keep them all. */
-function orAbort<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+/**
+ * What `work` comes to, or the reason of `signal` if that comes first. Not `Promise.race`: a signal that outlives
+ * every chunk would keep them all.
+ */
+export function orAbort<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
   if (signal === undefined) return work;
   return new Promise<T>((resolve, reject) => {
     const onAbort = (): void => reject(signal.reason as Error);

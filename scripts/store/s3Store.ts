@@ -9,7 +9,7 @@ import { Readable } from "node:stream";
 import type { CompletedPart, GetObjectCommandOutput, PutObjectCommandInput, S3Client } from "@aws-sdk/client-s3";
 import { Unavailable, UsageError } from "../contract/failure";
 import { registerSecret } from "../contract/redaction";
-import { chunksOf } from "./chunks";
+import { chunksOf, orAbort } from "./chunks";
 import { assertKey, assertMutable, assertWrittenOnce, controlPrefix } from "./layout";
 import { type Part, mostParts, partBytes, partsOf } from "./parts";
 import { isAbsent, isConditionRefused, s3Failure, statusOf } from "./s3Failure";
@@ -36,6 +36,8 @@ export interface S3StoreOptions {
   readonly prefix: string;
   /** Bytes of the part with this number; the default is right, tests take less. */
   readonly partBytes?: (number: number) => number;
+  /** Milliseconds before a broken read is taken up again, doubled at every failure in a row. Default 500. */
+  readonly pauseMilliseconds?: number;
 }
 
 /** Region, credentials and endpoint come from where the AWS SDK always looks: environment, profile, instance. */
@@ -46,6 +48,7 @@ export class S3Store implements Store {
   readonly #endpoint: string | undefined;
   readonly #host: string;
   readonly #partBytes: (number: number) => number;
+  readonly #pauseMilliseconds: number;
   #loaded: Promise<{ sdk: Sdk; client: S3Client }> | undefined;
   #conditions: Promise<void> | undefined;
   #multipartCondition: Promise<void> | undefined;
@@ -58,6 +61,7 @@ export class S3Store implements Store {
     this.#endpoint = customEndpoint();
     this.#host = this.#endpoint === undefined ? "AWS S3" : new URL(this.#endpoint).host;
     this.#partBytes = options.partBytes ?? partBytes;
+    this.#pauseMilliseconds = options.pauseMilliseconds ?? 500;
     registerSecret(process.env["AWS_SECRET_ACCESS_KEY"]);
     registerSecret(process.env["AWS_SESSION_TOKEN"]);
   }
@@ -68,13 +72,13 @@ export class S3Store implements Store {
     if (body instanceof Readable) body.on("error", () => undefined);
     try {
       signal?.throwIfAborted();
-      await this.#proveConditions();
+      await orAbort(this.#proveConditions(), signal);
       if (!(body instanceof Readable)) {
         await this.#putOnce(key, body, signal);
         return body.byteLength;
       }
       // Only to save the transfer: what decides is the condition of the last request.
-      if ((await this.#writerOf(key)) !== undefined) throw new AlreadyExists(key);
+      if ((await orAbort(this.#writerOf(key), signal)) !== undefined) throw new AlreadyExists(key);
       return await this.#upload(key, body, signal);
     } catch (error) {
       // A request that was ended ends with an AbortError of its own, which says less than the signal's reason.
@@ -189,7 +193,7 @@ export class S3Store implements Store {
       await this.#putOnce(key, first.value.bytes, signal);
       return first.value.bytes.byteLength;
     }
-    await this.#proveMultipartCondition();
+    await orAbort(this.#proveMultipartCondition(), signal);
     return this.#uploadParts(key, first.value, parts, body, signal);
   }
 
@@ -214,6 +218,7 @@ export class S3Store implements Store {
           ChecksumAlgorithm: "CRC32",
           Metadata: { writer },
         }),
+        options,
       ),
     );
     const upload = { ...this.#at(key), UploadId: started.UploadId };
@@ -380,7 +385,7 @@ export class S3Store implements Store {
         failures += 1;
         if (failures === readAttempts || error instanceof NotFound) throw this.#failure(error);
         chunks = undefined;
-        await sleep(250 * 2 ** failures);
+        await sleep(this.#pauseMilliseconds * 2 ** (failures - 1));
         continue;
       }
       if (chunk.done === true) return;
@@ -420,7 +425,7 @@ export class S3Store implements Store {
         // Buckets as host names need wildcard DNS, which only AWS has for sure.
         ...(this.#endpoint !== undefined && { endpoint: this.#endpoint, forcePathStyle: true }),
         // Without these an endpoint that swallows packets would hang us for ever.
-        requestHandler: { connectionTimeout: 5_000, socketTimeout: 120_000 },
+        requestHandler: { connectionTimeout: 5_000, socketTimeout: 60_000 },
         // Every reader checks SHA-256s of its own; the SDK's check of streams would hide broken connections from us.
         responseChecksumValidation: "WHEN_REQUIRED",
       }),
