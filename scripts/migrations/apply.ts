@@ -121,7 +121,7 @@ async function applyOne(
 ): Promise<void> {
   const source = new SourceText(migration.file, migration.sql);
   const plan = planOf(source, applied);
-  const run = { client, migration, source, plan, statements: statementTexts(source, plan.statements), applied };
+  const run = { client, migration, source, plan, statements: statementTexts(source, plan), applied };
   // As the Supabase CLI does, and more: nothing that one file sets reaches the next.
   await client.query("RESET ALL; RESET SESSION AUTHORIZATION; RESET ROLE; DISCARD TEMP; DEALLOCATE ALL");
   if (plan.mode === "alone") await runAlone(run);
@@ -192,9 +192,9 @@ function planOf(source: SourceText, applied: readonly string[]): RunPlan {
 }
 
 /** With the comments before each statement, without the semicolons between them. */
-function statementTexts(source: SourceText, statements: readonly ParsedStatement[]): string[] {
-  let end = 0;
-  return statements.map((statement) => {
+function statementTexts(source: SourceText, plan: RunPlan): string[] {
+  let end = plan.start;
+  return plan.statements.map((statement) => {
     const text = source.sliceBytes(end, statement.end);
     end = statement.end;
     return text.replace(/^[\s;]+/, "").trim();
@@ -220,7 +220,7 @@ function failurePoint(
 
 function describe(error: unknown): string {
   const detail = error instanceof DatabaseError ? error.detail : undefined;
-  const where = error instanceof DatabaseError ? error.where?.split("\n")[0] : undefined;
+  const where = error instanceof DatabaseError ? error.where?.replaceAll("\n", ", ") : undefined;
   return [messageOf(error), detail, where].filter((part) => part !== undefined).join("; ");
 }
 

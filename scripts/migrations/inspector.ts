@@ -102,7 +102,7 @@ export class Inspector {
   async judge(node: Node): Promise<void> {
     const { kind, value } = unwrap(node);
     const handler = this.#court.handlers[kind] as Handler<NodeKind> | undefined;
-    if (handler !== undefined) await handler(value as NodeOf<NodeKind>, this);
+    if (handler !== undefined) await handler(value, this);
     else this.report("unknown-statement", `${statementWords(kind)} is not known to be additive`);
   }
 

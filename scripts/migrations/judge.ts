@@ -52,7 +52,7 @@ export async function judgeMigrations(
 
 async function judgeFile({ file, sql }: MigrationText, court: Court, scope: Scope): Promise<void> {
   const fragment = Fragment.ofFile(file, sql);
-  let statements: readonly ParsedStatement[] = [];
+  let statements: readonly ParsedStatement[];
   const inspectorOf = (statement: ParsedStatement, statementIndex: number, outline: FileOutline): Inspector =>
     new Inspector(court, {
       fragment,

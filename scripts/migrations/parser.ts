@@ -4,7 +4,7 @@
  */
 import { type Node, hasSqlDetails, loadModule, parsePlPgSQLSync, parseSync, scanSync } from "libpg-query";
 import { messageOf } from "../contract/failure";
-import { SourceText } from "./sourceText";
+import type { SourceText } from "./sourceText";
 
 export interface ParsedStatement {
   readonly node: Node;

@@ -64,8 +64,8 @@ export class Scope {
     this.parent = parent;
     this.loop = loop;
     this.session = parent === undefined ? { searchPath, prepared: new Set(), extensions: new Set() } : parent.session;
-    this.columnTypes = parent === undefined ? new Map() : parent.columnTypes;
-    this.definitions = parent === undefined ? new Map() : parent.definitions;
+    this.columnTypes = parent === undefined ? new Map<string, TypeName>() : parent.columnTypes;
+    this.definitions = parent === undefined ? new Map<string, Routine[]>() : parent.definitions;
     this.attached = parent === undefined ? new Set() : parent.attached;
   }
 

@@ -12,6 +12,8 @@ export interface RunPlan {
   readonly mode: "transaction" | "alone";
   /** What is run: without a BEGIN and COMMIT around the whole file. */
   readonly statements: readonly ParsedStatement[];
+  /** UTF-8 byte offset at which that begins: the file's first byte, or the one behind its BEGIN. */
+  readonly start: number;
   /** Why the file cannot be run as a whole; empty: it can. */
   readonly faults: readonly RunFault[];
 }
@@ -32,6 +34,7 @@ export function planRun(statements: readonly ParsedStatement[]): RunPlan {
   return {
     mode: alone.length === 1 && !mixed ? "alone" : "transaction",
     statements: inner,
+    start: wrapped ? (statements[0]?.end ?? 0) : 0,
     faults: [
       ...controls.map((statement) => ({
         rule: "transaction-control" as const,
