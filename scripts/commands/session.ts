@@ -7,13 +7,21 @@ import { redact } from "../contract/redaction";
 
 const interruption = new AbortController();
 
-/** Aborted by the first SIGINT or SIGTERM; a second one ends the process at once. */
+/** Aborted by the first SIGINT or SIGTERM; a later one ends the process at once. */
 export const interrupted: AbortSignal = interruption.signal;
 
+/** Seconds within which a second signal is the same Ctrl-C: a launcher hands on what the terminal sent us as well. */
+const sameSignalSeconds = 1;
+
 export function listenForSignals(): void {
+  let first = 0;
   for (const signal of ["SIGINT", "SIGTERM"] as const) {
     process.on(signal, () => {
-      if (interruption.signal.aborted) process.exit(130);
+      if (interruption.signal.aborted) {
+        if (performance.now() - first > sameSignalSeconds * 1000) process.exit(130);
+        return;
+      }
+      first = performance.now();
       process.stderr.write(`${signal}: stopping, cleaning up (once more to stop at once)\n`);
       interruption.abort();
     });

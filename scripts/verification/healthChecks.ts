@@ -138,7 +138,7 @@ async function follow(endpoint: Endpoint, signal: AbortSignal): Promise<Answer> 
     if (status < 300 || status > 399 || location === null) {
       return response.ok ? { ok: true, status } : { ok: false, status, error: `HTTP ${status}` };
     }
-    const next = URL.canParse(location, url) ? new URL(location, url) : undefined;
+    const next = URL.canParse(location, url.href) ? new URL(location, url) : undefined;
     if (next === undefined || !staysAtHost(url, next)) {
       return {
         ok: false,

@@ -4,7 +4,7 @@ import { spawnSync } from "node:child_process";
 import { chmodSync, globSync, mkdtempSync, readFileSync, readdirSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { Client } from "pg";
+import { type Client } from "pg";
 import { searchPostgres } from "../../bin/setup/postgresSearch.js";
 import { type CliRun, runCli } from "../servers/cli";
 import { closeCrmClients, deploymentVariables, freshCrm, freshStore } from "../servers/crm";

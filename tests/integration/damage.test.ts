@@ -1,18 +1,6 @@
 /** A damaged backup is noticed at the depth that reads it, names the object, and nothing is restored from it. */
 import assert from "node:assert/strict";
-import {
-  chmodSync,
-  closeSync,
-  openSync,
-  readFileSync,
-  readSync,
-  renameSync,
-  rmSync,
-  statSync,
-  truncateSync,
-  writeFileSync,
-  writeSync,
-} from "node:fs";
+import { readFileSync, renameSync, rmSync, statSync, truncateSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { join } from "node:path";
 import { type FinishedBackup, createBackup } from "../../scripts/backup/createBackup";
@@ -22,6 +10,7 @@ import { parseTarget } from "../../scripts/database/target";
 import { openStore } from "../../scripts/store/openStore";
 import type { Store } from "../../scripts/store/store";
 import { type Depth, verifyBackup } from "../../scripts/verification/verifyBackup";
+import { damageFile, whileWritable } from "../servers/damageFile";
 import { closeCrmClients, freshCrm, freshStore } from "../servers/crm";
 
 describe("damage to a stored backup", () => {
@@ -48,13 +37,13 @@ describe("damage to a stored backup", () => {
 
   it("notices one flipped bit of the rows, at depths 3 and 4", async function () {
     this.timeout(60_000);
-    await noticed((path) => flipBit(path("data-000.dump.zst")), 3, /data-000\.dump\.zst is damaged/);
-    await noticed((path) => flipBit(path("data-000.dump.zst")), 4, /data-000\.dump\.zst is damaged/);
+    await noticed((path) => damageFile(path("data-000.dump.zst")), 3, /data-000\.dump\.zst is damaged/);
+    await noticed((path) => damageFile(path("data-000.dump.zst")), 4, /data-000\.dump\.zst is damaged/);
   });
 
   it("notices a truncated archive already at depth 1", async () => {
     await noticed(
-      (path) => writable(path("data-000.dump.zst"), (file) => truncateSync(file, statSync(file).size - 100)),
+      (path) => whileWritable(path("data-000.dump.zst"), (file) => truncateSync(file, statSync(file).size - 100)),
       1,
       /bytes, expected/,
     );
@@ -78,12 +67,12 @@ describe("damage to a stored backup", () => {
   });
 
   it("notices a fingerprint that was changed", async () => {
-    await noticed((path) => flipBit(path("fingerprint.ndjson.zst")), 4, /fingerprint\.ndjson\.zst is damaged/);
+    await noticed((path) => damageFile(path("fingerprint.ndjson.zst")), 4, /fingerprint\.ndjson\.zst is damaged/);
   });
 
   it("notices the manifest of another backup", async () => {
     const [one, other] = [await backup(), await backup()];
-    writable(one.path("manifest.json"), (file) =>
+    whileWritable(one.path("manifest.json"), (file) =>
       writeFileSync(
         file,
         readFileSync(other.path("manifest.json"), "utf8").replace(other.reference.name, "backup_20200101_000000"),
@@ -97,25 +86,7 @@ describe("damage to a stored backup", () => {
 
   it("notices a manifest that is no JSON", async () => {
     const { store, reference, path } = await backup();
-    writable(path("manifest.json"), (file) => truncateSync(file, 200));
+    whileWritable(path("manifest.json"), (file) => truncateSync(file, 200));
     await assert.rejects(verifyBackup({ store, backup: reference, depth: 1, runId: "torn" }), Damage);
   });
 });
-
-/** Stored objects are read-only: whoever damages them has to be its owner, like a broken disk. */
-function writable(path: string, damage: (path: string) => void): void {
-  chmodSync(path, 0o600);
-  damage(path);
-}
-
-function flipBit(path: string): void {
-  writable(path, (file) => {
-    const handle = openSync(file, "r+");
-    const place = Math.floor(statSync(file).size / 2);
-    const byte = Buffer.alloc(1);
-    readSync(handle, byte, 0, 1, place);
-    byte[0]! ^= 0x10;
-    writeSync(handle, byte, 0, 1, place);
-    closeSync(handle);
-  });
-}

@@ -1,0 +1,289 @@
+/**
+ * Each gate step halts for its own reason, with its own exit code; and, left out of the list, lets pass what it
+ * alone would have caught: so no step is decoration.
+ */
+import assert from "node:assert/strict";
+import { mkdtempSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { Client } from "pg";
+import { fileKey } from "../../scripts/backup/manifest";
+import { setFreeze } from "../../scripts/control/freeze";
+import { acquireLease, readLease } from "../../scripts/control/lease";
+import { exitCode } from "../../scripts/contract/failure";
+import { demandLockBudget } from "../../scripts/backup/source";
+import { withConnection } from "../../scripts/database/connect";
+import { readIdentity } from "../../scripts/database/identity";
+import { parseTarget } from "../../scripts/database/target";
+import type { GateContext, GateStep } from "../../scripts/gate/context";
+import { type GateResult, fullSteps, readOnlySteps, runGate, runReadOnlyGate } from "../../scripts/gate/gate";
+import { runSteps } from "../../scripts/gate/runSteps";
+import { readReceipt } from "../../scripts/record/receipt";
+import { recordEvent } from "../../scripts/record/releaseEvents";
+import { closeScratch, isScratchAlive } from "../../scripts/scratch/scratchServer";
+import { type OperationSettingsInput, operationSettingsSchema } from "../../scripts/settings";
+import { openStore } from "../../scripts/store/openStore";
+import type { Store } from "../../scripts/store/store";
+import { claimStore } from "../../scripts/store/storeIdentity";
+import { damageFile } from "../servers/damageFile";
+import { closeCrmClients, deploymentVariables, freshCrm, freshStore } from "../servers/crm";
+
+interface Scene {
+  readonly context: GateContext;
+  readonly client: Client;
+  readonly store: Store;
+  readonly storeUrl: string;
+}
+
+/** Five variables in a dotenv file, so that a scene can change one without touching this process. */
+function dotenvFile(
+  changes: Record<string, string> = {},
+  file = join(mkdtempSync(join(tmpdir(), "dbprotect-env-")), ".env"),
+): string {
+  const { BACKUP_PASSPHRASE: _, ...variables } = { ...deploymentVariables, ...changes };
+  writeFileSync(
+    file,
+    Object.entries(variables)
+      .map(([name, value]) => `${name}=${value}\n`)
+      .join(""),
+  );
+  return file;
+}
+
+let runs = 0;
+
+async function scene(settings: OperationSettingsInput = {}, clients = 300): Promise<Scene> {
+  const { url, client } = await freshCrm(clients);
+  const storeUrl = freshStore();
+  const store = openStore(storeUrl);
+  const context: GateContext = {
+    settings: operationSettingsSchema.parse({
+      environment: { sources: [{ kind: "dotenv", path: dotenvFile() }] },
+      ...settings,
+    }),
+    target: parseTarget(url, "DATABASE_URL"),
+    store,
+    runId: `20260101T000000Z-gate${++runs}`,
+    releaseVersion: "v1",
+    stack: "project/test",
+    addresses: { appUrl: undefined, frontendUrl: undefined },
+    waitSeconds: 0,
+    signal: new AbortController().signal,
+    onProgress: () => undefined,
+  };
+  return { context, client, store, storeUrl };
+}
+
+/** The same gate without one step, as if somebody had taken it out of the list. */
+async function without(step: string, context: GateContext): Promise<{ verdict: string }> {
+  const left: GateStep[] = fullSteps.filter(({ name }) => name !== step);
+  assert.equal(left.length, fullSteps.length - 1);
+  await claimStore(context.store!, await identityOf(context));
+  const result = await runSteps(context, left);
+  if (result.state.scratch !== undefined) await closeScratch(result.state.scratch.place);
+  return result;
+}
+
+async function identityOf({ target }: GateContext): Promise<{ systemIdentifier: string; name: string }> {
+  const { systemIdentifier, database } = await withConnection(target, (client) => readIdentity(client, target));
+  return { systemIdentifier, name: database };
+}
+
+function demandHalt(result: GateResult, step: string, code: number, message: RegExp): void {
+  assert.equal(result.verdict, "halt");
+  assert.equal(result.steps.at(-1)?.step, step, JSON.stringify(result.steps, null, 1));
+  assert.equal(result.exitCode, code, result.message ?? "");
+  assert.match(result.message ?? "", message);
+  assert.equal(result.receiptSha256, null);
+}
+
+describe("the gate", () => {
+  before(() => Object.assign(process.env, { BACKUP_PASSPHRASE: deploymentVariables["BACKUP_PASSPHRASE"] }));
+  after(async () => {
+    delete process.env["BACKUP_PASSPHRASE"];
+    await closeCrmClients();
+  });
+
+  it("passes: a receipt, named by the lease, with a living scratch copy", async function () {
+    this.timeout(60_000);
+    const { context, store } = await scene();
+    const result = await runGate(context);
+    assert.equal(result.verdict, "pass", result.message ?? "");
+    assert.deepEqual(
+      result.steps.map(({ step }) => step),
+      fullSteps.map(({ name }) => name),
+    );
+    const lease = await readLease(store);
+    assert.deepEqual([lease?.phase, lease?.receiptSha256], ["passed", result.receiptSha256]);
+    const receipt = await readReceipt(store, result.runId, result.receiptSha256!);
+    assert.equal(receipt.backup.depth, 4);
+    assert.ok(await isScratchAlive(receipt.scratch!));
+    // The next gate of the same stack takes the lease over, and ends the copy that nothing was released with.
+    const next = await runGate({ ...context, runId: "20260101T000001Z-next", releaseVersion: "v2" });
+    assert.equal(next.verdict, "pass", next.message ?? "");
+    assert.ok(!(await isScratchAlive(receipt.scratch!)));
+    await closeScratch((await readReceipt(store, next.runId)).scratch!);
+  });
+
+  describe("halts at", () => {
+    it("freeze (1)", async () => {
+      const { context, store } = await scene();
+      const freeze = { kind: "manual", runId: null, reason: "audit", person: "Ada", missingRows: {} } as const;
+      await setFreeze(store, freeze);
+      demandHalt(await runGate(context), "freeze", exitCode.refused, /frozen.*audit/);
+      assert.equal((await without("freeze", context)).verdict, "pass");
+    });
+
+    it("lease (3): another run is gating; the read-only part only looks", async () => {
+      const { context, store } = await scene();
+      const other = await acquireLease(store, { stack: "project/other", runId: "other" });
+      await assert.rejects(runGate(context), /held by/);
+      const look = await runReadOnlyGate(context);
+      demandHalt(look, "lease", exitCode.unreachable, /held by/);
+      const left = readOnlySteps.filter(({ name }) => name !== "lease");
+      assert.equal((await runSteps(context, left)).verdict, "pass");
+      await other.release();
+      assert.equal((await runReadOnlyGate(context)).verdict, "pass");
+      assert.equal((await readLease(store))?.phase, "released");
+    });
+
+    it("open-receipts (1): an earlier release lost a row that nobody verified, and releases freeze", async function () {
+      this.timeout(90_000);
+      const { context, store, client } = await scene();
+      assert.equal((await runGate(context)).verdict, "pass");
+      const { runId, releaseVersion } = context;
+      await recordEvent(store, { event: "railway-live", runId, releaseVersion, detail: "test" });
+      await client.query("DELETE FROM chat_messages WHERE client_id = 3 AND number = 1");
+      const next = { ...context, runId: `${context.runId}-next`, releaseVersion: "v2" };
+      assert.match((await runReadOnlyGate(next)).steps.find(({ step }) => step === "open-receipts")!.summary, /1 open/);
+      demandHalt(await runGate(next), "open-receipts", exitCode.refused, /lost data.*chat_messages.*"client_id" : "3"/);
+      demandHalt(await runGate(next), "freeze", exitCode.refused, /frozen/);
+      // Left out, the new fingerprint would have taken the loss for normal.
+      const clean = openStore(freshStore());
+      assert.equal((await without("open-receipts", { ...next, store: clean })).verdict, "pass");
+      await closeScratch((await readReceipt(store, runId)).scratch!);
+    });
+
+    it("connection (1, 2): a right is missing; the store belongs to another database", async () => {
+      const { context, client } = await scene();
+      await client.query("DROP ROLE IF EXISTS gate_reader; CREATE ROLE gate_reader LOGIN PASSWORD 'gate-reader'");
+      const target = { ...context.target, user: "gate_reader", password: "gate-reader" };
+      demandHalt(
+        await runReadOnlyGate({ ...context, target }),
+        "connection",
+        exitCode.refused,
+        /cannot read every row/,
+      );
+      const foreign = openStore(freshStore());
+      await claimStore(foreign, { systemIdentifier: "1", name: "other" });
+      demandHalt(await runReadOnlyGate({ ...context, store: foreign }), "connection", exitCode.usage, /belongs to/);
+      const left = readOnlySteps.filter(({ name }) => name !== "connection" && name !== "environment");
+      assert.equal((await runSteps({ ...context, store: foreign }, left)).verdict, "pass");
+      await client.query("DROP ROLE gate_reader");
+    });
+
+    it("connection (3): the database is gone", async () => {
+      const { context } = await scene();
+      const target = { ...context.target, port: 1 };
+      demandHalt(await runReadOnlyGate({ ...context, target }), "connection", exitCode.unreachable, /127\.0\.0\.1:1/);
+    });
+
+    it("environment (1): a required variable is missing, a critical one changed", async function () {
+      this.timeout(90_000);
+      const { context, store } = await scene();
+      const file = (context.settings.environment.sources[0] as { path: string }).path;
+      const next = { ...context, releaseVersion: "v2" };
+      dotenvFile({ SUPABASE_URL: "" }, file);
+      demandHalt(await runReadOnlyGate(next), "environment", exitCode.refused, /SUPABASE_URL/);
+      dotenvFile({}, file);
+      assert.equal((await runGate(context)).verdict, "pass");
+      dotenvFile({ SUPABASE_SERVICE_ROLE_KEY: "another-key-987654" }, file);
+      const halt = await runReadOnlyGate(next);
+      demandHalt(halt, "environment", exitCode.refused, /SUPABASE_SERVICE_ROLE_KEY/);
+      assert.ok(!JSON.stringify(halt).includes("another-key-987654"), "a value was printed");
+      const left = readOnlySteps.filter(({ name }) => name !== "environment");
+      assert.equal((await runSteps(next, left)).verdict, "pass");
+      await closeScratch((await readReceipt(store, context.runId)).scratch!);
+    });
+
+    it("migrations (1): a destructive statement, named with file and line", async function () {
+      this.timeout(60_000);
+      const folder = mkdtempSync(join(tmpdir(), "dbprotect-migrations-"));
+      writeFileSync(join(folder, "20260101000000_purge.sql"), "SELECT 1;\nDELETE FROM clients WHERE stage = 'lost';\n");
+      const { context } = await scene({ migrations: { path: folder }, environment: environmentOf() });
+      demandHalt(await runGate(context), "migrations", exitCode.refused, /20260101000000_purge\.sql:2:1 /);
+      assert.equal((await without("migrations", context)).verdict, "pass");
+    });
+
+    it("data-checks (1): a broken row, and a database that no check applies to", async function () {
+      this.timeout(60_000);
+      const { context, client } = await scene();
+      await client.query("UPDATE clients SET stage = NULL WHERE id = 9");
+      demandHalt(await runGate(context), "data-checks", exitCode.refused, /client-corruption/);
+      assert.equal((await without("data-checks", context)).verdict, "pass");
+      await client.query("DROP TABLE clients, tasks, chat_messages CASCADE");
+      demandHalt(await runGate(context), "data-checks", exitCode.refused, /no data check applies/);
+      const none = { ...context, settings: operationSettingsSchema.parse({ ...context.settings, checks: "none" }) };
+      assert.equal((await runReadOnlyGate(none)).verdict, "pass");
+    });
+
+    it("backup (2): the server has no room for the locks", async () => {
+      // The connection step looks first: a gate must not find out half-way through a dump.
+      const { context, client } = await scene();
+      const { rows } = await client.query<{ budget: number }>(
+        `SELECT current_setting('max_locks_per_transaction')::int * (current_setting('max_connections')::int
+                + current_setting('max_prepared_transactions')::int) AS budget`,
+      );
+      assert.ok(rows[0]!.budget > 1_000);
+      await demandLockBudget(client, rows[0]!.budget);
+      await assert.rejects(demandLockBudget(client, rows[0]!.budget + 1), /max_locks_per_transaction: found/);
+      assert.equal((await runReadOnlyGate(context)).verdict, "pass");
+    });
+
+    it("backup (3): another backup of the database is running", async () => {
+      const { context, client } = await scene();
+      await client.query("SELECT pg_advisory_lock(hashtext('dbprotect'), hashtext('backup'))");
+      demandHalt(await runGate(context), "backup", exitCode.unreachable, /another backup/);
+      await client.query("SELECT pg_advisory_unlock_all()");
+    });
+
+    it("verification (4): one bit of the stored rows flipped", async function () {
+      this.timeout(60_000);
+      const { context, storeUrl } = await scene();
+      const damagingVerification = fullSteps.map((step): GateStep => {
+        if (step.name !== "verification") return step;
+        return {
+          ...step,
+          run: (inner, state) => {
+            damageFile(join(new URL(storeUrl).pathname, fileKey(state.backup!, "data-000.dump.zst")));
+            return step.run(inner, state);
+          },
+        };
+      });
+      const result = await runSteps(context, damagingVerification);
+      assert.deepEqual([result.verdict, result.exitCode, result.steps.at(-1)?.step], ["halt", 4, "verification"]);
+      assert.match(result.message ?? "", /data-000\.dump\.zst is damaged/);
+    });
+
+    it("verification (1): the restore succeeds, but the copy differs from the snapshot", async function () {
+      this.timeout(60_000);
+      const { context, client } = await scene();
+      // Declared immutable, and isn't: a restore computes the column anew and gets another value. The archive is
+      // whole and pg_restore content; only comparing the rows can tell.
+      await client.query(`
+        CREATE FUNCTION where_am_i() RETURNS text IMMUTABLE LANGUAGE plpgsql AS 'BEGIN RETURN current_database(); END';
+        ALTER TABLE tasks ADD COLUMN origin text GENERATED ALWAYS AS (public.where_am_i()) STORED`);
+      demandHalt(await runGate(context), "verification", exitCode.refused, /public\.tasks.*other content/);
+      const readOnly = {
+        ...context,
+        runId: `${context.runId}-b`,
+        settings: { ...context.settings, verification: { depth: 3 as const, scratchHours: 1 } },
+      };
+      assert.equal((await runGate(readOnly)).verdict, "pass");
+    });
+  });
+});
+
+function environmentOf(): OperationSettingsInput["environment"] {
+  return { sources: [{ kind: "dotenv", path: dotenvFile() }] };
+}
