@@ -2,6 +2,7 @@
  * Puts a backup's archives into an empty database: roles first, then schema, rows, and what needs the rows.
  * Every archive is checked against the manifest while it is read; a damaged one ends the restore.
  */
+import { Writable } from "node:stream";
 import { Damage, UsageError } from "../contract/failure";
 import { withConnection } from "../database/connect";
 import { majorOf } from "../database/identity";
@@ -68,8 +69,16 @@ async function restoreArchive(options: RestoreOptions, archive: Archive, binDir:
   const [reading, restoring] = await Promise.allSettled([read, program.succeeded]);
   // Damage explains whatever pg_restore then stumbled over.
   if (reading.status === "rejected" && reading.reason instanceof Damage) throw reading.reason;
-  if (restoring.status === "rejected") throw restoring.reason;
+  if (restoring.status === "rejected") {
+    // It stops reading where it fails, and the checksum that tells damage comes last: read on, to the end.
+    await readVerified(options.store, key, archive, nowhere(), options.signal);
+    throw restoring.reason;
+  }
   if (reading.status === "rejected") throw reading.reason;
+}
+
+function nowhere(): Writable {
+  return new Writable({ write: (_chunk, _encoding, done) => done() });
 }
 
 /** Owners and grantees must exist before their objects; they get no right to log in from us. */
