@@ -65,17 +65,26 @@ export class DeployGate extends pulumi.ComponentResource {
    * `dependsOn`: an environment would carry the failure too, but with the SDK's own words around it.
    */
   private preview(args: DeployGateArgs): pulumi.Output<pulumi.Resource[]> {
-    const store = knownOr(pulumi.output(args.access.backupStore), "");
+    const { awsRegion } = args.access;
+    const known: CommandAccess = {
+      ...args.access,
+      backupStore: knownOr(pulumi.output(args.access.backupStore), ""),
+      ...(awsRegion === undefined ? {} : { awsRegion: knownOr(pulumi.output(awsRegion), "") }),
+    };
     const printed = local.runOutput(
       {
         command: commandLine("gatePreview", args.access.program),
-        environment: gateEnvironment({ ...args.access, backupStore: store }, args.context),
+        environment: gateEnvironment(known, args.context),
         logging: local.Logging.Stderr,
         addPreviousOutputInEnv: false,
       },
       { parent: this },
     ).stdout;
-    return pulumi.unsecret(printed).apply((text) => {
+    return knownOr(pulumi.unsecret(printed), "").apply((text) => {
+      if (text === "") {
+        void pulumi.log.info("gate not previewed: the database's address is not known before pulumi up", this);
+        return [];
+      }
       const { verdict, message, hint, skipped } = parsePreview(text);
       if (verdict === "halt") {
         throw halt([`the gate halts: ${message ?? "no reason given"}`, ...(hint === null ? [] : [hint])].join(": "));

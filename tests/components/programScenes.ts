@@ -93,7 +93,10 @@ export function programScenes(engine: Engine): void {
     assert.equal(result.ok, false);
     assert.equal(result.phase, "update");
     assert.deepEqual(words(calls), [...readOnly, "gate run --print receipt"]);
-    assert.match(result.errors.join("\n"), /^exit status 1: running "node bin\/dbprotect\.js gate run --print receipt"/);
+    assert.match(
+      result.errors.join("\n"),
+      /^exit status 1: running "node bin\/dbprotect\.js gate run --print receipt"/,
+    );
     assert.equal(result.errors.length, 1, "every rejection that follows from the gate's is the gate's");
     assert.equal(operation(result, "database-gate-run"), "failed");
     for (const name of ["database-environment", "release-migrations", "release-vercel", "release-verification"]) {
@@ -114,7 +117,10 @@ export function programScenes(engine: Engine): void {
     const { result, calls } = await up("v2");
     assert.equal(result.phase, "preview");
     assert.equal(result.errors.length, 1);
-    assert.match(result.errors[0] ?? "", /^pulumi-nodejs:dynamic\/database-protection:EnvironmentSnapshot resource 'database-environment' has a problem: SUPABASE_URL \(process\): changed$/);
+    assert.match(
+      result.errors[0] ?? "",
+      /^pulumi-nodejs:dynamic\/database-protection:EnvironmentSnapshot resource 'database-environment' has a problem: SUPABASE_URL \(process\): changed$/,
+    );
     assert.ok(!words(calls).includes("gate run --print receipt"));
   });
 

@@ -25,7 +25,7 @@ function mistakeIn(config: Record<string, unknown>, secrets: Record<string, stri
     read(config, secrets);
   } catch (error) {
     assert.ok(pulumi.RunError.isInstance(error), `a mistake must end the program without a stack: ${String(error)}`);
-    return (error as Error).message;
+    return error.message;
   }
   assert.fail("accepted");
 }
@@ -44,7 +44,14 @@ describe("components/settings", () => {
   });
 
   it("takes the defaults of Pulumi.yaml for not set", () => {
-    const settings = read({ backupStore: "", bucket: {}, releaseVersion: "", migrations: {}, railway: {}, overrides: [] });
+    const settings = read({
+      backupStore: "",
+      bucket: {},
+      releaseVersion: "",
+      migrations: {},
+      railway: {},
+      overrides: [],
+    });
     assert.equal(settings.backupStore, undefined);
     assert.equal(settings.bucket, undefined);
     assert.equal(settings.operation.migrations, undefined);
@@ -69,20 +76,68 @@ describe("components/settings", () => {
 
   const key = "database-protection:";
   const mistakes: readonly [string, Record<string, unknown>, string | RegExp][] = [
-    ["an unknown key", { backupStor: "x" }, /^database-protection:backupStor: found an unknown key: expected one of .*backupStore.*: pulumi config rm --path 'database-protection:backupStor'$/],
-    ["an unknown key inside an object", { railway: { command: "x", timeout: 1 }, releaseVersion: "v" }, `${key}railway.timeout: found an unknown key: expected none of that name here: pulumi config rm --path 'database-protection:railway.timeout'`],
-    ["a store of another kind", { backupStore: "ftp://x" }, `${key}backupStore: found "ftp://x": expected file:///folder or s3://bucket/prefix: pulumi config set --path 'database-protection:backupStore' <value>`],
+    [
+      "an unknown key",
+      { backupStor: "x" },
+      /^database-protection:backupStor: found an unknown key: expected one of .*backupStore.*: pulumi config rm --path 'database-protection:backupStor'$/,
+    ],
+    [
+      "an unknown key inside an object",
+      { railway: { command: "x", timeout: 1 }, releaseVersion: "v" },
+      `${key}railway.timeout: found an unknown key: expected none of that name here: pulumi config rm --path 'database-protection:railway.timeout'`,
+    ],
+    [
+      "a store of another kind",
+      { backupStore: "ftp://x" },
+      `${key}backupStore: found "ftp://x": expected file:///folder or s3://bucket/prefix: pulumi config set --path 'database-protection:backupStore' <value>`,
+    ],
     ["a relative store", { backupStore: "file://backups" }, /expected file:\/\/\/folder/],
-    ["a store and a bucket", { backupStore: "file:///b", bucket: { prefix: "x" } }, /^database-protection:bucket: found together with backupStore: expected one of the two: /],
-    ["a release without a version", { railway: { command: "railway up" } }, /^database-protection:releaseVersion: found nothing, although railway is configured: expected .*: set it, or RELEASE_VERSION/],
+    [
+      "a store and a bucket",
+      { backupStore: "file:///b", bucket: { prefix: "x" } },
+      /^database-protection:bucket: found together with backupStore: expected one of the two: /,
+    ],
+    [
+      "a release without a version",
+      { railway: { command: "railway up" } },
+      /^database-protection:releaseVersion: found nothing, although railway is configured: expected .*: set it, or RELEASE_VERSION/,
+    ],
     ["a version with spaces", { releaseVersion: "a b" }, /^database-protection:releaseVersion: found "a b": expected /],
-    ["text where a number belongs", { railway: { command: "x", timeoutSeconds: "soon" }, releaseVersion: "v" }, /^database-protection:railway\.timeoutSeconds: found "soon": expected number: /],
-    ["a missing field", { migrations: { lockTimeoutSeconds: 3 }, releaseVersion: "v" }, /^database-protection:migrations\.path: found nothing: expected string: /],
-    ["text where an object belongs", { tables: "everything" }, /^database-protection:tables: found "everything": expected an object or a list: /],
-    ["an allowance of another form", { tables: { "public.t": { deletes: "some" } } }, /^database-protection:tables\.public\.t\.deletes: found "some": /],
-    ["a URL with a password", { appUrl: "https://u:p@x.example" }, /^database-protection:appUrl: .*expected an http or https URL without user and password/],
-    ["an override without a reason", { overrides: [{ what: "freeze", person: "A", expires: "2027-01-01" }] }, /^database-protection:overrides\.0\.reason: found nothing: /],
-    ["a secret in plain text", { databaseUrl: "postgres://u:sekret@h/d" }, `${key}databaseUrl: found plain text: expected a secret: pulumi config set --secret database-protection:databaseUrl`],
+    [
+      "text where a number belongs",
+      { railway: { command: "x", timeoutSeconds: "soon" }, releaseVersion: "v" },
+      /^database-protection:railway\.timeoutSeconds: found "soon": expected number: /,
+    ],
+    [
+      "a missing field",
+      { migrations: { lockTimeoutSeconds: 3 }, releaseVersion: "v" },
+      /^database-protection:migrations\.path: found nothing: expected string: /,
+    ],
+    [
+      "text where an object belongs",
+      { tables: "everything" },
+      /^database-protection:tables: found "everything": expected an object or a list: /,
+    ],
+    [
+      "an allowance of another form",
+      { tables: { "public.t": { deletes: "some" } } },
+      /^database-protection:tables\.public\.t\.deletes: found "some": /,
+    ],
+    [
+      "a URL with a password",
+      { appUrl: "https://u:p@x.example" },
+      /^database-protection:appUrl: .*expected an http or https URL without user and password/,
+    ],
+    [
+      "an override without a reason",
+      { overrides: [{ what: "freeze", person: "A", expires: "2027-01-01" }] },
+      /^database-protection:overrides\.0\.reason: found nothing: /,
+    ],
+    [
+      "a secret in plain text",
+      { databaseUrl: "postgres://u:sekret@h/d" },
+      `${key}databaseUrl: found plain text: expected a secret: pulumi config set --secret database-protection:databaseUrl`,
+    ],
   ];
   for (const [name, config, expected] of mistakes) {
     it(`says in one line what is wrong with ${name}`, () => {
@@ -102,7 +157,8 @@ describe("components/settings", () => {
 
   // js-yaml comes with the SDK.
   const { load } = createRequire(require.resolve("@pulumi/pulumi"))("js-yaml") as { load(text: string): unknown };
-  const yaml = (name: string) => load(readFileSync(path.join(root, name), "utf8")) as { config: Record<string, unknown> };
+  const yaml = (name: string) =>
+    load(readFileSync(path.join(root, name), "utf8")) as { config: Record<string, unknown> };
 
   it("declares every key that is no secret in Pulumi.yaml, typed, described and with a default", () => {
     const declared = yaml("Pulumi.yaml").config as Record<string, Record<string, unknown>>;
@@ -117,7 +173,8 @@ describe("components/settings", () => {
 
   it("reads Pulumi.prod.yaml, which names every key", () => {
     const text = readFileSync(path.join(root, "Pulumi.prod.yaml"), "utf8");
-    for (const name of configKeys) assert.ok(text.includes(`database-protection:${name}`), `${name} is not in Pulumi.prod.yaml`);
+    for (const name of configKeys)
+      assert.ok(text.includes(`database-protection:${name}`), `${name} is not in Pulumi.prod.yaml`);
     const settings = read(yaml("Pulumi.prod.yaml").config, {}, { RELEASE_VERSION: "3f9c2a1" });
     assert.equal(settings.bucket?.prefix, "prod");
     assert.equal(settings.operation.railway?.command, "railway up --ci");

@@ -57,7 +57,11 @@ async function runProgram(options: UpOptions, preview: boolean): Promise<Pass> {
     {
       cwd: job.projectDir,
       // Loading the SDK's code takes longer than most of what is done with it; Node keeps it compiled.
-    env: { NODE_COMPILE_CACHE: path.join(job.projectDir, "node_modules", ".cache", "node"), ...process.env, ...options.env },
+      env: {
+        NODE_COMPILE_CACHE: path.join(job.projectDir, "node_modules", ".cache", "node"),
+        ...process.env,
+        ...options.env,
+      },
       stdio: ["pipe", "pipe", "pipe", "pipe"],
       signal: options.signal,
     },

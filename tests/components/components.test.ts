@@ -1,0 +1,223 @@
+/** The components as somebody's own program uses them: inputs, options, dependencies, what a failure stops. */
+import assert from "node:assert/strict";
+import { containsSecret, unwrapSecrets } from "../../scripts/rehearsal/engine/wire";
+import { type RegisteredResource, record } from "./record";
+
+describe("components", function () {
+  this.timeout(60_000);
+
+  describe("backupBucket", () => {
+    it("is versioned, encrypted, private, TLS-only, and nothing of it can be deleted with the stack", async () => {
+      const { registered, get, outputs, errors } = await record("bucket");
+      assert.deepEqual(errors, []);
+      assert.deepEqual(outputs, { url: "s3://backups-bucket-1a2b3c4/prod", region: "eu-central-1" });
+      assert.deepEqual(get("backups-versioning").inputs["versioningConfiguration"], { status: "Enabled" });
+      assert.deepEqual(get("backups-encryption").inputs["rules"], [
+        { applyServerSideEncryptionByDefault: { sseAlgorithm: "AES256" } },
+      ]);
+      assert.deepEqual(get("backups-ownership").inputs["rule"], { objectOwnership: "BucketOwnerEnforced" });
+      const { bucket, ...blocks } = get("backups-access-block").inputs;
+      assert.deepEqual(blocks, {
+        blockPublicAcls: true,
+        blockPublicPolicy: true,
+        ignorePublicAcls: true,
+        restrictPublicBuckets: true,
+      });
+      assert.equal(bucket, "backups-bucket-1a2b3c4");
+      assert.deepEqual(JSON.parse(get("backups-policy").inputs["policy"] as string), {
+        Version: "2012-10-17",
+        Statement: [
+          {
+            Sid: "TlsOnly",
+            Effect: "Deny",
+            Principal: "*",
+            Action: "s3:*",
+            Resource: ["arn:aws:s3:::backups-bucket-1a2b3c4", "arn:aws:s3:::backups-bucket-1a2b3c4/*"],
+            Condition: { Bool: { "aws:SecureTransport": "false" } },
+          },
+        ],
+      });
+      const children = registered.filter(({ parent }) => parent === "backups");
+      assert.equal(children.length, 7);
+      for (const child of children) {
+        assert.equal(child.protect, true, `${child.name} must be protected`);
+        assert.equal(child.retainOnDelete, true, `${child.name} must be retained`);
+        assert.ok(!("forceDestroy" in child.inputs), child.name);
+      }
+      // Written at once, S3 refuses one of the two.
+      assert.ok(get("backups-policy").dependsOn.includes("backups-access-block"));
+      assert.ok(get("backups-lifecycle").dependsOn.includes("backups-versioning"));
+    });
+
+    it("lets nothing current expire but what is tagged expire=yes", async () => {
+      const rules = (await record("bucket")).get("backups-lifecycle").inputs["rules"] as Record<string, unknown>[];
+      assert.deepEqual(rules, [
+        {
+          id: "expire-tagged",
+          status: "Enabled",
+          filter: { tag: { key: "expire", value: "yes" } },
+          expiration: { days: 1 },
+        },
+        {
+          id: "remove-noncurrent-versions",
+          status: "Enabled",
+          filter: {},
+          noncurrentVersionExpiration: { noncurrentDays: 30 },
+        },
+        {
+          id: "remove-leftovers",
+          status: "Enabled",
+          filter: {},
+          expiration: { expiredObjectDeleteMarker: true },
+          abortIncompleteMultipartUpload: { daysAfterInitiation: 7 },
+        },
+      ]);
+    });
+
+    it("takes prefix, key, days and tags", async () => {
+      const { get, outputs } = await record("bucketWithEverything");
+      assert.equal(outputs["url"], "s3://backups-bucket-1a2b3c4/crm/prod");
+      assert.deepEqual(get("backups-encryption").inputs["rules"], [
+        {
+          applyServerSideEncryptionByDefault: {
+            sseAlgorithm: "aws:kms",
+            kmsMasterKeyId: "arn:aws:kms:eu-central-1:111122223333:key/00000000-0000-0000-0000-000000000000",
+          },
+          bucketKeyEnabled: true,
+        },
+      ]);
+      const [expiry, noncurrent, leftovers] = get("backups-lifecycle").inputs["rules"] as Record<string, never>[];
+      assert.deepEqual(expiry?.["expiration"], { days: 3 });
+      assert.deepEqual(noncurrent?.["noncurrentVersionExpiration"], { noncurrentDays: 90 });
+      assert.deepEqual(leftovers?.["abortIncompleteMultipartUpload"], { daysAfterInitiation: 2 });
+      assert.deepEqual(get("backups-bucket").inputs["tags"], { team: "platform" });
+    });
+  });
+
+  describe("deploymentProtection", () => {
+    it("declares no AWS resource for a store of one's own", async () => {
+      const { registered, outputs } = await record("protectionWithStore");
+      assert.deepEqual(
+        registered.filter(({ type }) => type.startsWith("aws:")),
+        [],
+      );
+      assert.deepEqual(outputs, { backupStore: "file:///srv/backups" });
+    });
+
+    it("lets the gate wait for the bucket with all that makes it safe, and hands on its region", async () => {
+      const { get, errors } = await record("protectionWithBucket");
+      assert.deepEqual(errors, []);
+      const gate = get("database-gate-run");
+      for (const part of ["bucket", "versioning", "encryption", "ownership", "access-block", "policy", "lifecycle"]) {
+        assert.ok(gate.dependsOn.includes(`database-bucket-${part}`), `the gate must wait for ${part}`);
+      }
+      const environment = gate.inputs["environment"] as Record<string, string>;
+      assert.equal(environment["BACKUP_STORE"], "s3://database-bucket-bucket-1a2b3c4/prod");
+      assert.equal(environment["AWS_REGION"], "eu-central-1");
+      assert.equal(environment["DBPROTECT_STACK"], "someones-project/prod");
+    });
+
+    it("runs no gate when the bucket's policy fails", async () => {
+      const { registered } = await record("protectionWithBucket", { failing: ["database-bucket-policy"] });
+      const names = registered.map(({ name }) => name);
+      assert.ok(!names.includes("database-gate-run"));
+      assert.ok(!names.includes("database-environment"));
+      assert.ok(names.includes("database-bucket-lifecycle"), "what does not depend on it goes on");
+    });
+
+    it("judges what it can at the very first preview, and says what it cannot", async () => {
+      const { invoked, log, errors } = await record("protectionWithBucket", { preview: true });
+      assert.deepEqual(errors, []);
+      assert.equal(invoked.length, 1);
+      assert.match(invoked[0] ?? "", /gate preview BACKUP_STORE=$/);
+      assert.match(log, /not judged before the store exists: lease, environment/);
+      assert.match(log, /environment not compared: the store does not exist before the first pulumi up/);
+    });
+
+    it("says nothing of the kind once the store is known", async () => {
+      const { invoked, log } = await record("protectionWithStore", { preview: true });
+      assert.match(invoked[0] ?? "", /gate preview BACKUP_STORE=file:\/\/\/srv\/backups$/);
+      assert.doesNotMatch(log, /not judged|not compared/);
+    });
+
+    it("says that it could not look at a database that does not exist yet", async () => {
+      const { invoked, log, errors } = await record("databaseOfTheSameStack", { preview: true });
+      assert.deepEqual(errors, []);
+      assert.deepEqual(invoked, []);
+      assert.match(log, /gate not previewed: the database's address is not known before pulumi up/);
+    });
+
+    it("refuses a store together with a bucket", async () => {
+      const { errors, registered } = await record("storeAndBucket");
+      assert.deepEqual(
+        [...new Set(errors)],
+        ["database: found both backupStore and bucket: expected one of the two: remove one"],
+      );
+      assert.deepEqual(
+        registered.filter(({ type }) => type !== "pulumi:pulumi:Stack"),
+        [],
+      );
+    });
+  });
+
+  describe("guardedRelease", () => {
+    it("has every step depend on the gate itself and on its predecessor", async () => {
+      const { registered, get, errors } = await record("release");
+      assert.deepEqual(errors, []);
+      const steps = registered.filter(({ parent }) => parent === "release").map(({ name }) => name);
+      assert.deepEqual(steps.sort(), ["release-railway", "release-verification"]);
+      for (const name of steps) {
+        assert.ok(get(name).dependsOn.includes("database-gate-run"), `${name} must depend on the gate`);
+        assert.ok(get(name).dependsOn.includes("database-environment"), `${name} must depend on the snapshot`);
+      }
+      assert.ok(get("release-verification").dependsOn.includes("release-railway"));
+      assert.ok(get("service").dependsOn.includes("database-gate-run"));
+    });
+
+    for (const failing of ["database-gate-run", "database-environment"]) {
+      it(`registers no step when ${failing} fails`, async () => {
+        const { registered, errors } = await record("release", { failing: [failing] });
+        assert.deepEqual(
+          registered.filter(({ parent }) => parent === "release"),
+          [],
+        );
+        assert.ok(
+          !registered.some(({ name }) => name === "service"),
+          "one's own resources behind the gate are not registered either",
+        );
+        assert.ok(errors.some((message) => message.includes(`${failing} fails`)));
+      });
+    }
+
+    it("marks what came as a credential secret, and passes the rest in plain", async () => {
+      const { registered, get } = await record("release");
+      const commands = registered.filter(({ type }) => type === "command:local:Command");
+      assert.equal(commands.length, 3);
+      for (const { name, inputs } of commands) {
+        const environment = inputs["environment"] as Record<string, unknown>;
+        assert.equal(containsSecret(environment["DATABASE_URL"]), true, name);
+        assert.equal(containsSecret(environment["BACKUP_PASSPHRASE"]), true, name);
+        assert.equal(unwrapSecrets(environment["DATABASE_URL"]), "postgres://u:spoken-friend@h/d");
+        assert.ok(!JSON.stringify(withoutSecrets(environment)).includes("spoken-friend"));
+      }
+      const { __provider: provider, ...snapshot } = get("database-environment").inputs;
+      assert.ok(
+        !/spoken-friend|open sesame/.test(JSON.stringify(snapshot)),
+        "a provider gets no credential as an input",
+      );
+      assert.ok(!/spoken-friend|open sesame/.test(String(provider)));
+    });
+
+    it("uses the given program, and gives a step its own deadline and time to compare", async () => {
+      const { get } = await record("release");
+      assert.equal(get("release-railway").inputs["create"], "npx dbprotect release railway");
+      assert.equal(get("database-gate-run").inputs["create"], "npx dbprotect gate run --print receipt");
+      assert.equal(get("release-railway").timeout, "7800s");
+      assert.equal(get("database-gate-run").timeout, "4h");
+    });
+  });
+});
+
+function withoutSecrets(environment: Record<string, unknown>): RegisteredResource["inputs"] {
+  return Object.fromEntries(Object.entries(environment).filter(([, value]) => !containsSecret(value)));
+}

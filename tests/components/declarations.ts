@@ -1,0 +1,73 @@
+/** What the component tests declare, as somebody's own Pulumi program would; each returns the outputs to look at. */
+import * as pulumi from "@pulumi/pulumi";
+import { BackupBucket, DeploymentProtection, GuardedRelease } from "../../components";
+
+const key = "arn:aws:kms:eu-central-1:111122223333:key/00000000-0000-0000-0000-000000000000";
+
+type Declaration = () => Record<string, pulumi.Output<unknown>>;
+
+export const declarations = {
+  bucket: () => {
+    const bucket = new BackupBucket("backups");
+    return { url: bucket.url, region: bucket.region };
+  },
+
+  bucketWithEverything: () => {
+    const bucket = new BackupBucket("backups", {
+      prefix: "crm/prod",
+      kmsKeyArn: key,
+      expiredObjectDays: 3,
+      noncurrentVersionDays: 90,
+      incompleteUploadDays: 2,
+      tags: { team: "platform" },
+    });
+    return { url: bucket.url };
+  },
+
+  protectionWithBucket: () => {
+    const protection = new DeploymentProtection("database", { releaseVersion: "v1" });
+    return { backupStore: protection.backupStore };
+  },
+
+  protectionWithStore: () => {
+    const protection = new DeploymentProtection("database", { backupStore: "file:///srv/backups" });
+    return { backupStore: protection.backupStore };
+  },
+
+  databaseOfTheSameStack: () => {
+    const server = new BackupBucket("server");
+    new DeploymentProtection("database", { backupStore: "file:///srv/backups", databaseUrl: server.url });
+    return {};
+  },
+
+  storeAndBucket: () => {
+    new DeploymentProtection("database", { backupStore: "file:///srv/backups", bucket: {} });
+    return {};
+  },
+
+  release: () => {
+    const protection = new DeploymentProtection("database", {
+      backupStore: "s3://existing/prod",
+      releaseVersion: "v1",
+      program: "npx dbprotect",
+      databaseUrl: pulumi.output("postgres://u:spoken-friend@h/d"),
+      backupPassphrase: "open sesame",
+    });
+    const own = new pulumi.ComponentResource(
+      "someones:index:Service",
+      "service",
+      {},
+      { dependsOn: [...protection.guards] },
+    );
+    new GuardedRelease("release", {
+      access: protection.access,
+      releaseVersion: "v1",
+      operation: { railway: { command: "railway up --ci", timeoutSeconds: 600 } },
+      after: protection.guards,
+      alsoReleased: [own],
+    });
+    return {};
+  },
+} satisfies Record<string, Declaration>;
+
+export type DeclarationName = keyof typeof declarations;

@@ -1,0 +1,83 @@
+/**
+ * Declares one of `declarations.ts` under Pulumi's mocks and prints what was registered, with the options that
+ * mocks do not show. Run by `record.ts`, one declaration a process: what fails rejects in many places.
+ */
+import * as pulumi from "@pulumi/pulumi";
+import type { RegisterResourceRequest } from "@pulumi/pulumi/proto/resource_pb";
+import { declarations } from "./declarations";
+import type { RecordJob, Recorded, RegisteredResource } from "./record";
+
+const job = JSON.parse(process.argv[2] ?? "") as RecordJob;
+const recorded: {
+  registered: RegisteredResource[];
+  errors: string[];
+  invoked: string[];
+  outputs: Record<string, unknown>;
+} = {
+  registered: [],
+  errors: [],
+  invoked: [],
+  outputs: {},
+};
+
+/** What AWS would fill in; nothing of it is known before the bucket exists. */
+function computed(type: string, name: string): Record<string, unknown> {
+  if (type !== "aws:s3/bucket:Bucket" || job.preview) return {};
+  return { bucket: `${name}-1a2b3c4`, arn: `arn:aws:s3:::${name}-1a2b3c4`, region: "eu-central-1" };
+}
+
+function nameOf(urn: string): string {
+  return urn.split("::").at(-1) ?? "";
+}
+
+async function main(): Promise<void> {
+  await pulumi.runtime.setMocks(
+    {
+      newResource: async ({ type, name, inputs, custom }) => {
+        if (job.failing.includes(name)) throw new Error(`${name} fails`);
+        const id = custom === true && !job.preview ? `${name}-id` : undefined;
+        return { id, state: { ...(inputs as Record<string, unknown>), ...computed(type, name) } };
+      },
+      call: async ({ inputs }) => {
+        const environment = (inputs as { environment?: Record<string, string> }).environment ?? {};
+        recorded.invoked.push(`${inputs["command"]} BACKUP_STORE=${environment["BACKUP_STORE"]}`);
+        const skipped = environment["BACKUP_STORE"] === "" ? ["lease", "environment"] : [];
+        return { ...inputs, stdout: JSON.stringify({ verdict: "pass", message: null, hint: null, skipped }) };
+      },
+    },
+    "someones-project",
+    "prod",
+    job.preview,
+  );
+  const monitor = (
+    pulumi.runtime as unknown as {
+      getMonitor(): { registerResource(request: RegisterResourceRequest, done: unknown): Promise<void> };
+    }
+  ).getMonitor();
+  const register = monitor.registerResource.bind(monitor);
+  monitor.registerResource = (request, done) => {
+    recorded.registered.push({
+      type: request.getType(),
+      name: request.getName(),
+      parent: nameOf(request.getParent()),
+      inputs: request.getObject()?.toJavaScript() ?? {},
+      dependsOn: request.getDependenciesList().map(nameOf),
+      protect: request.getProtect() ?? false,
+      retainOnDelete: request.getRetainondelete() ?? false,
+      timeout: request.getCustomtimeouts()?.getCreate() ?? "",
+    });
+    return register(request, done);
+  };
+  process.on("unhandledRejection", (reason) =>
+    recorded.errors.push(reason instanceof Error ? reason.message : String(reason)),
+  );
+  process.on("exit", () => process.stdout.write(`\n${JSON.stringify(recorded satisfies Recorded)}\n`));
+  await pulumi.runtime.runInPulumiStack(async () => {
+    for (const [name, output] of Object.entries<pulumi.Output<unknown>>(declarations[job.declaration]())) {
+      output.apply((value) => (recorded.outputs[name] = value));
+    }
+    return {};
+  });
+}
+
+void main();
