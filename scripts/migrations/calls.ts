@@ -45,17 +45,24 @@ function judgeActing(name: WrittenName, call: FuncCall, inspector: Inspector): b
   return true;
 }
 
-/** pg_dump writes `SELECT pg_catalog.set_config('search_path', '', false)`: unqualified names then mean nothing. */
+/** pg_dump writes `SELECT pg_catalog.set_config('search_path', '', false)`. */
 function judgeSetConfig(call: FuncCall, inspector: Inspector): void {
-  const setting = as(call.args?.[0], "A_Const")?.sval?.sval;
-  if (setting === "search_path") inspector.scope.setSearchPath(undefined);
-  else if (setting === undefined || !harmlessConfig.test(setting)) {
+  const [setting, value] = (call.args ?? []).map((argument) => as(argument, "A_Const")?.sval);
+  const name = setting?.sval;
+  // The tree leaves out the text of an empty string.
+  if (name === "search_path") inspector.changeSearchPath(value === undefined ? undefined : pathOf(value.sval ?? ""));
+  else if (name === undefined || !harmlessConfig.test(name)) {
     inspector.report(
       "session-setting",
-      `set_config() changes ${setting ?? "a setting that cannot be told"}`,
+      `set_config() changes ${name ?? "a setting that cannot be told"}`,
       call.location,
     );
   }
+}
+
+/** The schemas of `a, "b"`; one that does not exist for the empty path. */
+function pathOf(value: string): string[] {
+  return value.split(",").map((schema) => schema.trim().replace(/^"(.*)"$/, "$1"));
 }
 
 /** Custom settings (`app.user_id`, `request.jwt.claims`) and timeouts. */

@@ -29,16 +29,20 @@ export async function liveCatalog(client: ClientBase): Promise<Catalog> {
   };
 }
 
-/** `reset_val` is the value after `RESET ALL`; `"$user"` counts only where a schema of that name exists. */
+/**
+ * `reset_val` is the value after `RESET ALL`. `"$user"` counts only where a schema of that name exists;
+ * `pg_temp` is an alias that no catalog lists.
+ */
 async function defaultSearchPath(client: ClientBase): Promise<readonly string[]> {
   const { rows } = await client.query<{ name: string }>(
-    `SELECT n.nspname AS name
+    `SELECT e.name
        FROM pg_catalog.pg_settings s,
-            pg_catalog.regexp_split_to_table(s.reset_val, '\\s*,\\s*') WITH ORDINALITY AS p(entry, place)
-       JOIN pg_catalog.pg_namespace n
-         ON n.nspname = CASE pg_catalog.btrim(p.entry, '"') WHEN '$user' THEN current_user::text
-                        ELSE pg_catalog.btrim(p.entry, '"') END
-      WHERE s.name = 'search_path' ORDER BY p.place`,
+            pg_catalog.regexp_split_to_table(s.reset_val, '\\s*,\\s*') WITH ORDINALITY AS p(entry, place),
+            LATERAL (SELECT CASE pg_catalog.btrim(p.entry, '"') WHEN '$user' THEN current_user::text
+                            ELSE pg_catalog.btrim(p.entry, '"') END AS name) e
+      WHERE s.name = 'search_path'
+        AND (e.name = 'pg_temp' OR EXISTS (SELECT FROM pg_catalog.pg_namespace n WHERE n.nspname = e.name))
+      ORDER BY p.place`,
   );
   return rows.map((row) => row.name);
 }

@@ -83,6 +83,11 @@ export class Inspector {
     return this.with({ mode: "attached" });
   }
 
+  /** A SET of the search path; undefined: it cannot be told to what. In a body it may not run, or end with it. */
+  changeSearchPath(path: readonly string[] | undefined): void {
+    this.scope.setSearchPath(this.position.inBody ? undefined : path);
+  }
+
   /** The statement's own text. */
   text(): string {
     return this.position.fragment.source.sliceBytes(this.position.start, this.position.end);

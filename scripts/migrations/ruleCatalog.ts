@@ -151,7 +151,10 @@ export const ruleCatalog = {
     "add a matching CHECK constraint first: the scan then holds no lock",
   ),
   "unseen-function": informs("unanalysable", "the attached function is not part of this set: check what its body does"),
-  "alter-role-setting": informs("breaks-application", "sessions that start from now on run with the new setting"),
+  "alter-role-setting": informs(
+    "breaks-application",
+    "sessions that start from now on, the application's too, run with what it sets",
+  ),
 } as const satisfies Record<string, Rule>;
 
 export type RuleId = keyof typeof ruleCatalog;

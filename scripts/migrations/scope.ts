@@ -93,18 +93,15 @@ export class Scope {
     };
   }
 
-  resetSearchPath(): void {
-    this.session.searchPath = this.defaultPath;
-  }
-
   /** The schema that an unqualified name of a new object goes to, and is found in first. */
   schemaOf(name: WrittenName): string | undefined {
     return name.schema ?? this.session.searchPath[0];
   }
 
   addTable(name: WrittenName, temporary: boolean, entangled: boolean): void {
-    const key = temporary ? temporaryKey(name) : this.key(name);
-    if (key !== undefined) this.tables.set(key, { temporary, entangled });
+    const schema = temporary ? temporarySchema : this.schemaOf(name);
+    if (schema === undefined) return;
+    this.tables.set(tableKey(schema, name.name), { temporary: schema === temporarySchema, entangled });
   }
 
   /** Is this a table that the set made and that nothing existing hangs on? */
@@ -207,7 +204,7 @@ export class Scope {
 
   private key(name: WrittenName): string | undefined {
     const schema = this.schemaOf(name);
-    return schema === undefined ? undefined : JSON.stringify([schema, name.name]);
+    return schema === undefined ? undefined : tableKey(schema, name.name);
   }
 
   private objectKey(kind: ObjectKind, name: WrittenName, part: string | undefined): string | undefined {
@@ -224,11 +221,12 @@ export class Scope {
     return holder?.tables.get(key);
   }
 
-  /** A temporary table hides one of the same name in the search path. */
+  /** A temporary table hides one of the same name, unless the search path names `pg_temp` further back. */
   private locateTable(name: WrittenName, stopAtLoop = false): [key: string, holder: Scope | undefined] {
-    const temporary = temporaryKey(name);
-    const hidden =
-      name.schema === undefined || name.schema === "pg_temp" ? this.holderOf(temporary, stopAtLoop) : undefined;
+    const temporary = tableKey(temporarySchema, name.name);
+    const place = this.session.searchPath.indexOf(temporarySchema);
+    const hides = name.schema === undefined && this.session.searchPath.length > 0 && place <= 0;
+    const hidden = hides ? this.holderOf(temporary, stopAtLoop) : undefined;
     if (hidden !== undefined) return [temporary, hidden];
     const key = this.key(name) ?? "";
     return [key, this.holderOf(key, stopAtLoop)];
@@ -240,6 +238,9 @@ export class Scope {
   }
 }
 
-function temporaryKey(name: WrittenName): string {
-  return JSON.stringify(["pg_temp", name.name]);
+/** The alias of the session's own schema; what lies in it ends with the session. */
+const temporarySchema = "pg_temp";
+
+function tableKey(schema: string, name: string): string {
+  return JSON.stringify([schema, name]);
 }

@@ -21,6 +21,7 @@ export class SourceText {
   /** UTF-16 index of each line's first character. */
   readonly #lineStarts: number[];
   #bytes: Buffer | undefined;
+  #lastByte = { offset: 0, index: 0 };
 
   constructor(file: string, text: string) {
     this.file = file;
@@ -30,10 +31,14 @@ export class SourceText {
 
   /** The UTF-16 index of a UTF-8 byte offset. */
   indexOfByte(offset: number): number {
-    // Plain ASCII, the usual case, needs no conversion.
     this.#bytes ??= Buffer.from(this.text, "utf8");
+    // Plain ASCII, the usual case, needs no conversion.
     if (this.#bytes.length === this.text.length) return Math.min(offset, this.text.length);
-    return this.#bytes.toString("utf8", 0, offset).length;
+    // Offsets are mostly asked for in rising order: go on from the last one.
+    const from = offset >= this.#lastByte.offset ? this.#lastByte : { offset: 0, index: 0 };
+    const index = from.index + this.#bytes.toString("utf8", from.offset, offset).length;
+    this.#lastByte = { offset, index };
+    return index;
   }
 
   /** The UTF-8 byte offset of a UTF-16 index. */

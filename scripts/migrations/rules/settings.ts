@@ -11,6 +11,8 @@ export const settingRules: Handlers = {
       "alter-role-setting",
       `changes ${alter.setstmt?.name ?? "a setting"} for new sessions of the database`,
     ),
+  AlterRoleStmt: (_, inspector) =>
+    inspector.report("alter-role-setting", "changes what a role may do or how it logs in"),
   AlterRoleSetStmt: (alter, inspector) =>
     inspector.report("alter-role-setting", `changes ${alter.setstmt?.name ?? "a setting"} for new sessions of a role`),
 };
@@ -30,8 +32,10 @@ const protectedSettings = new Set([
 function judgeSet(statement: VariableSetStmt, inspector: Inspector): void {
   const name = (statement.name ?? "").toLowerCase();
   const resets = statement.kind === "VAR_RESET" || statement.kind === "VAR_SET_DEFAULT";
-  if (statement.kind === "VAR_RESET_ALL" || (resets && name === "search_path")) inspector.scope.resetSearchPath();
-  else if (name === "search_path") inspector.scope.setSearchPath(writtenPath(statement));
+  if (name === "search_path" || statement.kind === "VAR_RESET_ALL") {
+    const reset = resets || statement.kind === "VAR_RESET_ALL";
+    inspector.changeSearchPath(reset ? inspector.catalog.searchPath : writtenPath(statement));
+  }
   if (resets || statement.kind === "VAR_RESET_ALL") return;
   if (protectedSettings.has(name)) inspector.report("session-setting", `sets ${name}`);
   else if (name === "client_encoding" && !isUtf8(statement)) inspector.report("session-setting", `sets ${name}`);

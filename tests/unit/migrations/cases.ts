@@ -139,6 +139,7 @@ export const destroying: readonly Case[] = [
   refused("COPY TO PROGRAM", "COPY clients TO PROGRAM 'cat';", "server-program:1"),
   refused("COPY TO a server's file", "COPY clients TO '/tmp/x';", "server-file:1"),
   refused("large objects", "SELECT lo_unlink(16400);", "drop-large-object:1"),
+  refused("a materialized view emptied", "REFRESH MATERIALIZED VIEW totals WITH NO DATA;", "truncate:1"),
   refused("a system catalog", "INSERT INTO pg_catalog.pg_enum VALUES (1);", "catalog-write:1"),
   refused(
     "a cascading foreign key for existing rows",
@@ -595,6 +596,29 @@ export const context: readonly Case[] = [
   ),
   refused("a new view over old rows", "CREATE VIEW v AS SELECT * FROM clients;\nDELETE FROM v;", "delete:2"),
   refused("one old column among new ones", "ALTER TABLE c ADD COLUMN a int;\nUPDATE c SET a = 1, b = 2;", "update:2"),
+  refused(
+    "a search path that puts temporary tables last",
+    "SET search_path = public, pg_temp;\nCREATE TEMP TABLE clients (i int);\nDELETE FROM clients;",
+    "delete:3",
+  ),
+  refused(
+    "temporary tables by search path end with their file",
+    ["SET search_path = pg_temp;\nCREATE TABLE clients (i int);", "DROP TABLE clients;"],
+    "drop-table:1@2.sql",
+  ),
+  passes(
+    "temporary tables by schema",
+    "CREATE TABLE pg_temp.clients (i int); DELETE FROM clients; DROP TABLE pg_temp.clients;",
+  ),
+  refused(
+    "a search path that a body may set",
+    "CREATE TABLE clients (i int);\nDO $$ BEGIN IF true THEN SET search_path = app; END IF; END $$;\nDROP TABLE clients;",
+    "drop-table:3",
+  ),
+  passes(
+    "a path set by set_config",
+    "SELECT set_config('search_path', '', false);\nCREATE TEMP TABLE t (i int); DROP TABLE t; CREATE TABLE app.u (i int); DROP TABLE app.u;",
+  ),
   refused(
     "a comment silences nothing",
     "-- squawk-ignore ban-drop-table\n-- noqa: disable=all\nDROP TABLE clients; -- safe",
