@@ -2,7 +2,7 @@
  * What an S3 server or the way to it said, as a failure of the contract: which bucket, which host, what to
  * do. The SDK's error itself is not kept as the cause: its response holds request headers with credentials.
  */
-import { type Failure, Unavailable, UsageError, codeOf, messageOf } from "../contract/failure";
+import { Unavailable, UsageError, codeOf, messageOf } from "../contract/failure";
 import { redact } from "../contract/redaction";
 
 export interface S3Place {
@@ -33,8 +33,8 @@ export function isAbsent(error: unknown): boolean {
 const credentialsHint =
   "check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN, or AWS_PROFILE, of this environment";
 
-/** Throws away what a user cannot use; a bug of ours stays as it is. */
-export function s3Failure(error: unknown, place: S3Place): Failure | unknown {
+/** A Failure, or, when the error is a bug of ours, the error as it is. */
+export function s3Failure(error: unknown, place: S3Place): unknown {
   const name = nameOf(error);
   const status = statusOf(error);
   const at = `store ${place.url}`;

@@ -12,6 +12,7 @@ import { FileStore } from "../../scripts/store/fileStore";
 import { S3Store } from "../../scripts/store/s3Store";
 import { claimStore, readStoreIdentity } from "../../scripts/store/storeIdentity";
 import { AlreadyExists, NotFound, type Store, readBytes } from "../../scripts/store/store";
+import { sharedSeaweed } from "../servers/seaweedfs";
 import { freshPrefix, storeKinds, temporaryFolder, testBucket, useTestBucket } from "../servers/stores";
 
 const mebibyte = 1024 * 1024;
@@ -199,6 +200,31 @@ describe("file store: what lies on disk", () => {
     assert.equal(await store.swap("control/lease.json", Buffer.from("late"), undefined), undefined);
     assert.equal(await store.swap("control/lease.json", Buffer.from("late"), "3"), undefined);
     assert.equal((await store.readVersioned("control/lease.json"))?.body.toString(), "79");
+  });
+});
+
+describe("s3 store: versioned bucket with object lock", function () {
+  this.timeout(120_000);
+
+  it("keeps the same contract", async () => {
+    await useTestBucket();
+    const bucket = `dbp-locked-${process.pid}`;
+    await (await sharedSeaweed()).createBucket(bucket, { objectLock: true });
+    const store = new S3Store({ bucket, prefix: "crm", partBytes: () => 5 * mebibyte });
+    await store.create("receipts/a.json", Buffer.from("{}"));
+    await assert.rejects(store.create("receipts/a.json", Buffer.from("other")), AlreadyExists);
+    const big = Readable.from(Array(12).fill(Buffer.alloc(mebibyte)), { objectMode: false });
+    assert.equal(await store.create("backups/manual/a", big), 12 * mebibyte);
+    const late = Readable.from(Array(12).fill(Buffer.alloc(mebibyte)), { objectMode: false });
+    await assert.rejects(store.create("backups/manual/a", late), AlreadyExists);
+    const first = await store.swap("control/x.json", Buffer.from("1"), undefined);
+    const second = await store.swap("control/x.json", Buffer.from("2"), first);
+    assert.equal(await store.swap("control/x.json", Buffer.from("3"), first), undefined);
+    assert.deepEqual(await store.readVersioned("control/x.json"), { body: Buffer.from("2"), version: second });
+    assert.deepEqual(
+      (await store.list("")).map(({ key }) => key),
+      ["backups/manual/a", "control/conditional-writes.txt", "control/x.json", "receipts/a.json"],
+    );
   });
 });
 
