@@ -27,6 +27,9 @@ const previewSchema = z.object({
   skipped: z.array(z.string()),
 });
 
+/** Stands for what was not printed; never empty, so that a program which prints nothing is not mistaken for it. */
+const notKnown = "not known before pulumi up";
+
 export class DeployGate extends pulumi.ComponentResource {
   /** The Command that a release must depend on. It runs at every `up` and fails when the gate halts. */
   readonly command: local.Command;
@@ -80,8 +83,8 @@ export class DeployGate extends pulumi.ComponentResource {
       },
       { parent: this },
     ).stdout;
-    return knownOr(pulumi.unsecret(printed), "").apply((text) => {
-      if (text === "") {
+    return knownOr(pulumi.unsecret(printed), notKnown).apply((text) => {
+      if (text === notKnown) {
         void pulumi.log.info("gate not previewed: the database's address is not known before pulumi up", this);
         return [];
       }
@@ -101,8 +104,6 @@ function parsePreview(text: string): z.infer<typeof previewSchema> {
   try {
     return previewSchema.parse(JSON.parse(text));
   } catch {
-    throw new pulumi.RunError(
-      "the gate halts: its preview printed no verdict; run `dbprotect gate preview` to see why",
-    );
+    throw halt("the gate halts: its preview printed no verdict: run `dbprotect gate preview` to see why");
   }
 }

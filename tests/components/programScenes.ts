@@ -112,6 +112,15 @@ export function programScenes(engine: Engine): void {
     assert.ok(!words(calls).includes("gate run --print receipt"));
   });
 
+  it("halts the preview when the gate's read-only part says nothing", async () => {
+    project.answer({ exitCodes: { "gate preview": 99 } });
+    const { result } = await up("v2");
+    assert.equal(result.phase, "preview");
+    assert.deepEqual(result.errors, [
+      "the gate halts: its preview printed no verdict: run `dbprotect gate preview` to see why",
+    ]);
+  });
+
   it("halts the preview with one line when a critical variable changed", async () => {
     project.answer({ exitCodes: { "env:snapshot --json": 1 } });
     const { result, calls } = await up("v2");
