@@ -13,6 +13,7 @@ const layers = [
   ["record", "control"],
   ["fingerprint", "scratch"],
   ["database", "store"],
+  ["process"],
   ["contract"],
 ];
 

@@ -7,13 +7,13 @@
  * (a minute, by default).
  */
 import { z } from "zod";
-import { currentProcess, fateOf } from "../store/processIdentity";
+import { currentProcess, fateOf } from "../process/processIdentity";
 
 export const leaseHolderSchema = z.object({
   /** `project/stack`, or who runs the gate by hand. */
   stack: z.string().min(1),
   runId: z.string().min(1),
-  /** The process that took the lease; see `store/processIdentity.ts`. */
+  /** The process that took the lease; see `process/processIdentity.ts`. */
   host: z.string(),
   pid: z.int().positive(),
   processStart: z.string(),

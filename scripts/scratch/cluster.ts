@@ -132,7 +132,7 @@ async function startOn(port: number, programs: PostgresPrograms, options: Cluste
     binDir: programs.binDir,
     major: programs.major,
     keeperPid: keeper.identity.pid,
-    keeperStart: keeper.identity.start,
+    keeperStart: keeper.identity.processStart,
     deadline: options.lifetime.kind === "parent" ? null : options.lifetime.at.toISOString(),
   };
   const stop = () => stopCluster(place);

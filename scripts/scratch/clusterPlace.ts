@@ -7,7 +7,8 @@ import { basename, dirname, isAbsolute, join, normalize } from "node:path";
 import { z } from "zod";
 import { Unavailable, codeOf } from "../contract/failure";
 import { registerSecret } from "../contract/redaction";
-import { type ProcessIdentity, endProcess, isRunning, processStart } from "./processIdentity";
+import { endProcess } from "../process/endProcess";
+import { type ProcessKey, fateOf, findProcess } from "../process/processIdentity";
 import { serverFolderName } from "./serverFolder";
 
 export const clusterPlaceSchema = z.strictObject({
@@ -38,7 +39,7 @@ function isDataDir(path: string): boolean {
 
 /** Whether the cluster of that place still runs on this machine. */
 export function isClusterRunning(place: ClusterPlace): boolean {
-  return isRunning(keeperOf(place)) && existsSync(join(place.dataDir, "postmaster.pid"));
+  return fateOf(keeperOf(place)) === "alive" && existsSync(join(place.dataDir, "postmaster.pid"));
 }
 
 /**
@@ -82,9 +83,9 @@ export async function stopCluster(place: ClusterPlace): Promise<void> {
 async function endOrphan(place: ClusterPlace): Promise<void> {
   const pid = Number(readIfThere(join(place.dataDir, "postmaster.pid")).split("\n")[0]);
   if (!(pid > 0)) return;
-  const start = processStart(pid);
-  if (start === undefined || !worksIn(pid, place.dataDir)) return;
-  await endProcess({ pid, start }, "SIGQUIT");
+  const server = findProcess(pid);
+  if (server === undefined || !worksIn(pid, place.dataDir)) return;
+  await endProcess(server, "SIGQUIT");
 }
 
 /** PostgreSQL's server works in its data folder. Without /proc the lock file alone must do. */
@@ -106,6 +107,6 @@ function readIfThere(path: string): string {
   }
 }
 
-function keeperOf(place: ClusterPlace): ProcessIdentity {
-  return { pid: place.keeperPid, start: place.keeperStart };
+function keeperOf(place: ClusterPlace): ProcessKey {
+  return { pid: place.keeperPid, processStart: place.keeperStart };
 }

@@ -4,12 +4,12 @@ import { closeSync, fstatSync, openSync, readSync } from "node:fs";
 import { join } from "node:path";
 import { Unavailable } from "../contract/failure";
 import type { KeeperOrder } from "./keeper";
-import { type ProcessIdentity, processStart } from "./processIdentity";
+import { type ProcessKey, findProcess } from "../process/processIdentity";
 
 export type { KeeperOrder };
 
 export interface Keeper {
-  readonly identity: ProcessIdentity;
+  readonly identity: ProcessKey;
   /** Resolves when the keeper has ended, and with it the server and its folder. */
   readonly ended: Promise<void>;
   /** What the programs printed so far, its last 4,000 characters; readable after the folder is gone, until `release`. */
@@ -36,15 +36,14 @@ export function startKeeper(order: KeeperOrder): Keeper {
     child.once("exit", () => resolve());
     child.once("error", () => resolve());
   });
-  const pid = child.pid;
-  const start = pid === undefined ? undefined : processStart(pid);
-  if (pid === undefined || start === undefined) {
+  const identity = child.pid === undefined ? undefined : findProcess(child.pid);
+  if (identity === undefined) {
     closeSync(log);
     throw new Unavailable("cannot start the process that keeps the server: the machine is out of processes or memory");
   }
   let open = true;
   return {
-    identity: { pid, start },
+    identity,
     ended,
     output: () => (open ? tail(log) : ""),
     release: () => {

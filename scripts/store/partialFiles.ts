@@ -5,7 +5,7 @@
 import { randomBytes } from "node:crypto";
 import { type FileHandle, mkdir, open, readdir, stat, unlink } from "node:fs/promises";
 import { join } from "node:path";
-import { currentProcess, fateOf } from "./processIdentity";
+import { currentProcess, fateOf } from "../process/processIdentity";
 
 /** A partial file of a process that cannot be seen from here counts as left behind after this many hours without a write. */
 const forgottenAfterHours = 24;

@@ -8,7 +8,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { findSeaweedfs } from "../../bin/setup/seaweedfs.js";
 import { serverUser } from "../../bin/setup/serverUser.js";
 import { freePorts } from "../../scripts/scratch/freePort";
-import { endProcess } from "../../scripts/scratch/processIdentity";
+import { endProcess } from "../../scripts/process/endProcess";
 import { createServerFolder } from "../../scripts/scratch/serverFolder";
 import { type Keeper, startKeeper } from "../../scripts/scratch/startKeeper";
 import { atEnd } from "./atEnd";

@@ -16,7 +16,7 @@ import {
   stopCluster,
   urlOf,
 } from "../../../scripts/scratch/cluster";
-import { isRunning, processStart } from "../../../scripts/scratch/processIdentity";
+import { fateOf, findProcess } from "../../../scripts/process/processIdentity";
 import { skip } from "../../skip";
 
 const started: ClusterPlace[] = [];
@@ -84,7 +84,7 @@ describe("a cluster", () => {
     await cluster.stop();
     await cluster.stop();
     assert.equal(isClusterRunning(cluster.place), false);
-    assert.equal(processStart(pid), undefined);
+    assert.equal(findProcess(pid), undefined);
     assert.equal(existsSync(dirname(cluster.place.dataDir)), false);
   });
 
@@ -94,7 +94,7 @@ describe("a cluster", () => {
     assert.equal(isClusterRunning(place), true);
     child.kill("SIGKILL");
     await until("the cluster is gone", () => !existsSync(dirname(place.dataDir)));
-    assert.equal(processStart(pid), undefined);
+    assert.equal(findProcess(pid), undefined);
     assert.equal(isClusterRunning(place), false);
   });
 
@@ -117,7 +117,7 @@ describe("a cluster", () => {
     await new Promise((resolve) => child.once("close", resolve));
     const pid = serverPid(place);
     await stopCluster(clusterPlaceSchema.parse(JSON.parse(JSON.stringify(place))));
-    assert.equal(processStart(pid), undefined);
+    assert.equal(findProcess(pid), undefined);
     assert.equal(existsSync(dirname(place.dataDir)), false);
   });
 
@@ -125,10 +125,10 @@ describe("a cluster", () => {
     const cluster = await start({ listen: "socket" });
     const pid = serverPid(cluster.place);
     process.kill(cluster.place.keeperPid, "SIGKILL");
-    await until("the keeper is gone", () => processStart(cluster.place.keeperPid) === undefined);
-    assert.notEqual(processStart(pid), undefined);
+    await until("the keeper is gone", () => findProcess(cluster.place.keeperPid) === undefined);
+    assert.notEqual(findProcess(pid), undefined);
     await cluster.stop();
-    assert.equal(processStart(pid), undefined);
+    assert.equal(findProcess(pid), undefined);
     assert.equal(existsSync(dirname(cluster.place.dataDir)), false);
   });
 
@@ -136,13 +136,13 @@ describe("a cluster", () => {
     const bystander = spawn("sleep", ["60"], { stdio: "ignore" });
     children.push(bystander);
     const pid = bystander.pid ?? assert.fail();
-    const identity = { pid, start: processStart(pid) ?? assert.fail() };
+    const identity = findProcess(pid) ?? assert.fail();
     const cluster = await start({ listen: "socket" });
     const place = { ...cluster.place, dataDir: "/tmp/dbp-aaaaaa/data", keeperPid: pid };
     assert.equal(isClusterRunning(place), false);
     await stopCluster(place);
     await sleep(100);
-    assert.equal(isRunning(identity), true);
+    assert.equal(fateOf(identity), "alive");
   });
 
   it("refuses a place whose folder is not one of ours", () => {

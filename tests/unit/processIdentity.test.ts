@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { currentProcess, fateOf } from "../../../scripts/store/processIdentity";
+import { currentProcess, fateOf } from "../../scripts/process/processIdentity";
 
 describe("process identity", () => {
   it("knows that this process lives", () => {

@@ -18,7 +18,19 @@ export interface ProcessIdentity {
   readonly processStart: string;
 }
 
+/** What stands for the start of a zombie: it has ended, only its parent has not looked yet. */
+const ended = "ended";
+
 let own: ProcessIdentity | undefined;
+
+/** What a process that was written down is recognised by: `pid` and `processStart` of `ProcessIdentity`. */
+export type ProcessKey = Pick<ProcessIdentity, "pid" | "processStart">;
+
+/** A process of this machine by its number; undefined if none runs under it. */
+export function findProcess(pid: number): ProcessKey | undefined {
+  const start = startOf(pid);
+  return start === undefined || start === ended ? undefined : { pid, processStart: `${processSpace()}-${start}` };
+}
 
 /** The process that runs this code. */
 export function currentProcess(): ProcessIdentity {
@@ -34,7 +46,7 @@ export function currentProcess(): ProcessIdentity {
  * Whether a process has certainly ended. One that lives in another PID namespace, on another host or in
  * another boot cannot be seen from here: `unknown`.
  */
-export function fateOf(identity: Pick<ProcessIdentity, "pid" | "processStart">): "alive" | "gone" | "unknown" {
+export function fateOf(identity: ProcessKey): "alive" | "gone" | "unknown" {
   const [space, start] = splitOnce(identity.processStart);
   if (space !== processSpace()) return "unknown";
   if (!answersToSignals(identity.pid)) return "gone";
@@ -65,8 +77,8 @@ function startOf(pid: number): string | undefined {
       // The command name (field 2) may hold spaces and parentheses: fields count from the last ")".
       const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
       const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
-      // Field 3 is the state; a zombie has ended, only its parent has not looked yet. Field 22 is the start.
-      return fields[0] === "Z" || fields[0] === "X" ? "ended" : fields[19];
+      // Field 3 is the state, field 22 the start in clock ticks since boot: proc(5).
+      return fields[0] === "Z" || fields[0] === "X" ? ended : fields[19];
     }
     const started = execFileSync("ps", ["-o", "lstart=", "-p", String(pid)], { encoding: "utf8", stdio: "pipe" });
     return started.replace(/[^0-9A-Za-z]/g, "") || undefined;
