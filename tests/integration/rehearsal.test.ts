@@ -1,0 +1,159 @@
+/** The rehearsal as people start it: every scene's verdict, its report, and that nothing of it is left behind. */
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { createInterface } from "node:readline";
+import { text } from "node:stream/consumers";
+import { setTimeout as sleep } from "node:timers/promises";
+import { rehearsalResultSchema, Rehearsal, type RehearsalResult } from "../../scripts/rehearsal/rehearse";
+import { scenes, type Scene } from "../../scripts/rehearsal/scenes";
+import { renderReport } from "../../scripts/report/html/renderReport";
+import { reportOn, sceneTable } from "../../scripts/report/rehearsalReport";
+import { skip } from "../skip";
+
+/** Where processes cannot be told by what they were started with. */
+const noProc = "no /proc on this system";
+
+const clone = join(__dirname, "../..");
+
+/** Short, because a PostgreSQL server's socket lies below it. */
+function temporaryFolder(): string {
+  return mkdtempSync("/tmp/dbpt-");
+}
+
+/** Processes that were started with this temporary folder: a rehearsal's whole family. */
+function familyOf(folder: string): string[] {
+  return readdirSync("/proc")
+    .filter((entry) => /^\d+$/.test(entry) && entry !== String(process.pid))
+    .filter((pid) => readOr(`/proc/${pid}/environ`).split("\0").includes(`TMPDIR=${folder}`))
+    .map((pid) => readOr(`/proc/${pid}/cmdline`).replaceAll("\0", " "));
+}
+
+function readOr(path: string): string {
+  try {
+    return readFileSync(path, "utf8");
+  } catch {
+    return ""; // the process ended meanwhile
+  }
+}
+
+describe("npm start", function () {
+  this.timeout(400_000);
+  let folder: string;
+  let result: RehearsalResult;
+  let exitCode: number | null;
+
+  before(async () => {
+    folder = temporaryFolder();
+    const child = spawn("npm", ["start", "--silent", "--", "--json"], {
+      cwd: clone,
+      // What the user's own environment says must not matter: this address leads nowhere.
+      env: {
+        ...process.env,
+        TMPDIR: folder,
+        DATABASE_URL: "postgres://127.0.0.1:1/none",
+        BACKUP_STORE: "file:///none",
+      },
+      stdio: ["ignore", "pipe", "pipe"],
+    });
+    const closed = once(child, "close") as Promise<[number | null]>;
+    const [stdout, stderr] = await Promise.all([text(child.stdout), text(child.stderr)]);
+    [exitCode] = await closed;
+    try {
+      result = rehearsalResultSchema.parse(JSON.parse(stdout));
+    } catch (error) {
+      throw new Error(`stdout is not the rehearsal's document: ${stdout}\n${stderr}`, { cause: error });
+    }
+  });
+  after(() => rmSync(folder, { recursive: true, force: true }));
+
+  for (const [index, { name, expected }] of scenes.entries()) {
+    it(`scene ${index + 1}, ${name}: ${expected}`, () => {
+      const scene = result.scenes[index];
+      assert.equal(scene?.name, name);
+      assert.deepEqual(
+        scene.evidence.filter(({ holds }) => !holds),
+        [],
+      );
+      assert.equal(scene.actual, expected);
+    });
+  }
+
+  it("passes with exit 0", () => {
+    assert.equal(result.verdict, "pass");
+    assert.equal(exitCode, 0);
+  });
+
+  it("leaves its report and nothing else", () => {
+    assert.match(readFileSync(result.report, "utf8"), /<title>Rehearsal of a protected deployment: Passed<\/title>/);
+    assert.deepEqual(readdirSync(dirname(result.report)), ["report.html"]);
+    assert.deepEqual(
+      readdirSync(folder).filter((name) => name.startsWith("dbp-")),
+      [],
+    );
+  });
+
+  it("leaves no process behind", function () {
+    if (!existsSync("/proc/self/environ")) return skip(this, noProc);
+    assert.deepEqual(familyOf(folder), []);
+  });
+});
+
+describe("a rehearsal that is killed", function () {
+  this.timeout(120_000);
+
+  before(function () {
+    if (!existsSync("/proc/self/environ")) skip(this, noProc);
+  });
+
+  it("takes its servers with it", async () => {
+    const folder = temporaryFolder();
+    const child = spawn(process.execPath, [join(clone, "bin", "dbprotect.js"), "rehearse"], {
+      env: { ...process.env, TMPDIR: folder },
+      stdio: ["ignore", "ignore", "pipe"],
+    });
+    const lines: string[] = [];
+    for await (const line of createInterface(child.stderr)) {
+      lines.push(line);
+      if (line.includes("✔ Servers and data")) break;
+    }
+    assert.ok(familyOf(folder).length >= 3, `${lines.join("\n")}\n${familyOf(folder).join("\n")}`);
+    child.kill("SIGKILL");
+    for (let tries = 0; tries < 150 && familyOf(folder).length > 0; tries++) await sleep(200);
+    assert.deepEqual(familyOf(folder), []);
+    rmSync(folder, { recursive: true, force: true });
+  });
+});
+
+describe("a rehearsal whose scenes end differently", function () {
+  this.timeout(120_000);
+
+  it("fails, and says what differs", async () => {
+    const scene = (name: string, act: Scene["act"]): Scene => ({ name, does: "Nothing.", expected: "released", act });
+    const never = (): never => assert.fail("no scene of this test runs the program");
+    const rehearsal = new Rehearsal({
+      engine: { engine: { name: "in-process", up: never }, reason: "none" },
+      keep: false,
+    });
+    try {
+      await rehearsal.open(() => undefined);
+      const play = (name: string, act: Scene["act"]) => rehearsal.play(scene(name, act), () => undefined);
+      const holding = { claim: "a claim", found: "the same", holds: true };
+      assert.equal((await play("good", async () => ({ actual: "released", evidence: [holding] }))).asExpected, true);
+      assert.equal((await play("other", async () => ({ actual: "halts", evidence: [holding] }))).asExpected, false);
+      const different = { ...holding, found: "something else", holds: false };
+      assert.equal((await play("odd", async () => ({ actual: "released", evidence: [different] }))).asExpected, false);
+      assert.equal((await play("broken", () => Promise.reject(new Error("no disk")))).actual, "broke off: no disk");
+      const result = await rehearsal.conclude((outcome) => renderReport(reportOn(outcome)));
+      assert.equal(result.verdict, "fail");
+      assert.match(sceneTable(result), /^4 {2}broken +released +broke off: no disk +✗/m);
+      assert.match(sceneTable(result), /✗ scene 3: a claim: something else/);
+      assert.match(readFileSync(result.report, "utf8"), /3 of 4 scenes ended differently: other, odd, broken\./);
+      rmSync(dirname(result.report), { recursive: true });
+    } finally {
+      await rehearsal.close();
+    }
+  });
+});
