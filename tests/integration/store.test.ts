@@ -259,7 +259,9 @@ async function race(actors: ChildProcess[]): Promise<string[]> {
 
 async function output(child: ChildProcess): Promise<string> {
   const closed = once(child, "close");
-  const printed = await text(child.stdout ?? assert.fail("no pipe"));
-  assert.deepEqual(await closed, [0, null]);
-  return printed;
+  const [printed, complaint] = await Promise.all(
+    [child.stdout, child.stderr].map((pipe) => text(pipe ?? assert.fail("no pipe"))),
+  );
+  assert.deepEqual(await closed, [0, null], complaint);
+  return printed ?? "";
 }
