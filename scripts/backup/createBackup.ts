@@ -14,7 +14,7 @@ import { type DatabaseSnapshot, openSnapshot } from "../database/snapshot";
 import { type DatabaseTarget, describeTarget } from "../database/target";
 import { computeFingerprint } from "../fingerprint/compute";
 import { type Fingerprint, serializeFingerprint, totalsOf } from "../fingerprint/fingerprint";
-import { encodeDocument } from "../record/documents";
+import { encodeDocument } from "../store/documents";
 import { type RetentionTier, manifestKey, retentionTiers, backupPrefix } from "../store/layout";
 import type { Store } from "../store/store";
 import { type StoredStream, storeCompressed } from "./archiveStream";

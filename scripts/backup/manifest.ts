@@ -5,7 +5,7 @@
 import { z } from "zod";
 import { UsageError } from "../contract/failure";
 import { databaseIdentitySchema } from "../database/identity";
-import { readDocument } from "../record/documents";
+import { readDocument } from "../store/documents";
 import {
   type RetentionTier,
   backupPrefix,

@@ -7,6 +7,7 @@ import { exitCode } from "../contract/failure";
 import { acceptEnvironment } from "../environment/acceptEnvironment";
 import { checkEnvironment } from "../environment/checkEnvironment";
 import { matchesAny } from "../environment/namePatterns";
+import { overriddenVariables } from "../gate/overrides";
 import { readOperationSettings } from "../settings";
 import { openStore } from "../store/openStore";
 import { readStoreIdentity } from "../store/storeIdentity";
@@ -19,34 +20,34 @@ export function configure(command: Command): void {
     .option("--settings <file>", "settings as JSON; default: DBPROTECT_SETTINGS, else all defaults")
     .option("--json", "one JSON document on stdout")
     .action(async (options: { accept?: boolean; settings?: string; json?: boolean }) => {
-      const { environment } = readOperationSettings(options.settings);
+      const { environment, overrides } = readOperationSettings(options.settings);
       const store = openStore(undefined);
       const check = await checkEnvironment({ store, settings: environment });
-      const accepting =
-        options.accept === true && check.verdict === "pass" && (await readStoreIdentity(store)) !== undefined;
+      const overridden = overriddenVariables(overrides);
+      const findings = check.findings.filter(({ name }) => !matchesAny(name, overridden));
+      const verdict = findings.length === 0 ? "pass" : "halt";
       // An unclaimed store has no salt yet: the gate claims it, and accepts the first snapshot when it passes.
+      const accepting = options.accept === true && verdict === "pass" && (await readStoreIdentity(store)) !== undefined;
       const accepted = accepting
-        ? (await acceptEnvironment({ store, settings: environment, runId: newRunId() })).name
+        ? (await acceptEnvironment({ store, settings: environment, runId: newRunId(), overridden })).name
         : null;
       const document = {
         ...check,
+        verdict,
         accepted,
         variables: check.variables.map((variable) => ({
           ...variable,
           critical: matchesAny(variable.name, environment.critical),
         })),
-        message: check.verdict === "pass" ? null : check.findings.map(({ message }) => message).join("; "),
+        message: verdict === "pass" ? null : findings.map(({ message }) => message).join("; "),
       };
       printResult(
         options.json === true,
         document,
-        [
-          ...check.lines,
-          ...(accepted === null ? [] : [`accepted as ${accepted}`]),
-          "",
-          check.verdict.toUpperCase(),
-        ].join("\n"),
+        [...check.lines, ...(accepted === null ? [] : [`accepted as ${accepted}`]), "", verdict.toUpperCase()].join(
+          "\n",
+        ),
       );
-      process.exitCode = check.verdict === "pass" ? exitCode.pass : exitCode.refused;
+      process.exitCode = verdict === "pass" ? exitCode.pass : exitCode.refused;
     });
 }

@@ -2,12 +2,12 @@
  * The gate: ordered checks before a release, cheap ones first, ended by the first halt. The read-only part
  * looks; a full gate takes the lease, proves a backup, and writes the receipt that releases must show.
  */
-import { acquireLease, currentReceipt, readLease } from "../control/lease";
+import { acquireLease } from "../control/lease";
 import { UsageError } from "../contract/failure";
 import { withConnection } from "../database/connect";
 import { readIdentity } from "../database/identity";
-import { readReceipt } from "../record/receipt";
-import { isOpen, lastVerifiedVersion } from "../record/releaseEvents";
+import { listReceipts, readReceipt } from "../record/receipt";
+import { isOpen, isReleased, releaseSteps } from "../record/releaseEvents";
 import { closeScratch } from "../scratch/scratchServer";
 import type { Store } from "../store/store";
 import { claimStore } from "../store/storeIdentity";
@@ -51,18 +51,19 @@ export async function runReadOnlyGate(context: GateContext, observer?: GateObser
 }
 
 /**
- * The full gate; or, when `releaseVersion` is the one that was released and verified last, the read-only part.
+ * The full gate; or, when `releaseVersion` is live and verified already, the read-only part.
  *
  * @throws Unavailable when another run holds the lease; UsageError when there is no store, or it belongs to
  *   another database.
  */
 export async function runGate(context: GateContext, observer?: GateObserver): Promise<GateResult> {
   const store = demandStore(context);
-  if (context.releaseVersion !== "" && (await lastVerifiedVersion(store)) === context.releaseVersion) {
+  const { settings, releaseVersion } = context;
+  const steps = releaseSteps.filter((step) => settings[step] !== undefined);
+  if (releaseVersion !== "" && (await isReleased(store, releaseVersion, steps))) {
     return { ...(await runReadOnlyGate(context, observer)), unchanged: true };
   }
   await claim(context, store);
-  const superseded = currentReceipt(await readLease(store))?.runId;
   const { stack, runId, waitSeconds, signal, onProgress } = context;
   const lease = await acquireLease(
     store,
@@ -71,12 +72,14 @@ export async function runGate(context: GateContext, observer?: GateObserver): Pr
   );
   let kept = false;
   try {
-    if (superseded !== undefined) await spendUnused(store, superseded);
+    await spendUnused(store);
     const guarded = { ...context, signal: AbortSignal.any([signal, lease.lost]) };
     const result = await runSteps(guarded, fullSteps, observer);
     const { receiptSha256, scratch } = result.state;
+    // Without a version no release step can show the receipt: nobody would give the lease back.
+    if (result.verdict === "pass" && releaseVersion === "") return resultOf(context, result);
     if (result.verdict === "pass" && receiptSha256 !== undefined) {
-      await lease.pass({ receiptSha256, releaseVersion: context.releaseVersion });
+      await lease.pass({ receiptSha256, releaseVersion });
       kept = true;
     } else if (scratch !== undefined) await closeScratch(scratch.place);
     return resultOf(context, result);
@@ -101,9 +104,10 @@ async function claim({ target }: GateContext, store: Store): Promise<void> {
   await claimStore(store, { systemIdentifier: identity.systemIdentifier, name: identity.database });
 }
 
-/** A receipt that nothing was released with guards nothing: its scratch server would only wait for its deadline. */
-async function spendUnused(store: Store, runId: string): Promise<void> {
-  if (await isOpen(store, runId)) return;
+/** A receipt that nothing was released with guards nothing now: its scratch server would only wait for its deadline. */
+async function spendUnused(store: Store): Promise<void> {
+  const runId = (await listReceipts(store)).at(-1);
+  if (runId === undefined || (await isOpen(store, runId))) return;
   const { scratch } = await readReceipt(store, runId);
   if (scratch !== null) await closeScratch(scratch);
 }

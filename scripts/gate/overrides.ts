@@ -11,6 +11,15 @@ export function expiredOverrides(overrides: readonly Override[], now: Date): Ove
   return overrides.filter(({ expires }) => new Date(expires).getTime() <= now.getTime());
 }
 
+/** Variable names, or `*`, whose findings these overrides of the step `environment` let pass. */
+export function overriddenVariables(overrides: readonly Override[]): string[] {
+  return overrides.flatMap(({ what }) => {
+    const [step, ...name] = what.split(":");
+    if (step !== "environment") return [];
+    return [name.length === 0 ? "*" : name.join(":")];
+  });
+}
+
 /** An override that nothing needed would silently wait for the day that something does. */
 export function unusedOverrides(overrides: readonly Override[], used: readonly Override[]): Override[] {
   return overrides.filter((override) => !used.includes(override));

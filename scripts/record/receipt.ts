@@ -9,7 +9,7 @@ import { scratchPlaceSchema } from "../scratch/scratchServer";
 import { operationSettingsSchema, overrideSchema } from "../settings";
 import { receiptKey, receiptsPrefix, retentionTiers } from "../store/layout";
 import { type Store, readBytes } from "../store/store";
-import { decodeDocument, encodeDocument, sha256Of } from "./documents";
+import { decodeDocument, encodeDocument, sha256Of } from "../store/documents";
 
 export const stepReportSchema = z.object({
   step: z.string(),

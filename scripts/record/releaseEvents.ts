@@ -5,7 +5,7 @@
 import { z } from "zod";
 import { releaseEventKey, releasesPrefix } from "../store/layout";
 import { AlreadyExists, type Store } from "../store/store";
-import { encodeDocument, readDocument } from "./documents";
+import { encodeDocument, readDocument } from "../store/documents";
 
 export const releaseSteps = ["migrations", "railway", "vercel"] as const;
 export type ReleaseStep = (typeof releaseSteps)[number];
@@ -71,7 +71,11 @@ async function listHistories(store: Store): Promise<RunHistory[]> {
 /** Run ids of the open receipts, oldest first. */
 export async function listOpenReceipts(store: Store): Promise<string[]> {
   const histories = await listHistories(store);
-  return histories.filter(({ events }) => !closingEvents.includes(events.at(-1) ?? "")).map(({ runId }) => runId);
+  return histories.filter((history) => !isClosed(history)).map(({ runId }) => runId);
+}
+
+function isClosed({ events }: RunHistory): boolean {
+  return closingEvents.includes(events.at(-1) ?? "");
 }
 
 export async function isOpen(store: Store, runId: string): Promise<boolean> {
@@ -85,19 +89,32 @@ export async function readEvents(store: Store, runId: string): Promise<ReleaseEv
   return events.filter((event) => event !== undefined);
 }
 
-/** The run that made `step` live for this version, or undefined: such a step is never run again. */
+/**
+ * The run that made `step` live for this version, if that is what is live now: a later attempt at another
+ * version, also a failed one, means that nobody knows, so the step runs again.
+ */
 export async function findLive(store: Store, step: ReleaseStep, releaseVersion: string): Promise<string | undefined> {
-  for (const { runId, events } of (await listHistories(store)).reverse()) {
-    if (!events.includes(`${step}-live`)) continue;
-    if ((await readEvents(store, runId)).some((event) => event.releaseVersion === releaseVersion)) return runId;
-  }
-  return undefined;
+  const newest = (await listHistories(store)).findLast(({ events }) =>
+    events.some((event) => event.startsWith(`${step}-`)),
+  );
+  if (newest?.events.findLast((event) => event.startsWith(`${step}-`)) !== `${step}-live`) return undefined;
+  return (await versionOf(store, newest.runId)) === releaseVersion ? newest.runId : undefined;
 }
 
-/** The version that was released and verified last, or undefined. */
-export async function lastVerifiedVersion(store: Store): Promise<string | undefined> {
-  for (const { runId, events } of (await listHistories(store)).reverse()) {
-    if (events.includes("verified")) return (await readEvents(store, runId)).at(-1)?.releaseVersion;
-  }
-  return undefined;
+/** Whether every one of `steps` is live at this version and the newest receipt with events is closed for it. */
+export async function isReleased(
+  store: Store,
+  releaseVersion: string,
+  steps: readonly ReleaseStep[],
+): Promise<boolean> {
+  const newest = (await listHistories(store)).at(-1);
+  if (newest === undefined || !isClosed(newest) || (await versionOf(store, newest.runId)) !== releaseVersion)
+    return false;
+  for (const step of steps) if ((await findLive(store, step, releaseVersion)) === undefined) return false;
+  return true;
+}
+
+/** A run releases one version: every event of it names the same. */
+async function versionOf(store: Store, runId: string): Promise<string | undefined> {
+  return (await readEvents(store, runId)).at(-1)?.releaseVersion;
 }

@@ -2,6 +2,7 @@
  * One release step: admitted by the receipt, run once per version, and, when it fails half-way, followed by
  * the comparison that a successful release would have got.
  */
+import { extendLease, giveBackLease } from "../control/lease";
 import { Refusal, UsageError, messageOf } from "../contract/failure";
 import type { DatabaseTarget } from "../database/target";
 import type { Receipt } from "../record/receipt";
@@ -44,6 +45,8 @@ export async function runReleaseStep(context: ReleaseContext): Promise<ReleaseOu
     };
   }
   const receipt = await demandReceipt(store, context.target, releaseVersion);
+  if (receipt.settings[step] === undefined) throw notConfigured(step);
+  await extendLease(store, receipt.runId, leaseSecondsFor(step, receipt));
   const event = (name: string, detail: string): Promise<void> =>
     recordEvent(store, { event: `${step}-${name}`, runId: receipt.runId, releaseVersion, detail });
   await event("started", `receipt ${receipt.runId}`);
@@ -57,16 +60,25 @@ export async function runReleaseStep(context: ReleaseContext): Promise<ReleaseOu
   }
 }
 
+/** Time for the step itself and for what follows it until the verification. */
+function leaseSecondsFor(step: ReleaseStep, { settings }: Receipt): number {
+  const own = step === "migrations" ? migrationSeconds : (settings[step]?.timeoutSeconds ?? 0);
+  return own + afterStepSeconds;
+}
+
+/** Migrations have no timeout of their own, only one for locks. */
+const migrationSeconds = 3600;
+
+const afterStepSeconds = 3600;
+
 function perform(context: ReleaseContext, receipt: Receipt): Promise<string> {
   const { step, signal, onLine } = context;
   const { migrations, railway, vercel } = receipt.settings;
-  if (step === "migrations") {
-    if (migrations === undefined) throw notConfigured(step);
+  if (step === "migrations" && migrations !== undefined)
     return applyPendingMigrations(context.target, migrations, onLine);
-  }
-  const settings = step === "railway" ? railway : vercel;
-  if (settings === undefined) throw notConfigured(step);
-  return runDeployCommand(settings, { signal, onLine });
+  const command = step === "railway" ? railway : vercel;
+  if (command === undefined) throw notConfigured(step);
+  return runDeployCommand(command, { signal, onLine });
 }
 
 function notConfigured(step: ReleaseStep): UsageError {
@@ -83,6 +95,8 @@ async function judgeFailure(context: ReleaseContext, receipt: Receipt, error: un
     live: context.target,
     onProgress: context.onLine,
   });
+  // Nothing that follows will run: the next gate need not wait for the lease to expire.
+  await giveBackLease(context.store, receipt.runId);
   if (comparison.verdict === "pass") {
     return new Refusal(`${failed}; no row is lost`, {
       cause: error,

@@ -62,19 +62,7 @@ function demandSame(store: Store, found: StoreIdentity, database: StoreDatabase)
  * @throws Damage when `store.json` is unreadable.
  */
 export async function readStoreIdentity(store: Store): Promise<StoreIdentity | undefined> {
-  let bytes: Buffer;
-  try {
-    bytes = await readBytes(store, storeIdentityKey);
-  } catch (error) {
-    if (error instanceof NotFound) return undefined;
-    throw error;
-  }
-  try {
-    return storeIdentitySchema.parse(JSON.parse(bytes.toString("utf8")));
-  } catch (error) {
-    const why = error instanceof z.ZodError ? z.prettifyError(error) : messageOf(error);
-    throw new Damage(`${store.url}/${storeIdentityKey} is damaged or of another version: ${why.replaceAll("\n", " ")}`);
-  }
+  return readDocument(store, storeIdentityKey, storeIdentitySchema);
 }
 
 async function createIdentity(store: Store, database: StoreDatabase, now: Date): Promise<StoreIdentity> {
@@ -85,7 +73,7 @@ async function createIdentity(store: Store, database: StoreDatabase, now: Date):
     createdAt: now.toISOString(),
   };
   try {
-    await store.create(storeIdentityKey, Buffer.from(`${JSON.stringify(identity, null, 2)}\n`));
+    await store.create(storeIdentityKey, encodeDocument(identity));
     return identity;
   } catch (error) {
     if (!(error instanceof AlreadyExists)) throw error;

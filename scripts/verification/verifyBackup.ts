@@ -11,7 +11,7 @@ import { Damage, Refusal } from "../contract/failure";
 import { majorOf } from "../database/identity";
 import { findPostgres } from "../database/postgresPrograms";
 import { startProgram } from "../database/program";
-import { encodeDocument } from "../record/documents";
+import { encodeDocument } from "../store/documents";
 import { compareCopy, readFingerprint } from "../restore/compareCopy";
 import { restoreBackup } from "../restore/restoreBackup";
 import { type ScratchDatabase, closeScratch, openScratchDatabase } from "../scratch/scratchServer";

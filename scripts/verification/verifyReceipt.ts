@@ -10,7 +10,7 @@ import { UsageError } from "../contract/failure";
 import { withConnection } from "../database/connect";
 import { describeIdentity, isSameDatabase, readIdentity } from "../database/identity";
 import type { DatabaseTarget } from "../database/target";
-import { encodeDocument } from "../record/documents";
+import { encodeDocument } from "../store/documents";
 import type { Receipt } from "../record/receipt";
 import { recordEvent } from "../record/releaseEvents";
 import { readFingerprint } from "../restore/compareCopy";

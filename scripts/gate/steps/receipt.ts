@@ -2,7 +2,7 @@
 import { acceptEnvironment } from "../../environment/acceptEnvironment";
 import { writeReceipt } from "../../record/receipt";
 import type { GateStep } from "../context";
-import { environmentStep } from "./environment";
+import { overriddenVariables } from "../overrides";
 import { withoutStore } from "./withoutStore";
 
 export const receiptStep: GateStep = {
@@ -17,9 +17,7 @@ export const receiptStep: GateStep = {
       store,
       settings: settings.environment,
       runId,
-      // An override of the whole step covers every variable.
-      overridden: usedOverrides.map(({ what }) =>
-        what === environmentStep.name ? "*" : what.replace(`${environmentStep.name}:`, ""),
+      overridden: overriddenVariables(usedOverrides),
       ),
     });
     state.receiptSha256 = await writeReceipt(store, {

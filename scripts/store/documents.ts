@@ -5,7 +5,7 @@
 import { createHash } from "node:crypto";
 import type { z } from "zod";
 import { Damage, messageOf } from "../contract/failure";
-import { NotFound, type Store, readBytes } from "../store/store";
+import { NotFound, type Store, readBytes } from "./store";
 
 /** Two-space JSON with a final newline; the bytes whose SHA-256 identifies the document. */
 export function encodeDocument(document: unknown): Buffer {

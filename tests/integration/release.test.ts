@@ -1,0 +1,215 @@
+/**
+ * Release steps: only what the gate's receipt admits, once per version, never past a loss. And the verification
+ * after them, with freeze and unfreeze.
+ */
+import assert from "node:assert/strict";
+import { existsSync, mkdtempSync, readFileSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { Client } from "pg";
+import { readFreeze } from "../../scripts/control/freeze";
+import { readLease } from "../../scripts/control/lease";
+import { readReceipt } from "../../scripts/record/receipt";
+import { listOpenReceipts, readEvents } from "../../scripts/record/releaseEvents";
+import { closeScratch, isScratchAlive } from "../../scripts/scratch/scratchServer";
+import { openStore } from "../../scripts/store/openStore";
+import type { Store } from "../../scripts/store/store";
+import { type CliRun, runCli } from "../servers/cli";
+import { closeCrmClients, deploymentVariables, freshCrm, freshStore } from "../servers/crm";
+
+interface Release {
+  readonly client: Client;
+  readonly store: Store;
+  /** Runs a command as a stack's Command would. */
+  run(words: string[], more?: Record<string, string>): Promise<CliRun>;
+  /** Runs the full gate and returns the run id of its receipt. */
+  gate(more?: Record<string, string>): Promise<string>;
+  /** How often Railway's stand-in was asked to deploy. */
+  deploys(): number;
+  /** What Railway's stand-in does from now on. */
+  railway(script: string): void;
+}
+
+describe("a release", function () {
+  this.timeout(120_000);
+  after(closeCrmClients);
+
+  async function prepare(): Promise<Release> {
+    const { url, client } = await freshCrm(300);
+    const folder = mkdtempSync(join(tmpdir(), "dbprotect-release-"));
+    const [script, counter] = [join(folder, "railway.sh"), join(folder, "deploys")];
+    const storeUrl = freshStore();
+    const railway = (text: string): void => writeFileSync(script, `echo x >> ${counter}\n${text}\n`);
+    railway("echo deployed");
+    const settings = {
+      railway: { command: `sh ${script}`, timeoutSeconds: 5 },
+      tables: { "public.chat_messages": { deletes: "<=1" } },
+      health: { deadlineSeconds: 2 },
+    };
+    const env = {
+      DATABASE_URL: url,
+      BACKUP_STORE: storeUrl,
+      DBPROTECT_RELEASE_VERSION: "v1",
+      DBPROTECT_STACK: "crm/test",
+      DBPROTECT_SETTINGS: JSON.stringify(settings),
+      ...deploymentVariables,
+    };
+    const run = (words: string[], more: Record<string, string> = {}): Promise<CliRun> =>
+      runCli(words, { ...env, ...more }, folder);
+    return {
+      client,
+      store: openStore(storeUrl),
+      run,
+      gate: async (more) => {
+        const gate = await run(["gate", "run", "--json"], more);
+        assert.equal(gate.code, 0, gate.stderr);
+        return (JSON.parse(gate.stdout) as { runId: string }).runId;
+      },
+      deploys: () => (existsSync(counter) ? readFileSync(counter, "utf8").trim().split("\n").length : 0),
+      railway,
+    };
+  }
+
+  function refused(run: CliRun, why: RegExp): void {
+    assert.equal(run.code, 1, run.stderr);
+    assert.match(run.stderr, why);
+  }
+
+  it("is admitted only by a passed gate, for its version and its database", async () => {
+    const release = await prepare();
+    refused(await release.run(["release", "railway"]), /no gate has passed/);
+    await release.gate();
+    refused(
+      await release.run(["release", "railway"], { DBPROTECT_RELEASE_VERSION: "v2" }),
+      /for version "v1", not "v2"/,
+    );
+    const other = await freshCrm(10);
+    refused(await release.run(["release", "railway"], { DATABASE_URL: other.url }), /the receipt .* guards/);
+    assert.equal((await release.run(["release", "vercel"])).code, 2, "vercel is not configured");
+    assert.equal(release.deploys(), 0);
+    assert.equal((await release.run(["db:verify:post-deploy"])).code, 0);
+  });
+
+  it("deploys once per version, also when the Command runs again; another version deploys again", async () => {
+    const release = await prepare();
+    const runId = await release.gate();
+    const { scratch } = await readReceipt(release.store, runId);
+    assert.equal((await release.run(["release", "railway"])).code, 0);
+    assert.match((await release.run(["release", "railway"])).stdout, /already live/);
+    assert.equal(release.deploys(), 1);
+    assert.deepEqual(await listOpenReceipts(release.store), [runId]);
+    assert.equal((await release.run(["db:verify:post-deploy"])).code, 0);
+    assert.deepEqual(await listOpenReceipts(release.store), []);
+    assert.equal((await readLease(release.store))?.phase, "released");
+    assert.equal(await isScratchAlive(scratch!), false, "the copy must be spent with its receipt");
+    const again = await release.run(["gate", "run", "--print", "receipt"]);
+    assert.equal(again.stdout.trim(), "unchanged", again.stderr);
+    assert.match((await release.run(["release", "railway"])).stdout, /already live/);
+    await release.gate({ DBPROTECT_RELEASE_VERSION: "v2" });
+    assert.equal((await release.run(["release", "railway"], { DBPROTECT_RELEASE_VERSION: "v2" })).code, 0);
+    assert.equal((await release.run(["db:verify:post-deploy"], { DBPROTECT_RELEASE_VERSION: "v2" })).code, 0);
+    // Back to v1 is a release like any other: v2 is live now.
+    await release.gate();
+    assert.equal((await release.run(["release", "railway"])).code, 0);
+    assert.equal(release.deploys(), 3);
+    assert.equal((await release.run(["db:verify:post-deploy"])).code, 0);
+  });
+
+  it("that fails without a loss says so, and the next gate is a full one although the version is the same", async () => {
+    const release = await prepare();
+    const runId = await release.gate();
+    release.railway("exit 7");
+    refused(await release.run(["release", "railway"]), /railway failed: .*7.*no row is lost/);
+    assert.equal(await readFreeze(release.store), undefined);
+    assert.deepEqual(
+      (await readEvents(release.store, runId)).map(({ event }) => event),
+      ["railway-started", "railway-failed", "verified"],
+    );
+    release.railway("echo deployed");
+    const next = await release.gate();
+    assert.notEqual(next, runId);
+    assert.equal((await release.run(["release", "railway"])).code, 0);
+    assert.equal((await release.run(["db:verify:post-deploy"])).code, 0);
+  });
+
+  it("that hangs is ended at its timeout, and nothing of it goes on", async () => {
+    const release = await prepare();
+    await release.gate();
+    const marker = join(mkdtempSync(join(tmpdir(), "dbprotect-hang-")), "went-on");
+    release.railway(`sleep 8; touch ${marker}`);
+    refused(await release.run(["release", "railway"]), /took longer than 5 s/);
+    await new Promise((done) => setTimeout(done, 4_000));
+    assert.equal(existsSync(marker), false, "the deploy went on after it was said to have failed");
+  });
+
+  it("that loses rows freezes: named, frozen for every gate and step, lifted only by repair or acceptance", async () => {
+    const release = await prepare();
+    await release.gate();
+    assert.equal((await release.run(["release", "railway"])).code, 0);
+    const { rows } = await release.client.query("DELETE FROM tasks WHERE id IN (5, 6) RETURNING id, client_id, title");
+    const verification = await release.run(["db:verify:post-deploy", "--json"]);
+    assert.equal(verification.code, 1);
+    assert.match(verification.stderr, /public\.tasks: 2 row\(s\).*"id" : "5".*"id" : "6"/);
+    const file = (JSON.parse(verification.stdout) as { data: { missingKeysFile: string } }).data.missingKeysFile;
+    assert.equal(readFileSync(file, "utf8").trim().split("\n").length, 2);
+    refused(await release.run(["gate", "run"], { DBPROTECT_RELEASE_VERSION: "v2" }), /frozen/);
+    refused(await release.run(["release", "railway"], { DBPROTECT_RELEASE_VERSION: "v2" }), /frozen/);
+    const unfreeze = ["deploy:unfreeze", "--person", "Ada", "--reason", "rows are back", "--yes"];
+    refused(await release.run(unfreeze), /freeze stays.*public\.tasks/);
+    assert.equal((await readFreeze(release.store))?.kind, "failed-verification");
+    for (const row of rows as { id: string; client_id: string; title: string }[]) {
+      await release.client.query("INSERT INTO tasks VALUES ($1, $2, $3)", [row.id, row.client_id, row.title]);
+    }
+    const lifted = await release.run(unfreeze);
+    assert.equal(lifted.code, 0, lifted.stderr);
+    assert.deepEqual([await readFreeze(release.store), await listOpenReceipts(release.store)], [undefined, []]);
+  });
+
+  it("whose loss is accepted goes on, with the person and the rows on record", async () => {
+    const release = await prepare();
+    const runId = await release.gate();
+    release.railway("exit 1");
+    await release.client.query("DELETE FROM chat_messages WHERE client_id = 1 AND number = 1");
+    await release.client.query("DELETE FROM tasks WHERE id = 9");
+    refused(await release.run(["release", "railway"]), /data was lost: public\.tasks: 1 row/);
+    const accept = [
+      "deploy:unfreeze",
+      "--person",
+      "Ada",
+      "--reason",
+      "test data, not needed",
+      "--accept-missing",
+      "--yes",
+    ];
+    assert.equal((await release.run(accept)).code, 0);
+    const accepted = (await readEvents(release.store, runId)).at(-1)!;
+    assert.deepEqual([accepted.event, accepted.person], ["accepted", "Ada"]);
+    assert.match(accepted.detail, /"id" : "9"/);
+    release.railway("echo deployed");
+    await release.gate();
+    assert.equal((await release.run(["release", "railway"])).code, 0);
+    assert.equal((await release.run(["db:verify:post-deploy"])).code, 0);
+  });
+
+  it("is verified even when the scratch server is gone: the backup is restored again to name the rows", async () => {
+    const release = await prepare();
+    const runId = await release.gate();
+    await closeScratch((await readReceipt(release.store, runId)).scratch!);
+    assert.equal((await release.run(["release", "railway"])).code, 0);
+    await release.client.query("DELETE FROM tasks WHERE id = 1");
+    const verification = await release.run(["db:verify:post-deploy"]);
+    assert.equal(verification.code, 1, verification.stderr);
+    assert.match(verification.stderr, /restoring backup_\d+_\d+ again/);
+    assert.match(verification.stderr, /"id" : "1"/);
+  });
+
+  it("fails its verification when the application does not answer, without freezing: no row is lost", async () => {
+    const release = await prepare();
+    await release.gate();
+    assert.equal((await release.run(["release", "railway"])).code, 0);
+    const run = await release.run(["db:verify:post-deploy"], { APP_URL: "http://127.0.0.1:1" });
+    refused(run, /127\.0\.0\.1:1\/api\/health/);
+    assert.equal(await readFreeze(release.store), undefined);
+    assert.deepEqual(await listOpenReceipts(release.store), []);
+  });
+});
