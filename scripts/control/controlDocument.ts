@@ -1,7 +1,7 @@
 /** The documents below `control/`: read with their version, changed only by compare-and-swap. */
 import type { z } from "zod";
 import { Unavailable } from "../contract/failure";
-import { decodeDocument, encodeDocument } from "../record/documents";
+import { decodeDocument, encodeDocument } from "../store/documents";
 import type { Store } from "../store/store";
 
 export interface ControlDocument<T> {

@@ -4,9 +4,10 @@
  */
 import { randomBytes } from "node:crypto";
 import { z } from "zod";
-import { Damage, UsageError, messageOf } from "../contract/failure";
+import { Damage, UsageError } from "../contract/failure";
+import { encodeDocument, readDocument } from "./documents";
 import { storeIdentityKey } from "./layout";
-import { AlreadyExists, NotFound, type Store, readBytes } from "./store";
+import { AlreadyExists, type Store } from "./store";
 
 export const storeIdentitySchema = z.object({
   schemaVersion: z.literal(1),

@@ -15,7 +15,7 @@ import {
   readLease,
 } from "../../scripts/control/lease";
 import { released, taken, thisHolder } from "../../scripts/control/leaseDocument";
-import { encodeDocument } from "../../scripts/record/documents";
+import { encodeDocument } from "../../scripts/store/documents";
 import { leaseKey } from "../../scripts/store/layout";
 import { FileStore } from "../../scripts/store/fileStore";
 import type { Store } from "../../scripts/store/store";

@@ -18,7 +18,6 @@ export const receiptStep: GateStep = {
       settings: settings.environment,
       runId,
       overridden: overriddenVariables(usedOverrides),
-      ),
     });
     state.receiptSha256 = await writeReceipt(store, {
       schemaVersion: 1,
