@@ -5,7 +5,7 @@
 import { Command, CommanderError } from "commander";
 import { version } from "../package.json";
 import { interrupted, listenForSignals } from "./commands/session";
-import { Failure, Refusal, UsageError, exitCode, messageOf } from "./contract/failure";
+import { Failure, Interrupted, Refusal, UsageError, exitCode, messageOf } from "./contract/failure";
 import { redact } from "./contract/redaction";
 import { databaseFailure } from "./database/databaseFailure";
 
@@ -174,14 +174,15 @@ function demandNoPassword(words: readonly string[]): void {
 function report(thrown: unknown, json: boolean): number {
   const error = databaseFailure(thrown) ?? thrown;
   if (error instanceof CommanderError) return error.exitCode === 0 ? exitCode.pass : exitCode.usage;
-  if (interrupted.aborted)
-    return conclude({ exitCode: exitCode.interrupted, message: "interrupted", hint: null, details: [] }, json);
-  if (!(error instanceof Failure)) {
+  if (!(error instanceof Failure) && !interrupted.aborted) {
     process.stderr.write(`${redact(error instanceof Error ? (error.stack ?? error.message) : messageOf(error))}\n`);
     return 70;
   }
-  const details = error instanceof Refusal ? error.details : [];
-  return conclude({ exitCode: error.exitCode, message: error.message, hint: error.hint ?? null, details }, json);
+  const failure = error instanceof Failure ? error : new Interrupted("interrupted");
+  const details = failure instanceof Refusal ? failure.details : [];
+  // What an interrupted command found out is worth saying, but it did not end as asked.
+  const code = interrupted.aborted ? exitCode.interrupted : failure.exitCode;
+  return conclude({ exitCode: code, message: failure.message, hint: failure.hint ?? null, details }, json);
 }
 
 interface Conclusion {

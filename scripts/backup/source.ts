@@ -14,14 +14,16 @@ export async function readSourceFacts(client: ClientBase): Promise<SourceFacts> 
        FROM pg_database WHERE datname = current_database()`,
   );
   const database = rows[0]!;
+  // Every server brings its own pg_* roles, and nobody may create one.
   const roles = await client.query<{ name: string }>(
-    `SELECT DISTINCT r.rolname AS name
+    `SELECT name FROM (
+      SELECT DISTINCT r.rolname::text AS name
        FROM pg_shdepend d JOIN pg_roles r ON r.oid = d.refobjid
       WHERE d.refclassid = 'pg_authid'::regclass
         AND d.dbid IN (0, (SELECT oid FROM pg_database WHERE datname = current_database()))
       UNION SELECT pg_get_userbyid(nspowner)::text FROM pg_namespace
       UNION SELECT pg_get_userbyid(relowner)::text FROM pg_class
-      ORDER BY 1`,
+     ) owners WHERE name !~ '^pg_' ORDER BY name`,
   );
   const extensions = await client.query<{ name: string; version: string; schema: string }>(
     `SELECT e.extname AS name, e.extversion AS version, n.nspname AS schema

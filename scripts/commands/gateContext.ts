@@ -25,9 +25,10 @@ export function newRunId(env: NodeJS.ProcessEnv = process.env): string {
 
 /** Without `store`: `BACKUP_STORE` may be absent, as at the very first preview. */
 export function gateContext(options: {
-  settings?: string;
+  settings?: string | undefined;
   store: "required" | "optional";
   waitSeconds?: number;
+  onProgress?: (line: string) => void;
 }): GateContext {
   const { env } = process;
   for (const secret of ["BACKUP_PASSPHRASE", "RAILWAY_TOKEN", "RAILWAY_API_TOKEN", "VERCEL_TOKEN"])
@@ -43,6 +44,6 @@ export function gateContext(options: {
     addresses: { appUrl: env["APP_URL"] || undefined, frontendUrl: env["FRONTEND_URL"] || undefined },
     waitSeconds: options.waitSeconds ?? 0,
     signal: interrupted,
-    onProgress: progress,
+    onProgress: options.onProgress ?? progress,
   };
 }

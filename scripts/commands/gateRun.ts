@@ -14,15 +14,14 @@ export function configure(command: Command): void {
     .addOption(new Option("--print <what>", "print only this").choices(["receipt"]))
     .option("--json", "one JSON document on stdout")
     .action(async (options: { settings?: string; wait: number; print?: "receipt"; json?: boolean }) => {
-      const context = gateContext({
-        ...(options.settings === undefined ? {} : { settings: options.settings }),
-        store: "required",
-        waitSeconds: options.wait,
+      const names = fullSteps.map(({ name }) => name);
+      const result = await showSteps(names, (observer) => {
+        const { settings, wait: waitSeconds } = options;
+        return runGate(
+          gateContext({ settings, store: "required", waitSeconds, onProgress: observer.onLine }),
+          observer,
+        );
       });
-      const result = await showSteps(
-        fullSteps.map(({ name }) => name),
-        (observer) => runGate(context, observer),
-      );
       const text =
         options.print === "receipt" && result.verdict === "pass"
           ? (result.receiptSha256 ?? "unchanged")

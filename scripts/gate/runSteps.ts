@@ -7,7 +7,6 @@ import type { GateContext, GateState, GateStep, StepResult } from "./context";
 import { overrideFor } from "./overrides";
 
 export interface GateObserver {
-  onStepStart?(step: string): void;
   onStepEnd?(report: StepReport): void;
 }
 
@@ -63,7 +62,6 @@ function describeHalt(error: unknown): Pick<StepsResult, "exitCode" | "message" 
 }
 
 async function runStep(context: GateContext, state: GateState, step: GateStep, observer: GateObserver): Promise<void> {
-  observer.onStepStart?.(step.name);
   const started = performance.now();
   const report = (found: Omit<StepReport, "step" | "seconds">): void => {
     const end = { step: step.name, seconds: Math.round(performance.now() - started) / 1000, ...found };

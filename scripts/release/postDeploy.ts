@@ -6,7 +6,7 @@ import { giveBackLease } from "../control/lease";
 import { UsageError } from "../contract/failure";
 import type { DatabaseTarget } from "../database/target";
 import { type Receipt, listReceipts, readReceipt } from "../record/receipt";
-import { isOpen, listOpenReceipts } from "../record/releaseEvents";
+import { isOpen, listOpenReceipts, readEvents } from "../record/releaseEvents";
 import type { Store } from "../store/store";
 import { type HealthReport, runHealthChecks } from "../verification/healthChecks";
 import { type ReceiptVerification, verifyReceipt } from "../verification/verifyReceipt";
@@ -91,7 +91,7 @@ async function verifyData(input: PostDeployInput, receipt: Receipt): Promise<Rec
 }
 
 async function hasEvents(store: Store, runId: string): Promise<boolean> {
-  return (await store.list(`releases/${runId}/`)).length > 0;
+  return (await readEvents(store, runId)).length > 0;
 }
 
 function checkHealth(input: PostDeployInput, receipt: Receipt): Promise<HealthReport> {

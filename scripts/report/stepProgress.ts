@@ -12,21 +12,20 @@ export interface StepEnd {
 }
 
 export interface StepObserver {
-  onStepStart(step: string): void;
-  onStepEnd(end: StepEnd): void;
+  readonly onStepEnd: (end: StepEnd) => void;
+  /** What the running step is doing. */
+  readonly onLine: (line: string) => void;
 }
 
 /** Runs `work` and shows its steps; `names` are those that are expected, in order. */
 export async function showSteps<T>(names: readonly string[], work: (observer: StepObserver) => Promise<T>): Promise<T> {
-  return process.stderr.isTTY ? showTaskList(names, work) : work(plainLines());
+  return process.stderr.isTTY ? showTaskList(names, work) : work(plainLines);
 }
 
-function plainLines(): StepObserver {
-  return {
-    onStepStart: () => undefined,
-    onStepEnd: (end) => process.stderr.write(`${redact(lineOf(end))}\n`),
-  };
-}
+const plainLines: StepObserver = {
+  onStepEnd: (end) => process.stderr.write(`${redact(lineOf(end))}\n`),
+  onLine: (line) => process.stderr.write(`${redact(line)}\n`),
+};
 
 function lineOf({ step, outcome, seconds, summary }: StepEnd): string {
   return `${step}: ${outcome} (${seconds.toFixed(1)} s) ${summary.split("\n")[0] ?? ""}`;
@@ -34,12 +33,14 @@ function lineOf({ step, outcome, seconds, summary }: StepEnd): string {
 
 /** listr2 wants its tasks beforehand: each waits for the end of the step of its name. */
 async function showTaskList<T>(names: readonly string[], work: (observer: StepObserver) => Promise<T>): Promise<T> {
-  const { Listr } = await import("listr2");
+  const { Listr, ListrLogger, ProcessOutput } = await import("listr2");
   const ends = new Map(names.map((name) => [name, Promise.withResolvers<StepEnd | undefined>()]));
+  let showLine: (line: string) => void = () => undefined;
   const list = new Listr(
     names.map((name) => ({
       title: name,
-      task: async (_context, task) => {
+      task: async (_context: unknown, task: { title: string; output: string; skip(message: string): void }) => {
+        showLine = (line) => (task.output = redact(line));
         const end = await ends.get(name)!.promise;
         if (end === undefined) return task.skip(`${name}: not run`);
         task.title = redact(lineOf(end));
@@ -48,16 +49,18 @@ async function showTaskList<T>(names: readonly string[], work: (observer: StepOb
     })),
     {
       exitOnError: false,
-      rendererOptions: { collapseErrors: false, showErrorMessage: false },
-      fallbackRenderer: "simple",
+      // Ctrl-C is ours: the lease has to be given back first.
+      registerSignalListeners: false,
+      renderer: "default",
+      rendererOptions: {
+        showErrorMessage: false,
+        logger: new ListrLogger({ processOutput: new ProcessOutput(process.stderr, process.stderr) }),
+      },
     },
   );
   const shown = list.run();
   try {
-    return await work({
-      onStepStart: () => undefined,
-      onStepEnd: (end) => ends.get(end.step)?.resolve(end),
-    });
+    return await work({ onStepEnd: (end) => ends.get(end.step)?.resolve(end), onLine: (line) => showLine(line) });
   } finally {
     for (const end of ends.values()) end.resolve(undefined);
     await shown;

@@ -51,21 +51,22 @@ async function runProgram(options: UpOptions, preview: boolean): Promise<Pass> {
     stateFile: path.resolve(options.stateDir, `${options.stack}.json`),
     passphrase: statePassphrase,
   };
-  const child = spawn(
-    process.execPath,
-    ["--require", require.resolve("tsx/cjs"), path.join(__dirname, "programHost.ts")],
-    {
-      cwd: job.projectDir,
-      // Loading the SDK's code takes longer than most of what is done with it; Node keeps it compiled.
-      env: {
-        NODE_COMPILE_CACHE: path.join(job.projectDir, "node_modules", ".cache", "node"),
-        ...process.env,
-        ...options.env,
-      },
-      stdio: ["pipe", "pipe", "pipe", "pipe"],
-      signal: options.signal,
+  // The SDK before the TypeScript loader: a thousand files of plain JavaScript that it need not look at.
+  const preloaded = ["@pulumi/pulumi", "@pulumi/command", "tsx/cjs"].flatMap((module) => [
+    "--require",
+    require.resolve(module),
+  ]);
+  const child = spawn(process.execPath, [...preloaded, path.join(__dirname, "programHost.ts")], {
+    cwd: job.projectDir,
+    // Loading the SDK's code takes longer than most of what is done with it; Node keeps it compiled.
+    env: {
+      NODE_COMPILE_CACHE: path.join(job.projectDir, "node_modules", ".cache", "node"),
+      ...process.env,
+      ...options.env,
     },
-  );
+    stdio: ["pipe", "pipe", "pipe", "pipe"],
+    signal: options.signal,
+  });
   const resources = new Map<string, ResourceOutcome>();
   const errors: string[] = [];
   let outputs: Readonly<Record<string, unknown>> = {};
