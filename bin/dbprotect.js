@@ -6,6 +6,7 @@
 "use strict";
 
 const { existsSync } = require("node:fs");
+const { enableCompileCache } = require("node:module");
 const { join } = require("node:path");
 const { continuesUnderProjectNode, projectFolder } = require("./setup/projectNode.js");
 
@@ -14,6 +15,8 @@ if (!existsSync(join(projectFolder, "node_modules", "tsx"))) {
   process.exit(2);
 }
 if (!continuesUnderProjectNode(__filename)) {
+  // Compiled code is kept between runs: every release step is a process of its own.
+  enableCompileCache?.(join(projectFolder, "node_modules", ".cache", "node"));
   require("tsx/cjs/api").register();
   require("../scripts/cli");
 }

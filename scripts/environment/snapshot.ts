@@ -9,7 +9,6 @@
  * The newest accepted snapshot is the baseline that the gate and the Pulumi program compare with.
  */
 import { createHash } from "node:crypto";
-import { Encrypter, armor } from "age-encryption";
 import { z } from "zod";
 import { Damage, UsageError } from "../contract/failure";
 import { type Acknowledgement, acknowledgementSchema } from "../settings";
@@ -156,8 +155,17 @@ function sha256(text: string): string {
   return createHash("sha256").update(text, "utf8").digest("hex");
 }
 
+/**
+ * log2 of age's scrypt cost, as that of the digests: who guesses the passphrase would try the cheaper of the
+ * two, and age's own default (18) costs this pure JavaScript 2.5 s.
+ */
+const sealWorkFactor = 16;
+
 async function seal(text: string, passphrase: string): Promise<string> {
+  // Loading it takes a third of this program's start, and few runs seal anything.
+  const { Encrypter, armor } = await import("age-encryption");
   const encrypter = new Encrypter();
+  encrypter.setScryptWorkFactor(sealWorkFactor);
   encrypter.setPassphrase(passphrase);
   return armor.encode(await encrypter.encrypt(text));
 }
