@@ -186,24 +186,44 @@ function planArchives(snapshot: DatabaseSnapshot, database: string): ArchivePlan
   ];
 }
 
+/** The rows take longest: they are dumped while the other archives are. */
 async function writeArchives(
   options: BackupOptions,
   reference: BackupReference,
   snapshot: DatabaseSnapshot,
   binDir: string,
 ): Promise<Archive[]> {
-  const archives: Archive[] = [];
-  for (const plan of planArchives(snapshot, options.target.database)) {
-    const signal = options.signal === undefined ? {} : { signal: options.signal };
-    const program = startProgram({ binDir, program: plan.program, args: plan.args, target: options.target, ...signal });
-    const stored = await storeCompressed(options.store, fileKey(reference, plan.file), program.stdout, {
-      succeeded: () => program.succeeded,
-      ...signal,
-    });
-    archives.push({ file: plan.file, format: plan.format, section: plan.section, ...stored });
-    options.onProgress?.(`${plan.file}: ${stored.bytes} bytes`);
-  }
-  return archives;
+  const plans = planArchives(snapshot, options.target.database);
+  const write = async (lane: readonly ArchivePlan[], signal: AbortSignal): Promise<Archive[]> => {
+    const archives: Archive[] = [];
+    for (const plan of lane) archives.push(await writeArchive({ ...options, signal }, reference, plan, binDir));
+    return archives;
+  };
+  const rows = plans.filter(({ section }) => section === "data");
+  const rest = plans.filter(({ section }) => section !== "data");
+  const lanes = await bothOrNeither(
+    (signal) => write(rest, signal),
+    (signal) => write(rows, signal),
+    options.signal,
+  );
+  return lanes.flat();
+}
+
+async function writeArchive(
+  options: BackupOptions,
+  reference: BackupReference,
+  plan: ArchivePlan,
+  binDir: string,
+): Promise<Archive> {
+  const signal = options.signal === undefined ? {} : { signal: options.signal };
+  const { file, format, section, args } = plan;
+  const program = startProgram({ binDir, program: plan.program, args, target: options.target, ...signal });
+  const stored = await storeCompressed(options.store, fileKey(reference, file), program.stdout, {
+    succeeded: () => program.succeeded,
+    ...signal,
+  });
+  options.onProgress?.(`${file}: ${stored.bytes} bytes`);
+  return { file, format, section, ...stored };
 }
 
 /** Runs both at once; when one fails the other is told to stop, and the first failure is thrown. */
