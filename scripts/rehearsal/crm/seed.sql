@@ -38,7 +38,7 @@ SELECT setval('client_reference_seq', 30000);
 INSERT INTO tasks (id, client_id, assignee_id, title, description, status, due_on, completed_at, created_at)
 SELECT n, 1 + n % 30000, md5('user' || (1 + n % 400))::uuid,
        (ARRAY['Send the offer','Call back','Prepare the contract','Check the invoice','Book a demo','Collect feedback'])[1 + n % 6],
-       repeat((ARRAY['Agreed in the last call; attach the current price list. ','Ask who signs and by when. ','See the notes of the meeting. '])[1 + n % 3], n % 4),
+       repeat((ARRAY['Agreed in the last call; attach the current price list. ','Ask who signs and by when. ','See the notes of the meeting. '])[1 + n % 3], n % 3),
        (ARRAY['open','in_progress','done','done']::task_status[])[1 + n % 4], date '2026-01-01' + n % 500,
        CASE WHEN n % 4 >= 2 THEN timestamptz '2026-09-01 12:00Z' - (n % 700) * interval '1 hour' END,
        timestamptz '2024-01-08 07:30Z' + n * interval '11 minutes'
@@ -48,7 +48,7 @@ INSERT INTO chat_messages (id, client_id, author_id, body, metadata, sent_at)
 SELECT n, 1 + n % 30000, CASE WHEN n % 3 > 0 THEN md5('user' || (1 + n % 400))::uuid END,
        repeat((ARRAY['Thank you for the quick answer, that helps us a lot. ','Could you send the figures for the last quarter again? ',
          'We would like to add three more seats from next month on. ','The export stopped at row 4,000; is that a limit of our plan? ',
-         'Perfect, see you on Thursday at ten. '])[1 + n % 5], 1 + n % 5),
+         'Perfect, see you on Thursday at ten. '])[1 + n % 5], 1 + n / 5 % 3),
        jsonb_build_object('channel', (ARRAY['web','email','whatsapp'])[1 + n % 3], 'thread', n / 8, 'read', n % 5 > 0),
        timestamptz '2024-02-01 06:00Z' + n * interval '7 minutes'
 FROM generate_series(1, 200000) n;

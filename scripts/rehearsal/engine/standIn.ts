@@ -65,6 +65,8 @@ export class StandIn {
   /** `command.local.run`: executed at preview and at update. */
   async invoke(token: string, inputs: Properties): Promise<Properties> {
     if (token !== "command:local:run") throw new Error(`the stand-in engine does not know the function ${token}`);
+    // Whoever asks a question before registering will register a dynamic resource next: let its provider start meanwhile.
+    this.startProvider().catch(() => undefined);
     const outputs = await runCommand(String(inputs["command"]), inputs, undefined, this.options.onLine);
     return { ...inputs, ...outputs };
   }
