@@ -1,0 +1,299 @@
+/** The documentation names everything that exists and nothing that does not; its links lead somewhere. */
+import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
+import { existsSync, readFileSync, readdirSync } from "node:fs";
+import { dirname, join, relative, resolve } from "node:path";
+import { z } from "zod";
+import * as library from "../../components";
+import { configKeys } from "../../components/settings";
+import { scripts as npmScripts } from "../../package.json";
+import { exitCode } from "../../scripts/contract/failure";
+import { fullSteps, readOnlySteps } from "../../scripts/gate/gate";
+import { ruleCatalog } from "../../scripts/migrations/ruleCatalog";
+import { operationSettingsSchema } from "../../scripts/settings";
+import { runCli } from "../servers/cli";
+
+const root = resolve(__dirname, "../..");
+const read = (file: string): string => readFileSync(join(root, file), "utf8");
+
+const pages = [
+  ...["README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md", "checks/README.md"],
+  ...readdirSync(join(root, "docs"))
+    .filter((file) => file.endsWith(".md"))
+    .map((file) => `docs/${file}`),
+];
+const readme = read("README.md");
+const reference = read("docs/reference.md");
+const architecture = read("docs/architecture.md");
+const releasing = read("docs/releasing.md");
+
+/** The text below a heading, up to the next one of its level or above. */
+function section(page: string, heading: string): string {
+  const level = /^#+/.exec(heading)?.[0].length ?? 0;
+  const lines = page.split("\n");
+  const start = lines.indexOf(heading);
+  assert.notEqual(start, -1, `no heading ${JSON.stringify(heading)}`);
+  const length = lines.slice(start + 1).findIndex((line) => new RegExp(`^#{1,${level}} `).test(line));
+  return lines.slice(start + 1, length === -1 ? undefined : start + 1 + length).join("\n");
+}
+
+/** The cells of every table row but the headings. */
+function rows(text: string): string[][] {
+  return text
+    .split("\n")
+    .filter((line) => /^\|(?! -)(?!\s*:?-+)/.test(line))
+    .map((line) =>
+      line
+        .split(/(?<!\\)\|/)
+        .slice(1, -1)
+        .map((cell) => cell.trim()),
+    );
+}
+
+function codeIn(text: string): string[] {
+  return [...text.matchAll(/`([^`\n]+)`/g)].map(([, code]) => code ?? "");
+}
+
+/** What stands as code in the first column of the section's tables. */
+function firstColumn(text: string): string[] {
+  return rows(text).flatMap(([first = ""]) => codeIn(first));
+}
+
+function assertSame(documented: readonly string[], existing: readonly string[]): void {
+  assert.deepEqual([...new Set(documented)].sort(), [...new Set(existing)].sort());
+}
+
+describe("documentation", function () {
+  this.timeout(120_000);
+
+  describe("commands", () => {
+    const optionsOf = (help: string): string[] =>
+      [...help.matchAll(/^ {2}(?:-\w, )?(--[\w-]+(?: <[^>]+>| \w+(?= {2}))?)/gm)]
+        .map(([, option]) => option ?? "")
+        .filter((option) => !["--help", "--version"].includes(option));
+    const helpByCommand = new Map<string, string>();
+
+    async function collect(words: readonly string[]): Promise<void> {
+      const { code, stdout } = await runCli([...words, "--help"], {});
+      assert.equal(code, 0, stdout);
+      const below = [...(stdout.split("\nCommands:\n")[1] ?? "").matchAll(/^ {2}(\S+)/gm)]
+        .map(([, name]) => name ?? "")
+        .filter((name) => name !== "help");
+      if (below.length === 0) helpByCommand.set(words.join(" "), stdout);
+      await Promise.all(below.map((name) => collect([...words, name])));
+    }
+
+    before(() => collect([]));
+
+    it("each has a section in the reference, and each section a command", () => {
+      const headings = [...section(reference, "## Commands").matchAll(/^### `(.+)`$/gm)].map(([, name]) => name ?? "");
+      assertSame(headings, [...helpByCommand.keys()]);
+    });
+
+    it("each section names the command's options and no others", () => {
+      for (const [name, help] of helpByCommand) {
+        const documented = firstColumn(section(reference, `### \`${name}\``)).filter((code) => code.startsWith("--"));
+        assert.deepEqual(documented.sort(), optionsOf(help).sort(), name);
+      }
+    });
+
+    it("setup's options are named", () => {
+      const help = execFileSync(process.execPath, [join(root, "bin", "setup.js"), "--help"], { encoding: "utf8" });
+      assertSame(firstColumn(section(reference, "### Setup")), optionsOf(help));
+    });
+
+    it("names of the strategy's form, anywhere, exist or are named as not there yet", () => {
+      const absent = absentNames();
+      const known = [...Object.keys(npmScripts), ...helpByCommand.keys(), ...absent];
+      for (const page of pages) {
+        for (const [name] of read(page).matchAll(/\b(?:db|env|deploy|test):[a-z]+(?:[:-][a-z]+)*/g)) {
+          assert.ok(known.includes(name), `${page} names ${name}`);
+        }
+        for (const [, name = ""] of read(page).matchAll(/npm run (?:-s )?([a-z][\w:-]*)/g)) {
+          assert.ok(name in npmScripts || absent.includes(name), `${page} says npm run ${name}`);
+        }
+      }
+    });
+  });
+
+  const absentNames = (): string[] =>
+    firstColumn(section(readme, "### Not there yet")).filter((code) => /^[a-z]+:[a-z:-]+$/.test(code));
+
+  it("npm scripts are those of the README's table; what is not there yet is not among them", () => {
+    const table = section(readme, "## Commands").split("### Not there yet")[0] ?? "";
+    assertSame(firstColumn(table), Object.keys(npmScripts));
+    assert.ok(absentNames().length > 0);
+    assert.deepEqual(
+      absentNames().filter((name) => name in npmScripts),
+      [],
+    );
+  });
+
+  interface JsonSchema {
+    readonly default?: unknown;
+    readonly properties?: Readonly<Record<string, JsonSchema>>;
+    readonly additionalProperties?: JsonSchema | boolean;
+    readonly items?: JsonSchema;
+    readonly oneOf?: readonly JsonSchema[];
+  }
+
+  /** Every leaf of the settings: its path as the reference writes it, and its default. */
+  function leaves(schema: JsonSchema, path: string): [path: string, value: unknown][] {
+    if (schema.oneOf !== undefined) return schema.oneOf.flatMap((variant) => leaves(variant, path));
+    if (schema.properties !== undefined) {
+      const dot = path === "" ? "" : `${path}.`;
+      return Object.entries(schema.properties).flatMap(([key, value]) => leaves(value, `${dot}${key}`));
+    }
+    if (typeof schema.additionalProperties === "object") return leaves(schema.additionalProperties, `${path}.<table>`);
+    if (schema.items?.properties !== undefined || schema.items?.oneOf !== undefined)
+      return leaves(schema.items, `${path}[]`);
+    return [[path, schema.default]];
+  }
+
+  const settings = leaves(z.toJSONSchema(operationSettingsSchema, { io: "input" }) as JsonSchema, "");
+
+  it("settings are those of the schema, with their defaults", () => {
+    const table = section(reference, "## Settings").split("Only in the stack's configuration")[0] ?? "";
+    assertSame(
+      firstColumn(table),
+      settings.map(([path]) => path),
+    );
+    for (const [path, value] of settings) {
+      if (value === undefined) continue;
+      const [, cell = ""] = rows(table).find(([first]) => first === `\`${path}\``) ?? [];
+      assert.deepEqual(codeIn(cell), [value].flat().map(String), `default of ${path}`);
+    }
+  });
+
+  it("configuration keys are those of the program, of Pulumi.yaml and of the README", () => {
+    const documented = rows(section(readme, "## Configuration")).flatMap(([first = ""]) => codeIn(first));
+    assertSame(documented, configKeys);
+    const declared = [...(read("Pulumi.yaml").split("\nconfig:\n")[1] ?? "").matchAll(/^ {2}(\w+):$/gm)];
+    const secrets = ["databaseUrl", "backupPassphrase"];
+    assertSame([...declared.map(([, key]) => key ?? ""), ...secrets], configKeys);
+  });
+
+  it("the bucket's keys are those of Pulumi.prod.yaml", () => {
+    const [, after = ""] = read("Pulumi.prod.yaml").split("database-protection:bucket:\n");
+    const [block = ""] = after.split(/^ {2}\S/m);
+    const keys = [...block.matchAll(/^ {4}(?:# )?([a-z]\w+): \S/gm)].map(([, key]) => key ?? "");
+    assertSame(firstColumn(section(reference, "## Settings").split("Inside `bucket`:")[1] ?? ""), keys);
+    const [, , meaning = ""] = rows(section(readme, "## Configuration")).find(([first]) => first === "`bucket`") ?? [];
+    assertSame(
+      codeIn(meaning).filter((code) => code !== "backupStore"),
+      keys,
+    );
+  });
+
+  it("environment variables are those that the code reads", () => {
+    const sources = ["bin", "components", "scripts"].flatMap((folder) =>
+      readdirSync(join(root, folder), { recursive: true, encoding: "utf8" })
+        .filter((file) => /\.(ts|js)$/.test(file) && !file.startsWith("rehearsal"))
+        .map((file) => read(join(folder, file))),
+    );
+    const text = sources.join("\n");
+    const notOurs = ["PATH"];
+    const named = [
+      ...text.matchAll(/(?:\benv|process\.env)(?:\[|\??\.)"?([A-Z][A-Z0-9_]+)/g),
+      ...text.matchAll(/"((?:DATABASE|SCRATCH_DATABASE)_[A-Z_]+)"/g),
+    ].map(([, name]) => name ?? "");
+    const table = section(reference, "## Environment variables");
+    const documented = firstColumn(table);
+    const mentioned = [...codeIn(table)];
+    for (const name of named)
+      assert.ok(notOurs.includes(name) || mentioned.includes(name), `${name} is not documented`);
+    // What the AWS SDK reads by itself.
+    const sdks = ["AWS_REGION", "AWS_PROFILE"];
+    for (const name of documented) assert.ok(sdks.includes(name) || text.includes(name), `nothing reads ${name}`);
+    for (const name of firstColumn(section(readme, "## Environment variables"))) assert.ok(documented.includes(name));
+  });
+
+  it("exit codes are those of the contract", () => {
+    for (const text of [section(readme, "## Exit codes"), section(reference, "## Exit codes")]) {
+      const codes = rows(text).flatMap(([first = ""]) => (/^\d+$/.test(first) ? [Number(first)] : []));
+      assert.deepEqual(codes, Object.values(exitCode));
+    }
+  });
+
+  it("gate steps stand in their order, and each says what to do", () => {
+    const full = fullSteps.map(({ name }) => name);
+    const readOnly = readOnlySteps.map(({ name }) => name);
+    const stepsIn = (text: string): string[] =>
+      codeIn(text.trim().split("\n\n")[0] ?? "").filter((code) => isStep(code));
+    const isStep = (code: string): boolean => full.includes(code) || readOnly.includes(code);
+    assert.deepEqual(stepsIn(section(reference, "### `gate run`")), full);
+    assert.deepEqual(stepsIn(section(reference, "### `gate preview`")), readOnly);
+    const headings = [...section(releasing, "## When the gate halts").matchAll(/^### `(.+)`$/gm)].map(
+      ([, step]) => step,
+    );
+    assertSame(headings as string[], [...full, ...readOnly]);
+  });
+
+  it("migration rules are those of the catalog, told by what they protect", () => {
+    const text = section(reference, "## Migration rules");
+    const listed = text.split("\n\n").filter((paragraph) => /^(Refused|Reported)/.test(paragraph));
+    assertSame(
+      listed.flatMap((paragraph) => codeIn(paragraph)),
+      Object.keys(ruleCatalog),
+    );
+    const informing = listed.filter((paragraph) => paragraph.startsWith("Reported")).flatMap(codeIn);
+    assertSame(
+      informing,
+      Object.entries(ruleCatalog).flatMap(([rule, { severity }]) => (severity === "inform" ? [rule] : [])),
+    );
+  });
+
+  it("the strategy's data checks are named", () => {
+    const checks = readdirSync(join(root, "scripts/verification/dataChecks/strategy")).map((file) =>
+      file.replace(/\.sql$/, ""),
+    );
+    for (const check of checks) assert.ok(codeIn(section(reference, "## Data checks")).includes(check), check);
+  });
+
+  it("the layers are lint's, and every folder of scripts/ is in one", () => {
+    const layersOfLint = [
+      ...(/const layers = \[\n([^;]*)\];/.exec(read("eslint.config.mjs"))?.[1] ?? "").matchAll(/\[(.*)\]/g),
+    ].map(([, layer]) => (layer ?? "").replaceAll('"', ""));
+    const block = /enforces\s+it:\n\n```\n([^`]*)```/.exec(architecture)?.[1] ?? "";
+    const layersOfPage = [...block.matchAll(/^([a-z]+(?:, [a-z]+)*)/gm)].map(([, layer]) => layer);
+    assert.deepEqual(layersOfPage, layersOfLint);
+    const folders = readdirSync(join(root, "scripts"), { withFileTypes: true }).filter((entry) => entry.isDirectory());
+    assertSame(
+      layersOfLint.flatMap((layer) => layer.split(", ")),
+      folders.map(({ name }) => name),
+    );
+  });
+
+  it("the components are those of the library", () => {
+    const classes = Object.entries(library).flatMap(([name, value]) =>
+      typeof value === "function" && /^class\b/.test(value.toString()) ? [name] : [],
+    );
+    const [, table = ""] = section(architecture, "## Layout").split("| component ");
+    assertSame(firstColumn(table), classes);
+  });
+
+  for (const page of pages) {
+    it(`links of ${page} lead somewhere`, () => {
+      const text = read(page).replace(/```[\s\S]*?```/g, "");
+      for (const [, link = ""] of text.matchAll(/\]\(([^)\s]+)\)/g)) {
+        if (/^https?:/.test(link)) continue;
+        const [path = "", anchor] = link.split("#");
+        const target = path === "" ? join(root, page) : resolve(root, dirname(page), path);
+        assert.ok(existsSync(target), `${link}: no such file`);
+        assert.ok(!relative(root, target).startsWith(".."), `${link} leaves the project`);
+        if (anchor !== undefined)
+          assert.ok(anchorsOf(readFileSync(target, "utf8")).includes(anchor), `${link}: no such heading`);
+      }
+    });
+  }
+});
+
+/** As GitHub makes them: lower case, punctuation gone, spaces to hyphens. */
+function anchorsOf(page: string): string[] {
+  return [...page.replace(/```[\s\S]*?```/g, "").matchAll(/^#+ (.+)$/gm)].map(([, heading]) =>
+    (heading ?? "")
+      .toLowerCase()
+      .replace(/[^\p{L}\p{N} _-]/gu, "")
+      .replaceAll(" ", "-"),
+  );
+}
