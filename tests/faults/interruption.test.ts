@@ -64,6 +64,8 @@ describe("interruption", () => {
         DATABASE_URL: url,
         BACKUP_STORE: storeUrl,
         DBPROTECT_RELEASE_VERSION: "v1",
+        // A gate that was killed leaves its scratch server to its deadline: a near one here.
+        DBPROTECT_SETTINGS: JSON.stringify({ verification: { scratchHours: 0.01 } }),
         ...deploymentVariables,
       };
       const run = startCli(["gate", "run"], env);

@@ -3,6 +3,10 @@ import { mkdtempSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Client } from "pg";
+import { listReceipts, readReceipt } from "../../scripts/record/receipt";
+import { closeScratch } from "../../scripts/scratch/scratchServer";
+import { openStore } from "../../scripts/store/openStore";
+import { atEnd } from "./atEnd";
 import { freshDatabase } from "./postgres";
 
 const schema = `
@@ -59,9 +63,22 @@ export async function freshCrm(clients = 2_000): Promise<Crm> {
   return { url, client };
 }
 
-/** A store folder outside the clone. */
+const stores: string[] = [];
+
+/** A store folder outside the clone; scratch servers that its receipts name end with the tests. */
 export function freshStore(): string {
-  return `file://${mkdtempSync(join(tmpdir(), "dbprotect-store-"))}`;
+  const url = `file://${mkdtempSync(join(tmpdir(), "dbprotect-store-"))}`;
+  if (stores.push(url) === 1) atEnd(closeScratchServers);
+  return url;
+}
+
+async function closeScratchServers(): Promise<void> {
+  for (const store of stores.splice(0).map((url) => openStore(url))) {
+    for (const runId of await listReceipts(store)) {
+      const receipt = await readReceipt(store, runId).catch(() => undefined); // some tests damage theirs
+      if (receipt?.scratch) await closeScratch(receipt.scratch);
+    }
+  }
 }
 
 /** Every connection must be closed before mocha's process can end. */
