@@ -5,15 +5,23 @@
  */
 "use strict";
 
-const { existsSync } = require("node:fs");
 const { enableCompileCache } = require("node:module");
 const { join } = require("node:path");
 const { continuesUnderProjectNode, projectFolder } = require("./setup/projectNode.js");
 
-if (!existsSync(join(projectFolder, "node_modules", "tsx"))) {
+if (!canResolve("tsx/cjs/api")) {
   console.error("dbprotect: its packages are not installed; run: npm run setup");
   process.exit(2);
 }
+/** @param {string} name @returns {boolean} also where a package manager put it above this project */
+function canResolve(name) {
+  try {
+    return require.resolve(name) !== "";
+  } catch {
+    return false;
+  }
+}
+
 if (!continuesUnderProjectNode(__filename)) {
   // Compiled code is kept between runs: every release step is a process of its own.
   enableCompileCache?.(join(projectFolder, "node_modules", ".cache", "node"));

@@ -20,7 +20,7 @@ export interface CommandAccess {
   readonly awsRegion?: pulumi.Input<string>;
   /** Connection URL of the protected database. Defaults to `DATABASE_URL` in the environment of `pulumi up`. */
   readonly databaseUrl?: pulumi.Input<string>;
-  /** Encrypts backups. Defaults to `BACKUP_PASSPHRASE` in the environment of `pulumi up`. */
+  /** Keys the digests and seals the values of the environment's snapshots. Defaults to `BACKUP_PASSPHRASE` in the environment of `pulumi up`. */
   readonly backupPassphrase?: pulumi.Input<string>;
 }
 

@@ -30,7 +30,7 @@ export interface DeploymentProtectionArgs {
    * environment's snapshot, whose state must hold no secret, reads the stack's config or that variable only.
    */
   readonly databaseUrl?: pulumi.Input<string> | undefined;
-  /** Encrypts backups. Defaults to `BACKUP_PASSPHRASE` in the environment of `pulumi up`; see `databaseUrl`. */
+  /** Keys the digests and seals the values of the environment's snapshots. Defaults to `BACKUP_PASSPHRASE` in the environment of `pulumi up`; see `databaseUrl`. */
   readonly backupPassphrase?: pulumi.Input<string> | undefined;
   /** Shell words that start the operational program; see `CommandAccess.program`. */
   readonly program?: string | undefined;

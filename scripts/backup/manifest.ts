@@ -11,6 +11,7 @@ import {
   backupPrefix,
   backupsPrefix,
   isBackupName,
+  marksPrefix,
   manifestKey,
   retentionTiers,
 } from "../store/layout";
@@ -76,8 +77,14 @@ export async function listBackups(store: Store): Promise<BackupReference[]> {
   return found.sort((a, b) => (a.name < b.name ? -1 : 1));
 }
 
+/** Names of the backups that were marked as taken after a release whose verification failed. */
+export async function listSuspects(store: Store): Promise<ReadonlySet<string>> {
+  return new Set((await store.list(marksPrefix)).flatMap(({ key }) => key.split("/")[1] ?? []));
+}
+
 /**
- * Resolves `latest`, or a backup's name, through the manifests.
+ * Resolves a backup's name, or `latest`, through the manifests. `latest` passes over suspect backups: they may
+ * hold the damage that somebody wants to undo; by name they can be had.
  *
  * @throws UsageError when there is no such backup.
  */
@@ -85,9 +92,18 @@ export async function resolveBackup(store: Store, wanted: string): Promise<Backu
   const backups = await listBackups(store);
   const newest = backups.at(-1);
   if (wanted === "latest") {
-    if (newest === undefined)
-      throw new UsageError(`${store.url} holds no backup`, { hint: "make one with: npm run db:backup" });
-    return newest;
+    const suspects = await listSuspects(store);
+    const trusted = backups.findLast(({ name }) => !suspects.has(name));
+    if (trusted !== undefined) return trusted;
+    throw new UsageError(
+      newest === undefined ? `${store.url} holds no backup` : `every backup in ${store.url} is marked as suspect`,
+      {
+        hint:
+          newest === undefined
+            ? "make one with: npm run db:backup"
+            : `to use one all the same, name it: ${newest.name}`,
+      },
+    );
   }
   if (!isBackupName(wanted)) {
     throw new UsageError(

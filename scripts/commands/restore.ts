@@ -1,6 +1,6 @@
 /** `db:restore`: restores a backup into a new database beside the live one, and proves it equal to the backup. */
 import type { Command } from "commander";
-import { readManifest, resolveBackup } from "../backup/manifest";
+import { listSuspects, readManifest, resolveBackup } from "../backup/manifest";
 import { withConnection } from "../database/connect";
 import { describeIdentity, readIdentity } from "../database/identity";
 import { targetFromEnvironment } from "../database/target";
@@ -20,8 +20,11 @@ export function configure(command: Command): void {
       const manifest = await readManifest(store, await resolveBackup(store, wanted));
       const database = options.database ?? besideName(live.database, manifest.name);
       const identity = await withConnection(live, (client) => readIdentity(client, live));
+      const suspect = (await listSuspects(store)).has(manifest.name)
+        ? "; it is SUSPECT: taken after a release whose verification failed"
+        : "";
       await confirm(
-        `restores ${manifest.name} of ${describeIdentity(manifest.database)}, taken ${manifest.snapshot.takenAt},\n` +
+        `restores ${manifest.name} of ${describeIdentity(manifest.database)}, taken ${manifest.snapshot.takenAt}${suspect},\n` +
           `into the new database ${database} beside ${describeIdentity(identity)}, which is not touched`,
         options.yes === true,
       );

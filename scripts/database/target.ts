@@ -38,7 +38,7 @@ export function targetFromEnvironment(variable: string, env: NodeJS.ProcessEnv =
   const value = env[variable];
   if (value === undefined || value === "") {
     throw new UsageError(`${variable} is not set: expected postgres://user:password@host:5432/database`, {
-      hint: `export ${variable}, or put it into the stack's secret config (database-protection:databaseUrl)`,
+      hint: `export ${variable}`,
     });
   }
   return parseTarget(value, variable);
@@ -107,9 +107,12 @@ export function describeTarget(target: DatabaseTarget): string {
     : `${target.host}:${target.port}/${target.database}`;
 }
 
+/** libpq's variables that say nothing of the target: where passwords and revoked certificates are. */
+const kept = ["PGPASSFILE", "PGSSLCRL", "PGSSLCRLDIR"];
+
 /** The environment that points libpq's programs at the target, on top of the process's own. */
 export function libpqEnvironment(target: DatabaseTarget): NodeJS.ProcessEnv {
-  const inherited = Object.entries(process.env).filter(([name]) => !name.startsWith("PG") || name === "PGSSLCRL");
+  const inherited = Object.entries(process.env).filter(([name]) => !name.startsWith("PG") || kept.includes(name));
   return {
     ...Object.fromEntries(inherited),
     PGHOST: target.host,

@@ -1,4 +1,4 @@
-/** The store that a URL names: `--store`, else the environment's `BACKUP_STORE`. */
+/** The store that a URL names: the environment's `BACKUP_STORE`. */
 import { fileURLToPath } from "node:url";
 import { UsageError } from "../contract/failure";
 import { redact } from "../contract/redaction";
@@ -18,10 +18,9 @@ const bucketUrl = /^s3:\/\/([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])((?:\/[A-Za-z0-9][A
  * @throws UsageError for anything else, never repeating what could be a password.
  */
 export function openStore(url: string | undefined, env: NodeJS.ProcessEnv = process.env): Store {
-  const source = url === undefined ? "BACKUP_STORE" : "--store";
   const text = url ?? env["BACKUP_STORE"] ?? "";
   const wrong = (found: string, hint: string = examples): UsageError =>
-    new UsageError(`${source}: found ${found}, expected file:///folder or s3://bucket/prefix`, { hint });
+    new UsageError(`BACKUP_STORE: found ${found}, expected file:///folder or s3://bucket/prefix`, { hint });
 
   if (text === "") throw wrong("nothing");
   // Secret keys may hold slashes, so the URL cannot be trusted to show where they end: it isn't repeated at all.

@@ -53,7 +53,7 @@ function demandSame(store: Store, found: StoreIdentity, database: StoreDatabase)
   if (found.database.systemIdentifier !== database.systemIdentifier || found.database.name !== database.name)
     throw new UsageError(
       `store ${store.url} belongs to database ${describe(found.database)}, but this one is ${describe(database)}`,
-      { hint: "give every database a store (folder or prefix) of its own: --store or BACKUP_STORE" },
+      { hint: "give every database a store (folder or prefix) of its own: BACKUP_STORE" },
     );
 }
 

@@ -7,6 +7,7 @@ import { existsSync, mkdtempSync, readFileSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Client } from "pg";
+import { resolveBackup } from "../../scripts/backup/manifest";
 import { readFreeze } from "../../scripts/control/freeze";
 import { readLease } from "../../scripts/control/lease";
 import { readReceipt } from "../../scripts/record/receipt";
@@ -147,11 +148,16 @@ describe("a release", function () {
     await release.gate();
     assert.equal((await release.run(["release", "railway"])).code, 0);
     const { rows } = await release.client.query("DELETE FROM tasks WHERE id IN (5, 6) RETURNING id, client_id, title");
+    const gateBackup = (await resolveBackup(release.store, "latest")).name;
+    assert.equal((await release.run(["db:backup", "--depth", "1"])).code, 0);
+    assert.notEqual((await resolveBackup(release.store, "latest")).name, gateBackup);
     const verification = await release.run(["db:verify:post-deploy", "--json"]);
     assert.equal(verification.code, 1);
     assert.match(verification.stderr, /public\.tasks: 2 row\(s\).*"id" : "5".*"id" : "6"/);
     const file = (JSON.parse(verification.stdout) as { data: { missingKeysFile: string } }).data.missingKeysFile;
     assert.equal(readFileSync(file, "utf8").trim().split("\n").length, 2);
+    // A backup taken before the verification noticed is marked, and no longer what "latest" means.
+    assert.match((await release.run(["db:restore", "latest", "--yes"])).stdout, new RegExp(`restored: ${gateBackup}`));
     refused(await release.run(["gate", "run"], { DBPROTECT_RELEASE_VERSION: "v2" }), /frozen/);
     refused(await release.run(["release", "railway"], { DBPROTECT_RELEASE_VERSION: "v2" }), /frozen/);
     const unfreeze = ["deploy:unfreeze", "--person", "Ada", "--reason", "rows are back", "--yes"];

@@ -5,6 +5,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { createRequire } from "node:module";
 import type { Socket } from "node:net";
+import { join } from "node:path";
 import { createInterface } from "node:readline";
 import * as provider from "@pulumi/pulumi/proto/provider_pb";
 import { ResourceProviderClient } from "@pulumi/pulumi/proto/provider_grpc_pb";
@@ -40,9 +41,10 @@ export class DynamicProvider {
     env: NodeJS.ProcessEnv,
     onLine: (line: string) => void,
   ): Promise<DynamicProvider> {
-    const child = spawn(process.execPath, [require.resolve("@pulumi/pulumi/cmd/dynamic-provider"), "none"], {
+    const program = require.resolve("@pulumi/pulumi/cmd/dynamic-provider");
+    const child = spawn(process.execPath, ["--require", join(__dirname, "endWithParent.js"), program, "none"], {
       env,
-      stdio: ["ignore", "pipe", "pipe"],
+      stdio: ["pipe", "pipe", "pipe"],
     });
     createInterface(child.stderr).on("line", onLine);
     const lines = createInterface(child.stdout);
@@ -52,10 +54,9 @@ export class DynamicProvider {
       child.once("exit", (code) => reject(new Error(`the dynamic provider ended with ${code} before it listened`)));
     });
     lines.on("line", onLine);
-    // It must neither keep this process alive nor outlive it.
+    // It must not keep this process alive; that it does not outlive it is its own affair.
     child.unref();
-    for (const stream of [child.stdout, child.stderr]) (stream as Socket).unref();
-    process.once("exit", () => child.kill());
+    for (const stream of [child.stdin, child.stdout, child.stderr]) (stream as Socket).unref();
     const client = new ResourceProviderClient(`127.0.0.1:${port}`, grpc.credentials.createInsecure());
     const started = new DynamicProvider(child, client);
     const request = new provider.ConfigureRequest();

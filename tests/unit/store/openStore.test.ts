@@ -17,7 +17,7 @@ describe("openStore", () => {
 
   const mistakes: [string, string | undefined, RegExp, RegExp][] = [
     ["nothing at all", undefined, /^BACKUP_STORE: found nothing, expected/, /file:\/\/\/var\/backups\/crm/],
-    ["a web address", "https://bucket.s3.amazonaws.com/x", /^--store: found "https/, /s3:\/\/my-bucket/],
+    ["a web address", "https://bucket.s3.amazonaws.com/x", /^BACKUP_STORE: found "https/, /s3:\/\/my-bucket/],
     ["a path", "/var/backups", /found the path "\/var\/backups"/, /write file:\/\/\/var\/backups/],
     ["a relative path", "backups", /found "backups"/, /file:\/\/\//],
     ["a host where the folder should be", "file://backups/crm", /found "file:\/\/backups\/crm"/, /three slashes/],
