@@ -75,7 +75,6 @@ export function gateEnvironment(
   return {
     ...accessEnvironment(access),
     DBPROTECT_SETTINGS: JSON.stringify(context.operation),
-    DBPROTECT_STACK: stackName(),
     ...(context.releaseVersion === undefined ? {} : { DBPROTECT_RELEASE_VERSION: context.releaseVersion }),
     ...(context.appUrl === undefined ? {} : { APP_URL: context.appUrl }),
     ...(context.frontendUrl === undefined ? {} : { FRONTEND_URL: context.frontendUrl }),
@@ -86,6 +85,7 @@ export function gateEnvironment(
 function accessEnvironment(access: CommandAccess): Record<string, pulumi.Input<string>> {
   return {
     BACKUP_STORE: access.backupStore,
+    DBPROTECT_STACK: stackName(),
     ...(access.awsRegion === undefined ? {} : { AWS_REGION: access.awsRegion }),
     ...(access.databaseUrl === undefined ? {} : { DATABASE_URL: pulumi.secret(access.databaseUrl) }),
     ...(access.backupPassphrase === undefined ? {} : { BACKUP_PASSPHRASE: pulumi.secret(access.backupPassphrase) }),

@@ -3,8 +3,10 @@
  * the backup does not exist. Also: finding backups by their manifests.
  */
 import { z } from "zod";
+import { readFreezes } from "../control/freeze";
 import { UsageError } from "../contract/failure";
 import { databaseIdentitySchema } from "../database/identity";
+import { readTrustedReceipt } from "../record/receipt";
 import { readDocument } from "../store/documents";
 import {
   type RetentionTier,
@@ -77,9 +79,18 @@ export async function listBackups(store: Store): Promise<BackupReference[]> {
   return found.sort((a, b) => (a.name < b.name ? -1 : 1));
 }
 
-/** Names of the backups that were marked as taken after a release whose verification failed. */
+/**
+ * Names of the backups that may hold damage: those that were marked, and all that were taken since a release whose
+ * verification failed and whose freeze still stands.
+ */
 export async function listSuspects(store: Store): Promise<ReadonlySet<string>> {
-  return new Set((await store.list(marksPrefix)).flatMap(({ key }) => key.split("/")[1] ?? []));
+  const marked = (await store.list(marksPrefix)).flatMap(({ key }) => key.split("/")[1] ?? []);
+  const since = await Promise.all(
+    (await readFreezes(store)).map(({ runId }) => (runId === null ? undefined : readTrustedReceipt(store, runId))),
+  );
+  const oldest = since.flatMap((trusted) => trusted?.receipt.backup.name ?? []).sort()[0];
+  const names = oldest === undefined ? [] : (await listBackups(store)).map(({ name }) => name);
+  return new Set([...marked, ...names.filter((name) => oldest !== undefined && name > oldest)]);
 }
 
 /**

@@ -2,7 +2,7 @@
 import { randomBytes } from "node:crypto";
 import { hostname, userInfo } from "node:os";
 import { UsageError } from "../contract/failure";
-import { registerSecret } from "../contract/redaction";
+import { withoutCredentials } from "../contract/redaction";
 import { targetFromEnvironment } from "../database/target";
 import type { GateContext } from "../gate/context";
 import { readOperationSettings } from "../settings";
@@ -23,16 +23,20 @@ export function newRunId(env: NodeJS.ProcessEnv = process.env): string {
   return `${compactUtc(new Date())}-${given}`;
 }
 
+/** `project/stack` as the Pulumi program says, else who is at the keyboard. */
+export function stackFromEnvironment(env: NodeJS.ProcessEnv = process.env): string {
+  return env["DBPROTECT_STACK"] || `by hand: ${userInfo().username}@${hostname()}`;
+}
+
 /** Without `store`: `BACKUP_STORE` may be absent, as at the very first preview. */
 export function gateContext(options: {
   settings?: string | undefined;
   store: "required" | "optional";
   waitSeconds?: number;
+  takeOver?: boolean;
   onProgress?: (line: string) => void;
 }): GateContext {
   const { env } = process;
-  for (const secret of ["BACKUP_PASSPHRASE", "RAILWAY_TOKEN", "RAILWAY_API_TOKEN", "VERCEL_TOKEN"])
-    registerSecret(env[secret]);
   const hasStore = options.store === "required" || (env["BACKUP_STORE"] ?? "") !== "";
   return {
     settings: readOperationSettings(options.settings),
@@ -40,10 +44,16 @@ export function gateContext(options: {
     store: hasStore ? openStore(undefined) : undefined,
     runId: newRunId(),
     releaseVersion: env["DBPROTECT_RELEASE_VERSION"] ?? "",
-    stack: env["DBPROTECT_STACK"] ?? `by hand: ${userInfo().username}@${hostname()}`,
-    addresses: { appUrl: env["APP_URL"] || undefined, frontendUrl: env["FRONTEND_URL"] || undefined },
+    stack: stackFromEnvironment(),
+    takeOver: options.takeOver === true || (env["DBPROTECT_STACK"] ?? "") !== "",
+    // They go into the receipt. A verification that has credentials of its own takes the addresses from its environment.
+    addresses: { appUrl: address(env["APP_URL"]), frontendUrl: address(env["FRONTEND_URL"]) },
     waitSeconds: options.waitSeconds ?? 0,
     signal: interrupted,
     onProgress: options.onProgress ?? progress,
   };
+}
+
+function address(value: string | undefined): string | undefined {
+  return value === undefined || value === "" ? undefined : withoutCredentials(value);
 }

@@ -11,22 +11,25 @@ export function configure(command: Command): void {
   command
     .option("--settings <file>", "settings as JSON; default: DBPROTECT_SETTINGS, else all defaults")
     .option("--wait <duration>", "how long to wait for a lease that another run holds", parseDuration, 0)
+    .option("--take-over", "take the lease of a gate of your own that passed and that you gave up")
     .addOption(new Option("--print <what>", "print only this").choices(["receipt"]))
     .option("--json", "one JSON document on stdout")
-    .action(async (options: { settings?: string; wait: number; print?: "receipt"; json?: boolean }) => {
-      const names = fullSteps.map(({ name }) => name);
-      const result = await showSteps(names, (observer) => {
-        const { settings, wait: waitSeconds } = options;
-        return runGate(
-          gateContext({ settings, store: "required", waitSeconds, onProgress: observer.onLine }),
-          observer,
-        );
-      });
-      const text =
-        options.print === "receipt" && result.verdict === "pass"
-          ? (result.receiptSha256 ?? "unchanged")
-          : renderGate(result);
-      printResult(options.json === true, result, text);
-      process.exitCode = result.exitCode;
-    });
+    .action(
+      async (options: { settings?: string; wait: number; takeOver?: boolean; print?: "receipt"; json?: boolean }) => {
+        const names = fullSteps.map(({ name }) => name);
+        const result = await showSteps(names, (observer) => {
+          const { settings, wait: waitSeconds, takeOver = false } = options;
+          return runGate(
+            gateContext({ settings, store: "required", waitSeconds, takeOver, onProgress: observer.onLine }),
+            observer,
+          );
+        });
+        const text =
+          options.print === "receipt" && result.verdict === "pass"
+            ? (result.receiptSha256 ?? "unchanged")
+            : renderGate(result);
+        printResult(options.json === true, result, text);
+        process.exitCode = result.exitCode;
+      },
+    );
 }

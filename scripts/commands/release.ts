@@ -1,11 +1,11 @@
 /** `release <step>`: one release step, admitted by the receipt that the lease names. */
 import { type Command, Argument } from "commander";
-import { registerSecret } from "../contract/redaction";
 import { targetFromEnvironment } from "../database/target";
 import { type ReleaseStep, releaseSteps } from "../record/releaseEvents";
 import { releaseVersionFromEnvironment } from "../release/admission";
 import { runReleaseStep } from "../release/releaseStep";
 import { openStore } from "../store/openStore";
+import { stackFromEnvironment } from "./gateContext";
 import { interrupted, printResult, progress } from "./session";
 
 export function configure(command: Command): void {
@@ -13,10 +13,10 @@ export function configure(command: Command): void {
     .addArgument(new Argument("<step>", "which").choices(releaseSteps))
     .option("--json", "one JSON document on stdout")
     .action(async (step: ReleaseStep, options: { json?: boolean }) => {
-      for (const secret of ["RAILWAY_TOKEN", "RAILWAY_API_TOKEN", "VERCEL_TOKEN"]) registerSecret(process.env[secret]);
       const result = await runReleaseStep({
         step,
         releaseVersion: releaseVersionFromEnvironment(),
+        stack: stackFromEnvironment(),
         store: openStore(undefined),
         target: targetFromEnvironment("DATABASE_URL"),
         signal: interrupted,

@@ -1,8 +1,7 @@
 /** `deploy:unfreeze`: lifts a freeze, with person and reason; one of a failed verification only when nothing is missing or the loss is accepted. */
 import type { Command } from "commander";
-import { readFreezes } from "../control/freeze";
 import { describeTarget, targetFromEnvironment } from "../database/target";
-import { unfreeze } from "../release/unfreeze";
+import { type UnfreezePlan, planUnfreeze, unfreeze } from "../release/unfreeze";
 import { openStore } from "../store/openStore";
 import { confirm, interrupted, printResult, progress } from "./session";
 
@@ -17,16 +16,7 @@ export function configure(command: Command): void {
       async (options: { person: string; reason: string; acceptMissing?: boolean; yes?: boolean; json?: boolean }) => {
         const store = openStore(undefined);
         const target = targetFromEnvironment("DATABASE_URL");
-        const standing = await readFreezes(store);
-        const what = standing.map(({ at, reason }) => `  ${at}: ${reason}`).join("\n");
-        if (standing.length > 0) {
-          const loss = options.acceptMissing === true ? " and accepts rows that are still missing as lost" : "";
-          await confirm(
-            `lifts ${standing.length} freeze(s) of ${store.url} (${describeTarget(target)})${loss}:\n${what}`,
-            options.yes === true,
-          );
-        }
-        const result = await unfreeze({
+        const input = {
           store,
           target,
           person: options.person,
@@ -34,7 +24,11 @@ export function configure(command: Command): void {
           acceptMissing: options.acceptMissing === true,
           signal: interrupted,
           onProgress: progress,
-        });
+        };
+        const plan = await planUnfreeze(input);
+        if (plan.freezes.length > 0)
+          await confirm(describePlan(store.url, describeTarget(target), plan), options.yes === true);
+        const result = await unfreeze(input, plan);
         printResult(
           options.json === true,
           result,
@@ -44,4 +38,13 @@ export function configure(command: Command): void {
         );
       },
     );
+}
+
+function describePlan(store: string, database: string, { freezes, findings }: UnfreezePlan): string {
+  const lines = [
+    `lifts ${freezes.length} freeze(s) of ${store} (${database}):`,
+    ...freezes.map(({ at, reason }) => `  ${at}: ${reason}`),
+    ...(findings.length === 0 ? [] : ["and accepts as lost:", ...findings.map((finding) => `  ${finding}`)]),
+  ];
+  return lines.join("\n");
 }

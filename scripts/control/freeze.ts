@@ -52,7 +52,10 @@ export interface FreezeLift {
   readonly reason: string;
   /** Receipts against which a verification passed since the freeze. */
   readonly verifiedRunIds?: readonly string[];
-  /** Failed verifications that a person accepts, each with the rows given up for lost, by table. */
+  /**
+   * Failed verifications that a person accepts, each with the missing rows, by table, that the freeze named to
+   * that person: if it names more by now, nothing is lifted.
+   */
   readonly accepted?: readonly { readonly runId: string; readonly rows: Readonly<Record<string, number>> }[];
 }
 

@@ -28,6 +28,8 @@ export interface LeaseOptions {
   readonly ttlSeconds?: number;
   /** Seconds to wait for a lease that another run holds. Default 0. */
   readonly waitSeconds?: number;
+  /** Whether a passed lease of the same stack may be taken over before it expires. Default true; see `claimOf`. */
+  readonly takeOver?: boolean;
   /** Ends the waiting; its reason is thrown. */
   readonly signal?: AbortSignal;
   /** Told once when there is somebody to wait for. */
@@ -66,7 +68,7 @@ export async function acquireLease(
   who: { readonly stack: string; readonly runId: string },
   options: LeaseOptions = {},
 ): Promise<Lease> {
-  const { ttlSeconds = 90, waitSeconds = 0, signal, onWait } = options;
+  const { ttlSeconds = 90, waitSeconds = 0, takeOver = true, signal, onWait } = options;
   const holder = thisHolder(who.stack, who.runId);
   const deadline = Date.now() + waitSeconds * 1000;
   let waiting = false;
@@ -74,7 +76,7 @@ export async function acquireLease(
     signal?.throwIfAborted();
     const current = await readControl(store, leaseKey, leaseSchema);
     const now = new Date();
-    const claim = claimOf(current?.document, holder, now);
+    const claim = claimOf(current?.document, holder, now, { takeOver });
     if (claim.may) {
       const document = taken(current?.document, holder, now, ttlSeconds);
       const version = await swapControl(store, leaseKey, document, current?.version);
@@ -101,10 +103,10 @@ export async function acquireLease(
  */
 export async function demandFreeLease(
   store: Store,
-  who: { readonly stack: string; readonly runId: string },
+  who: { readonly stack: string; readonly runId: string; readonly takeOver: boolean },
 ): Promise<void> {
   const current = await readLease(store);
-  if (current !== undefined && !claimOf(current, thisHolder(who.stack, who.runId), new Date()).may)
+  if (current !== undefined && !claimOf(current, thisHolder(who.stack, who.runId), new Date(), who).may)
     throw heldBy(describeHolder(current), 0);
 }
 
@@ -241,7 +243,10 @@ class HeldLease implements Lease {
 
 function heldBy(holder: string, waitSeconds: number): Unavailable {
   return new Unavailable(`the release lease is held by ${holder}`, {
-    hint: waitSeconds === 0 ? "run again when it is done, or wait for it with --wait 10m" : "run again later",
+    hint:
+      waitSeconds === 0
+        ? "run again when it is done, wait for it with --wait 10m, or, if it was yours and you gave it up, --take-over"
+        : "run again later",
   });
 }
 

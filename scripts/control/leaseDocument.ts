@@ -54,18 +54,20 @@ export type LeaseClaim =
 
 /**
  * A passed lease goes to another run of the same stack at once: that stack's own lock (Pulumi runs one update of
- * a stack at a time) proves that the former run has ended. Another stack waits until it expires.
+ * a stack at a time) proves that the former run has ended. Without such a lock (`takeOver: false`, a gate by hand)
+ * and for another stack it has to expire.
  */
 export function claimOf(
   current: LeaseDocument | undefined,
   holder: LeaseHolder,
   now: Date,
-  fate: typeof fateOf = fateOf,
+  options: { readonly takeOver?: boolean; readonly fate?: typeof fateOf } = {},
 ): LeaseClaim {
+  const { takeOver = true, fate = fateOf } = options;
   if (current === undefined || current.phase === "released") return { may: true, because: "free" };
   if (isExpired(current, now)) return { may: true, because: "expired" };
   if (current.phase === "passed")
-    return current.holder.stack === holder.stack ? { may: true, because: "same stack" } : { may: false };
+    return takeOver && current.holder.stack === holder.stack ? { may: true, because: "same stack" } : { may: false };
   return fate(current.holder) === "gone" ? { may: true, because: "holder gone" } : { may: false };
 }
 

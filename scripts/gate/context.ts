@@ -2,7 +2,7 @@
 import type { BackupReference } from "../backup/manifest";
 import type { DatabaseIdentity } from "../database/identity";
 import type { DatabaseTarget } from "../database/target";
-import type { StepReport } from "../record/receipt";
+import type { Receipt, StepReport } from "../record/receipt";
 import type { Override, OperationSettings } from "../settings";
 import type { ScratchDatabase } from "../scratch/scratchServer";
 import type { Store } from "../store/store";
@@ -18,6 +18,11 @@ export interface GateContext {
   /** `project/stack`, or who runs the gate by hand: may take over what the same holder left behind. */
   readonly stack: string;
   readonly addresses: { readonly appUrl: string | undefined; readonly frontendUrl: string | undefined };
+  /**
+   * Whether a lease that the same stack left behind may be taken over at once. True for a stack of Pulumi's,
+   * whose own lock proves that the former run has ended; by hand only a person can know.
+   */
+  readonly takeOver: boolean;
   /** Seconds to wait for a lease that another run holds. */
   readonly waitSeconds: number;
   readonly signal: AbortSignal;
@@ -27,6 +32,8 @@ export interface GateContext {
 /** Filled step by step; a step that needs something names the step it comes from when it is absent. */
 export interface GateState {
   identity?: DatabaseIdentity;
+  /** The pending migrations as they were judged. */
+  migrations?: Receipt["migrations"];
   backup?: BackupReference & { readonly lsn: string; readonly takenAt: string };
   verification?: VerificationResult;
   scratch?: ScratchDatabase;

@@ -3,11 +3,11 @@
  * looks; a full gate takes the lease, proves a backup, and writes the receipt that releases must show.
  */
 import { acquireLease } from "../control/lease";
-import { UsageError } from "../contract/failure";
+import { UsageError, messageOf } from "../contract/failure";
 import { withConnection } from "../database/connect";
 import { readIdentity } from "../database/identity";
 import { listReceipts, readReceipt } from "../record/receipt";
-import { isOpen, isReleased, releaseSteps } from "../record/releaseEvents";
+import { isOpen, isReleased, recordEvent, releaseSteps } from "../record/releaseEvents";
 import { closeScratch } from "../scratch/scratchServer";
 import type { Store } from "../store/store";
 import { claimStore } from "../store/storeIdentity";
@@ -60,7 +60,7 @@ export async function runGate(context: GateContext, observer?: GateObserver): Pr
   const store = demandStore(context);
   const { settings, releaseVersion } = context;
   const steps = releaseSteps.filter((step) => settings[step] !== undefined);
-  if (releaseVersion !== "" && (await isReleased(store, releaseVersion, steps))) {
+  if (releaseVersion !== "" && (await isReleased(store, { releaseVersion, stack: context.stack }, steps))) {
     return { ...(await runReadOnlyGate(context, observer)), unchanged: true };
   }
   await claim(context, store);
@@ -68,17 +68,19 @@ export async function runGate(context: GateContext, observer?: GateObserver): Pr
   const lease = await acquireLease(
     store,
     { stack, runId },
-    { waitSeconds, signal, onWait: (holder) => onProgress(`waiting for ${holder}`) },
+    { waitSeconds, signal, takeOver: context.takeOver, onWait: (holder) => onProgress(`waiting for ${holder}`) },
   );
   let kept = false;
   try {
-    await spendUnused(store);
+    await spendUnused(store, onProgress);
     const guarded = { ...context, signal: AbortSignal.any([signal, lease.lost]) };
     const result = await runSteps(guarded, fullSteps, observer);
     const { receiptSha256, scratch } = result.state;
     // Without a version no release step can show the receipt: nobody would give the lease back.
     if (result.verdict === "pass" && releaseVersion === "") return resultOf(context, result);
     if (result.verdict === "pass" && receiptSha256 !== undefined) {
+      // Open from here on: a resource of somebody's own program may be what is released, and tells nobody.
+      await recordEvent(store, { runId, releaseVersion, stack, receiptSha256 }, "gate-passed", "");
       await lease.pass({ receiptSha256, releaseVersion });
       kept = true;
     } else if (scratch !== undefined) await closeScratch(scratch.place);
@@ -105,9 +107,11 @@ async function claim({ target }: GateContext, store: Store): Promise<void> {
 }
 
 /** A receipt that nothing was released with guards nothing now: its scratch server would only wait for its deadline. */
-async function spendUnused(store: Store): Promise<void> {
+async function spendUnused(store: Store, onProgress: (line: string) => void): Promise<void> {
   const runId = (await listReceipts(store)).at(-1);
   if (runId === undefined || (await isOpen(store, runId))) return;
   const { scratch } = await readReceipt(store, runId);
-  if (scratch !== null) await closeScratch(scratch);
+  if (scratch === null) return;
+  // One that cannot be ended from here ends at its deadline; that is no reason to halt.
+  await closeScratch(scratch).catch((error: unknown) => onProgress(`an older scratch copy stays: ${messageOf(error)}`));
 }

@@ -8,8 +8,9 @@ import { databaseIdentitySchema } from "../database/identity";
 import { scratchPlaceSchema } from "../scratch/scratchServer";
 import { operationSettingsSchema, overrideSchema } from "../settings";
 import { receiptKey, receiptsPrefix, retentionTiers } from "../store/layout";
-import { type Store, readBytes } from "../store/store";
+import { NotFound, type Store, readBytes } from "../store/store";
 import { decodeDocument, encodeDocument, sha256Of } from "../store/documents";
+import { identityOf } from "./releaseEvents";
 
 export const stepReportSchema = z.object({
   step: z.string(),
@@ -37,6 +38,8 @@ export const receiptSchema = z.object({
   }),
   /** Where the restored copy is; null: it has to be restored again from the backup. */
   scratch: scratchPlaceSchema.nullable(),
+  /** The pending migrations as the gate judged them: a release applies these and nothing else. */
+  migrations: z.array(z.object({ file: z.string(), sha256: z.string() })),
   /** What a point-in-time recovery to just before the release would aim at. */
   recoveryPoint: z.object({ lsn: z.string(), utc: z.iso.datetime() }),
   steps: z.array(stepReportSchema),
@@ -57,16 +60,37 @@ export async function writeReceipt(store: Store, receipt: Receipt): Promise<stri
 }
 
 /**
- * @param sha256 what the receipt must hash to; absent for reading only.
- * @throws Damage when the stored receipt is another one.
+ * @param sha256 what the receipt must hash to; absent only for a receipt that no lease and no event names.
+ * @throws Damage when the stored receipt is another one, or gone.
  */
 export async function readReceipt(store: Store, runId: string, sha256?: string): Promise<Receipt> {
   const key = receiptKey(runId);
-  const bytes = await readBytes(store, key);
+  const bytes = await readBytes(store, key).catch((error: unknown) => {
+    if (error instanceof NotFound) throw new Damage(`${store.url}/${key} is missing`, { cause: error });
+    throw error;
+  });
   if (sha256 !== undefined && sha256Of(bytes) !== sha256) {
     throw new Damage(`${store.url}/${key} is not the receipt that the gate wrote (its SHA-256 differs)`);
   }
   return decodeDocument(receiptSchema, bytes, `${store.url}/${key}`);
+}
+
+/** A receipt together with what it hashes to. */
+export interface TrustedReceipt {
+  readonly receipt: Receipt;
+  readonly receiptSha256: string;
+}
+
+/**
+ * A receipt as its events know it: by the hash that the gate recorded when it passed.
+ *
+ * @throws Damage when the stored receipt is another one. One without events was written by a gate that released
+ *   nothing; there is no record to hold it against.
+ */
+export async function readTrustedReceipt(store: Store, runId: string): Promise<TrustedReceipt> {
+  const known = await identityOf(store, runId);
+  const receipt = await readReceipt(store, runId, known?.receiptSha256);
+  return { receipt, receiptSha256: known?.receiptSha256 ?? sha256Of(encodeDocument(receipt)) };
 }
 
 /** Run ids of all receipts, oldest first: a run id starts with its UTC time. */

@@ -3,6 +3,7 @@
  * how the verification after them ended. A receipt is *open* from its first event until it was verified.
  */
 import { z } from "zod";
+import { redact } from "../contract/redaction";
 import { releaseEventKey, releasesPrefix } from "../store/layout";
 import { AlreadyExists, type Store } from "../store/store";
 import { encodeDocument, readDocument } from "../store/documents";
@@ -12,10 +13,17 @@ export type ReleaseStep = (typeof releaseSteps)[number];
 
 const releaseEventSchema = z.object({
   schemaVersion: z.literal(1),
-  /** `<step>-started|live|failed`, `verified`, `verification-failed`, `accepted` (missing rows, by a person). */
+  /**
+   * `gate-passed` opens the receipt; `<step>-started|live|failed`; `verification-failed`; `verified` and
+   * `accepted` (missing rows, by a person) close it.
+   */
   event: z.string().regex(/^[a-z-]+$/),
   runId: z.string(),
   releaseVersion: z.string(),
+  /** The stack that releases; what is live for one says nothing of another. */
+  stack: z.string(),
+  /** Of the receipt: whoever reads it later knows it by this. */
+  receiptSha256: z.string(),
   at: z.iso.datetime(),
   person: z.string().nullable(),
   detail: z.string(),
@@ -26,33 +34,57 @@ export type ReleaseEvent = z.infer<typeof releaseEventSchema>;
 /** Events that end what a receipt guards: nothing is open any more. */
 const closingEvents: readonly string[] = ["verified", "accepted"];
 
+/** What the events of one run have in common. */
+export type RunIdentity = Pick<ReleaseEvent, "runId" | "releaseVersion" | "stack" | "receiptSha256">;
+
 /** Appends an event under the next free number. */
 export async function recordEvent(
   store: Store,
-  event: Pick<ReleaseEvent, "event" | "runId" | "releaseVersion" | "detail"> & { person?: string },
+  run: RunIdentity,
+  event: string,
+  detail: string,
+  person: string | null = null,
 ): Promise<void> {
+  const { runId, releaseVersion, stack, receiptSha256 } = run;
   const body = encodeDocument({
     schemaVersion: 1,
-    ...event,
-    person: event.person ?? null,
+    event,
+    runId,
+    releaseVersion,
+    stack,
+    receiptSha256,
     at: new Date().toISOString(),
+    person,
+    // A platform's own output can hold a secret, and an event is never rewritten.
+    detail: redact(detail),
   } satisfies ReleaseEvent);
-  const written = await store.list(`${releasesPrefix}${event.runId}/`);
-  for (let sequence = written.length + 1; ; sequence++) {
+  for (let sequence = (await lastNumber(store, runId)) + 1; ; sequence++) {
     try {
-      await store.create(releaseEventKey(event.runId, sequence, event.event), body);
+      await store.create(releaseEventKey(runId, sequence, event), body);
       return;
     } catch (error) {
-      // Somebody else took the number (or wrote the same event): the next one is ours.
+      // The same event under the same number: somebody else's, the next one is ours.
       if (!(error instanceof AlreadyExists)) throw error;
     }
   }
+}
+
+/** The highest number among a run's events, 0 when it has none: whether something happened since. */
+export async function lastNumber(store: Store, runId: string): Promise<number> {
+  const keys = (await store.list(`${releasesPrefix}${runId}/`)).map(({ key }) => key);
+  return Math.max(0, ...keys.map((key) => numberOf(key)));
+}
+
+function numberOf(key: string): number {
+  return Number(/(\d+)-[a-z-]+\.json$/.exec(key)?.[1] ?? 0);
 }
 
 /** The names of a run's events, in order. */
 interface RunHistory {
   readonly runId: string;
   readonly events: readonly string[];
+  /** Two events share the last number: they were written at once, and neither has the last word. */
+  readonly undecided: boolean;
 }
 
 /** Every run that has events, oldest first; one listing, no reads. */
@@ -60,12 +92,13 @@ async function listHistories(store: Store): Promise<RunHistory[]> {
   const byRun = new Map<string, string[]>();
   for (const { key } of await store.list(releasesPrefix)) {
     const [, runId, file] = key.split("/");
-    if (runId === undefined || file === undefined) continue;
-    const events = byRun.get(runId) ?? [];
-    events.push(file.replace(/^\d+-/, "").replace(/\.json$/, ""));
-    byRun.set(runId, events);
+    if (runId !== undefined && file !== undefined) byRun.set(runId, [...(byRun.get(runId) ?? []), file]);
   }
-  return [...byRun].map(([runId, events]) => ({ runId, events }));
+  return [...byRun].map(([runId, files]) => ({
+    runId,
+    events: files.map((file) => file.replace(/^\d+-/, "").replace(/\.json$/, "")),
+    undecided: files.length > 1 && numberOf(files.at(-1)!) === numberOf(files.at(-2)!),
+  }));
 }
 
 /** Run ids of the open receipts, oldest first. */
@@ -74,8 +107,8 @@ export async function listOpenReceipts(store: Store): Promise<string[]> {
   return histories.filter((history) => !isClosed(history)).map(({ runId }) => runId);
 }
 
-function isClosed({ events }: RunHistory): boolean {
-  return closingEvents.includes(events.at(-1) ?? "");
+function isClosed({ events, undecided }: RunHistory): boolean {
+  return !undecided && closingEvents.includes(events.at(-1) ?? "");
 }
 
 export async function isOpen(store: Store, runId: string): Promise<boolean> {
@@ -90,31 +123,43 @@ export async function readEvents(store: Store, runId: string): Promise<ReleaseEv
 }
 
 /**
- * The run that made `step` live for this version, if that is what is live now: a later attempt at another
- * version, also a failed one, means that nobody knows, so the step runs again.
+ * The run that made `step` live for this version, if that is what is live now: a later attempt of the same stack
+ * at another version, also a failed one, means that nobody knows, so the step runs again.
  */
-export async function findLive(store: Store, step: ReleaseStep, releaseVersion: string): Promise<string | undefined> {
-  const newest = (await listHistories(store)).findLast(({ events }) =>
-    events.some((event) => event.startsWith(`${step}-`)),
-  );
-  if (newest?.events.findLast((event) => event.startsWith(`${step}-`)) !== `${step}-live`) return undefined;
-  return (await versionOf(store, newest.runId)) === releaseVersion ? newest.runId : undefined;
+export async function findLive(
+  store: Store,
+  step: ReleaseStep,
+  run: Pick<RunIdentity, "releaseVersion" | "stack">,
+): Promise<string | undefined> {
+  const ofStep = (event: string): boolean => event.startsWith(`${step}-`);
+  for (const { runId, events } of (await listHistories(store)).reverse()) {
+    const last = events.findLast(ofStep);
+    if (last === undefined) continue;
+    const identity = await identityOf(store, runId);
+    if (identity?.stack !== run.stack) continue;
+    return last === `${step}-live` && identity.releaseVersion === run.releaseVersion ? runId : undefined;
+  }
+  return undefined;
 }
 
-/** Whether every one of `steps` is live at this version and the newest receipt with events is closed for it. */
+/** Whether every one of `steps` is live at this version and the stack's newest receipt is closed for it. */
 export async function isReleased(
   store: Store,
-  releaseVersion: string,
+  run: Pick<RunIdentity, "releaseVersion" | "stack">,
   steps: readonly ReleaseStep[],
 ): Promise<boolean> {
-  const newest = (await listHistories(store)).at(-1);
-  if (newest === undefined || !isClosed(newest) || (await versionOf(store, newest.runId)) !== releaseVersion)
-    return false;
-  for (const step of steps) if ((await findLive(store, step, releaseVersion)) === undefined) return false;
-  return true;
+  for (const history of (await listHistories(store)).reverse()) {
+    const identity = await identityOf(store, history.runId);
+    if (identity?.stack !== run.stack) continue;
+    if (!isClosed(history) || identity.releaseVersion !== run.releaseVersion) return false;
+    for (const step of steps) if ((await findLive(store, step, run)) === undefined) return false;
+    return true;
+  }
+  return false;
 }
 
-/** A run releases one version: every event of it names the same. */
-async function versionOf(store: Store, runId: string): Promise<string | undefined> {
-  return (await readEvents(store, runId)).at(-1)?.releaseVersion;
+/** A run releases one version of one stack by one receipt: every event of it says the same. */
+export async function identityOf(store: Store, runId: string): Promise<RunIdentity | undefined> {
+  const first = (await store.list(`${releasesPrefix}${runId}/`))[0];
+  return first === undefined ? undefined : readDocument(store, first.key, releaseEventSchema);
 }

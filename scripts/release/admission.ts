@@ -8,14 +8,25 @@ import { Refusal, UsageError } from "../contract/failure";
 import { withConnection } from "../database/connect";
 import { describeIdentity, isSameDatabase, readIdentity } from "../database/identity";
 import type { DatabaseTarget } from "../database/target";
-import { type Receipt, readReceipt } from "../record/receipt";
+import { type TrustedReceipt, readReceipt } from "../record/receipt";
 import type { Store } from "../store/store";
 
+/** Who asks to release what. */
+export interface ReleaseRequest {
+  readonly releaseVersion: string;
+  /** `project/stack`, or who releases by hand. */
+  readonly stack: string;
+}
+
 /**
- * @throws Refusal when there is no valid receipt for this version, or releases are frozen.
+ * @throws Refusal when there is no valid receipt for this version and stack, or releases are frozen.
  * @throws Damage when the receipt is not the one that the gate wrote.
  */
-export async function demandReceipt(store: Store, target: DatabaseTarget, releaseVersion: string): Promise<Receipt> {
+export async function demandReceipt(
+  store: Store,
+  target: DatabaseTarget,
+  { releaseVersion, stack }: ReleaseRequest,
+): Promise<TrustedReceipt> {
   const freeze = await readFreeze(store);
   if (freeze?.state === "active") {
     throw new Refusal(`releases are frozen since ${freeze.at}: ${freeze.reason}`, {
@@ -35,13 +46,18 @@ export async function demandReceipt(store: Store, target: DatabaseTarget, releas
       { hint: "run the gate for this version" },
     );
   }
+  if (receipt.stack !== stack) {
+    throw new Refusal(`the receipt ${receipt.runId} is of ${receipt.stack}, not of ${stack}`, {
+      hint: "run the gate for this stack",
+    });
+  }
   const identity = await withConnection(target, (client) => readIdentity(client, target));
   if (!isSameDatabase(identity, receipt.database)) {
     throw new Refusal(
       `${target.source}: found ${describeIdentity(identity)}: the receipt ${receipt.runId} guards ${describeIdentity(receipt.database)}`,
     );
   }
-  return receipt;
+  return { receipt, receiptSha256: named.sha256 };
 }
 
 /** @throws UsageError when `DBPROTECT_RELEASE_VERSION` is not set. */

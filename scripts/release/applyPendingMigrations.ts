@@ -1,22 +1,33 @@
-/** The release step `migrations`: applies what is pending, each file with its row in the ledger. */
+/** The release step `migrations`: applies what the gate judged and nothing else, each file with its row in the ledger. */
+import { Refusal } from "../contract/failure";
 import { withConnection } from "../database/connect";
 import type { DatabaseTarget } from "../database/target";
 import { applyMigrations } from "../migrations/apply";
 import { pendingMigrations } from "../migrations/pending";
+import type { Receipt } from "../record/receipt";
 import type { MigrationsSettings } from "../settings";
 
-/** @returns one line for the release's record. */
-export async function applyPendingMigrations(
-  target: DatabaseTarget,
-  settings: MigrationsSettings,
-  onLine: (line: string) => void,
-): Promise<string> {
+export interface PendingApplication extends MigrationsSettings {
+  /** What the receipt names. */
+  readonly judged: Receipt["migrations"];
+  readonly signal: AbortSignal;
+  readonly onLine: (line: string) => void;
+}
+
+/**
+ * @returns one line for the release's record.
+ * @throws Refusal, before the first statement, when a pending file is not as the gate judged it.
+ */
+export async function applyPendingMigrations(target: DatabaseTarget, options: PendingApplication): Promise<string> {
+  const { path, lockTimeoutSeconds, judged, signal, onLine } = options;
   return withConnection(
     target,
     async (client) => {
-      const { pending } = await pendingMigrations(client, settings.path);
+      const { pending } = await pendingMigrations(client, path);
+      demandJudged(pending, judged);
       const { applied } = await applyMigrations(client, pending, {
-        ...settings,
+        lockTimeoutSeconds,
+        signal,
         onApplied: (name) => onLine(`applied ${name}`),
       });
       return applied.length === 0 ? "no pending migration" : `applied ${applied.join(", ")}`;
@@ -24,4 +35,17 @@ export async function applyPendingMigrations(
     // The user's SQL runs as the user's tools would run it, not in our pinned session.
     "plain",
   );
+}
+
+/** A checkout or an editor may change the folder while the gate runs, which can take hours. */
+function demandJudged(pending: readonly { file: string; sha256: string }[], judged: Receipt["migrations"]): void {
+  const known = new Map(judged.map(({ file, sha256 }) => [file, sha256]));
+  const unjudged = pending.filter(({ file, sha256 }) => known.get(file) !== sha256);
+  const first = unjudged[0];
+  if (first === undefined) return;
+  const what = known.has(first.file) ? "was changed after the gate judged it" : "was added after the gate";
+  throw new Refusal(`${first.file} ${what}: nothing was applied`, {
+    hint: "run the gate again, on the files that are to be released",
+    details: unjudged.map(({ file }) => file),
+  });
 }

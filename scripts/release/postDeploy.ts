@@ -5,10 +5,10 @@
 import { giveBackLease } from "../control/lease";
 import { UsageError } from "../contract/failure";
 import type { DatabaseTarget } from "../database/target";
-import { type Receipt, listReceipts, readReceipt } from "../record/receipt";
+import { type Receipt, type TrustedReceipt, listReceipts, readTrustedReceipt } from "../record/receipt";
 import { isOpen, listOpenReceipts, readEvents } from "../record/releaseEvents";
 import type { Store } from "../store/store";
-import { type HealthReport, runHealthChecks } from "../verification/healthChecks";
+import { type HealthReport, demandAddresses, runHealthChecks } from "../verification/healthChecks";
 import { type ReceiptVerification, verifyReceipt } from "../verification/verifyReceipt";
 import { runDeployCommand } from "./deployCommand";
 
@@ -37,32 +37,41 @@ export interface PostDeployResult {
 /** How long the integration tests may take. */
 const integrationSeconds = 1800;
 
+/**
+ * @throws UsageError, before anything is compared, when an address for the health checks is none.
+ */
 export async function verifyPostDeploy(input: PostDeployInput): Promise<PostDeployResult> {
-  const receipt = await chooseReceipt(input);
-  const data = await verifyData(input, receipt);
-  const health = await checkHealth(input, receipt);
-  const integration = await runIntegration(receipt.settings.integrationCommand, input);
-  await giveBackLease(input.store, receipt.runId);
-  const findings = [
-    ...(data?.findings ?? []),
-    ...health.results
-      .filter(({ ok }) => !ok)
-      .map(({ url, status, error }) => `${url}: ${error ?? `status ${status ?? "none"}`}`),
-    ...(integration === null || integration.passed ? [] : [`integration tests: ${integration.message}`]),
-  ];
-  return {
-    verdict: findings.length === 0 ? "pass" : "fail",
-    runId: receipt.runId,
-    releaseVersion: receipt.releaseVersion,
-    data,
-    health,
-    integration,
-    findings,
-  };
+  const trusted = await chooseReceipt(input);
+  const { receipt } = trusted;
+  const addresses = addressesOf(input, receipt);
+  demandAddresses(addresses);
+  try {
+    const data = await verifyData(input, trusted);
+    const health = await runHealthChecks({ ...addresses, settings: receipt.settings.health, signal: input.signal });
+    const integration = await runIntegration(receipt.settings.integrationCommand, input);
+    const findings = [
+      ...(data?.findings ?? []),
+      ...health.results
+        .filter(({ ok }) => !ok)
+        .map(({ url, status, error }) => `${url}: ${error ?? `status ${status ?? "none"}`}`),
+      ...(integration === null || integration.passed ? [] : [`integration tests: ${integration.message}`]),
+    ];
+    return {
+      verdict: findings.length === 0 ? "pass" : "fail",
+      runId: receipt.runId,
+      releaseVersion: receipt.releaseVersion,
+      data,
+      health,
+      integration,
+      findings,
+    };
+  } finally {
+    await giveBackLease(input.store, receipt.runId);
+  }
 }
 
 /** @throws UsageError when the store holds no receipt. */
-export async function chooseReceipt(input: Pick<PostDeployInput, "store" | "runId">): Promise<Receipt> {
+async function chooseReceipt(input: Pick<PostDeployInput, "store" | "runId">): Promise<TrustedReceipt> {
   const { store } = input;
   const runId = input.runId ?? (await listOpenReceipts(store)).at(-1) ?? (await listReceipts(store)).at(-1);
   if (runId === undefined) {
@@ -72,35 +81,33 @@ export async function chooseReceipt(input: Pick<PostDeployInput, "store" | "runI
   }
   if (!(await listReceipts(store)).includes(runId))
     throw new UsageError(`${store.url} holds no receipt of run ${runId}`);
-  return readReceipt(store, runId);
+  return readTrustedReceipt(store, runId);
 }
 
 /**
  * A closed receipt is not compared again: it was proven right after its release, and its copy is spent.
  * One without any event guards a release made by hand, and is compared.
  */
-async function verifyData(input: PostDeployInput, receipt: Receipt): Promise<ReceiptVerification | null> {
+async function verifyData(input: PostDeployInput, trusted: TrustedReceipt): Promise<ReceiptVerification | null> {
   const { store, signal, onProgress } = input;
-  const closed =
-    input.runId === undefined && !(await isOpen(store, receipt.runId)) && (await hasEvents(store, receipt.runId));
+  const { runId } = trusted.receipt;
+  const closed = input.runId === undefined && !(await isOpen(store, runId)) && (await hasEvents(store, runId));
   if (closed) {
-    onProgress(`receipt ${receipt.runId} was verified before: data not compared again`);
+    onProgress(`receipt ${runId} was verified before: data not compared again`);
     return null;
   }
-  return verifyReceipt({ store, receipt, live: input.target, signal, onProgress });
+  return verifyReceipt({ store, ...trusted, live: input.target, signal, onProgress });
 }
 
 async function hasEvents(store: Store, runId: string): Promise<boolean> {
   return (await readEvents(store, runId)).length > 0;
 }
 
-function checkHealth(input: PostDeployInput, receipt: Receipt): Promise<HealthReport> {
-  return runHealthChecks({
-    appUrl: input.addresses.appUrl ?? receipt.addresses.appUrl ?? undefined,
-    frontendUrl: input.addresses.frontendUrl ?? receipt.addresses.frontendUrl ?? undefined,
-    settings: receipt.settings.health,
-    signal: input.signal,
-  });
+function addressesOf(input: PostDeployInput, { addresses }: Receipt): PostDeployInput["addresses"] {
+  return {
+    appUrl: input.addresses.appUrl ?? addresses.appUrl ?? undefined,
+    frontendUrl: input.addresses.frontendUrl ?? addresses.frontendUrl ?? undefined,
+  };
 }
 
 export async function runIntegration(

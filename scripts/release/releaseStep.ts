@@ -3,19 +3,19 @@
  * the comparison that a successful release would have got.
  */
 import { extendLease, giveBackLease } from "../control/lease";
-import { Refusal, UsageError, messageOf } from "../contract/failure";
+import { Failure, Refusal, Unavailable, UsageError, messageOf } from "../contract/failure";
+import { databaseFailure } from "../database/databaseFailure";
 import type { DatabaseTarget } from "../database/target";
 import type { Receipt } from "../record/receipt";
 import { type ReleaseStep, findLive, recordEvent } from "../record/releaseEvents";
 import type { Store } from "../store/store";
-import { verifyReceipt } from "../verification/verifyReceipt";
-import { demandReceipt } from "./admission";
+import { type ReceiptVerificationInput, freezeOnLoss, identityOfReceipt } from "../verification/verifyReceipt";
+import { type ReleaseRequest, demandReceipt } from "./admission";
 import { applyPendingMigrations } from "./applyPendingMigrations";
 import { runDeployCommand } from "./deployCommand";
 
-export interface ReleaseContext {
+export interface ReleaseContext extends ReleaseRequest {
   readonly step: ReleaseStep;
-  readonly releaseVersion: string;
   readonly store: Store;
   readonly target: DatabaseTarget;
   readonly signal: AbortSignal;
@@ -31,12 +31,12 @@ export interface ReleaseOutcome {
 }
 
 /**
- * @throws Refusal when the step is not admitted or failed; a failure that lost rows says so and has frozen
- *   further releases by then.
+ * @throws Refusal when the step is not admitted or failed, Unavailable when it failed for something that is busy;
+ *   a failure that lost rows says so and has frozen further releases by then.
  */
 export async function runReleaseStep(context: ReleaseContext): Promise<ReleaseOutcome> {
   const { step, store, releaseVersion } = context;
-  const before = await findLive(store, step, releaseVersion);
+  const before = await findLive(store, step, context);
   if (before !== undefined) {
     return {
       outcome: "already live",
@@ -44,11 +44,13 @@ export async function runReleaseStep(context: ReleaseContext): Promise<ReleaseOu
       detail: `${step} of ${releaseVersion} is live since run ${before}: nothing was deployed`,
     };
   }
-  const receipt = await demandReceipt(store, context.target, releaseVersion);
+  const trusted = await demandReceipt(store, context.target, context);
+  const { receipt } = trusted;
   if (receipt.settings[step] === undefined) throw notConfigured(step);
   await extendLease(store, receipt.runId, leaseSecondsFor(step, receipt));
+  const input = { store, ...trusted, live: context.target, onProgress: context.onLine };
   const event = (name: string, detail: string): Promise<void> =>
-    recordEvent(store, { event: `${step}-${name}`, runId: receipt.runId, releaseVersion, detail });
+    recordEvent(store, identityOfReceipt(input), `${step}-${name}`, detail);
   await event("started", `receipt ${receipt.runId}`);
   try {
     const detail = await perform(context, receipt);
@@ -56,7 +58,7 @@ export async function runReleaseStep(context: ReleaseContext): Promise<ReleaseOu
     return { outcome: "live", runId: receipt.runId, detail };
   } catch (error) {
     await event("failed", messageOf(error));
-    throw await judgeFailure(context, receipt, error);
+    throw await judgeFailure(step, input, error);
   }
 }
 
@@ -67,7 +69,7 @@ function leaseSecondsFor(step: ReleaseStep, { settings }: Receipt): number {
 }
 
 /** Migrations have no timeout of their own, only one for locks. */
-const migrationSeconds = 3600;
+const migrationSeconds = 4 * 3600;
 
 const afterStepSeconds = 3600;
 
@@ -75,7 +77,7 @@ function perform(context: ReleaseContext, receipt: Receipt): Promise<string> {
   const { step, signal, onLine } = context;
   const { migrations, railway, vercel } = receipt.settings;
   if (step === "migrations" && migrations !== undefined)
-    return applyPendingMigrations(context.target, migrations, onLine);
+    return applyPendingMigrations(context.target, { ...migrations, judged: receipt.migrations, signal, onLine });
   const command = step === "railway" ? railway : vercel;
   if (command === undefined) throw notConfigured(step);
   return runDeployCommand(command, { signal, onLine });
@@ -85,27 +87,35 @@ function notConfigured(step: ReleaseStep): UsageError {
   return new UsageError(`${step}: the receipt's settings do not configure it: expected ${step} in the stack's config`);
 }
 
-/** A release that broke half-way may have lost rows all the same; nobody else would look before the next gate. */
-async function judgeFailure(context: ReleaseContext, receipt: Receipt, error: unknown): Promise<Error> {
-  const failed = `${context.step} failed: ${messageOf(error)}`;
-  // The comparison must not be cut short by what ended the step.
-  const { comparison, findings } = await verifyReceipt({
-    store: context.store,
-    receipt,
-    live: context.target,
-    onProgress: context.onLine,
-  });
-  // Nothing that follows will run: the next gate need not wait for the lease to expire.
-  await giveBackLease(context.store, receipt.runId);
-  if (comparison.verdict === "pass") {
-    return new Refusal(`${failed}; no row is lost`, {
+/**
+ * A release that broke half-way may have lost rows all the same; nobody else would look before the next gate.
+ * The receipt stays open even when nothing is missing yet: what was started may still become live.
+ */
+async function judgeFailure(step: ReleaseStep, input: ReceiptVerificationInput, error: unknown): Promise<Error> {
+  const failed = `${step} failed: ${messageOf(error)}`;
+  try {
+    const { comparison, findings } = await freezeOnLoss(input);
+    if (comparison.verdict === "pass") {
+      const hint = error instanceof Failure ? error.hint : undefined;
+      const Kind = error instanceof Unavailable ? Unavailable : Refusal;
+      return new Kind(`${failed}; no row is lost`, {
+        cause: error,
+        hint: hint ?? "correct the cause and run pulumi up again",
+      });
+    }
+    return new Refusal(`${failed}; and data was lost: ${findings[0] ?? ""}`, {
       cause: error,
-      hint: "correct the cause and run pulumi up again",
+      details: findings,
+      hint: "releases are frozen: repair the rows, then run npm run deploy:unfreeze",
     });
+  } catch (aftermath) {
+    const reason = (databaseFailure(aftermath) ?? aftermath) as unknown;
+    return new Refusal(`${failed}; whether rows are lost is not known: ${messageOf(reason)}`, {
+      cause: aftermath,
+      hint: "run npm run db:verify:post-deploy; the next gate compares before anything else",
+    });
+  } finally {
+    // Nothing that follows will run: the next gate need not wait for the lease to expire.
+    await giveBackLease(input.store, input.receipt.runId);
   }
-  return new Refusal(`${failed}; and data was lost: ${findings[0] ?? ""}`, {
-    cause: error,
-    details: findings,
-    hint: "releases are frozen: repair the rows, then run npm run deploy:unfreeze",
-  });
 }

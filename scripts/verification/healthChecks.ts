@@ -66,6 +66,12 @@ export async function runHealthChecks(input: HealthInput): Promise<HealthReport>
   return { outcome: results.every(({ ok }) => ok) ? "pass" : "fail", results };
 }
 
+/** @throws UsageError when an address is not one of a web server. */
+export function demandAddresses(addresses: Pick<HealthInput, "appUrl" | "frontendUrl">): void {
+  endpointsBelow("APP_URL", addresses.appUrl, []);
+  endpointsBelow("FRONTEND_URL", addresses.frontendUrl, []);
+}
+
 interface Endpoint {
   readonly url: URL;
   readonly authorization: string | undefined;

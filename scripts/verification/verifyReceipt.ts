@@ -6,13 +6,13 @@
  */
 import { listBackups, readManifest } from "../backup/manifest";
 import { setFreeze } from "../control/freeze";
-import { UsageError } from "../contract/failure";
+import { Unavailable, UsageError, messageOf } from "../contract/failure";
 import { withConnection } from "../database/connect";
 import { describeIdentity, isSameDatabase, readIdentity } from "../database/identity";
 import type { DatabaseTarget } from "../database/target";
 import { encodeDocument } from "../store/documents";
 import type { Receipt } from "../record/receipt";
-import { recordEvent } from "../record/releaseEvents";
+import { type RunIdentity, lastNumber, recordEvent } from "../record/releaseEvents";
 import { readFingerprint } from "../restore/compareCopy";
 import { compactUtc, suspectMarkKey } from "../store/layout";
 import type { Store } from "../store/store";
@@ -23,6 +23,8 @@ import { ScratchCopy } from "./scratchCopy";
 export interface ReceiptVerificationInput {
   readonly store: Store;
   readonly receipt: Receipt;
+  /** What the receipt hashes to. */
+  readonly receiptSha256: string;
   readonly live: DatabaseTarget;
   readonly signal?: AbortSignal;
   readonly onProgress?: (line: string) => void;
@@ -37,25 +39,52 @@ export interface ReceiptVerification {
 }
 
 /**
- * Compares and draws the consequence.
+ * Compares and draws the consequence: closes the receipt, or freezes.
  *
- * @throws UsageError when the live database is not the one that the receipt speaks of.
+ * @throws UsageError when the live database is not the one that the receipt speaks of; Unavailable when the
+ *   release went on meanwhile, so that the comparison proves nothing of what is live now.
  */
 export async function verifyReceipt(input: ReceiptVerificationInput): Promise<ReceiptVerification> {
-  const verification = await compareWithReceipt(input);
-  if (verification.comparison.verdict === "pass")
-    await closeReceipt(input.store, input.receipt, verification.comparison);
-  else await freezeReleases(input.store, input.receipt, verification);
+  const seen = await lastNumber(input.store, input.receipt.runId);
+  const verification = await freezeOnLoss(input);
+  if (verification.comparison.verdict === "pass") await closeReceipt(input, verification.comparison, seen);
   return verification;
 }
 
-/** Nothing is open any more: the copy that could name rows is spent. */
-export async function closeReceipt(store: Store, receipt: Receipt, comparison: LiveComparison): Promise<void> {
-  await recordEvent(store, eventOf(receipt, "verified", summarize(comparison)));
-  await new ScratchCopy(store, receipt).spend();
+/** Compares, and freezes when something is missing. The receipt stays open: what it guards may still go on. */
+export async function freezeOnLoss(input: ReceiptVerificationInput): Promise<ReceiptVerification> {
+  const verification = await compareWithReceipt(input);
+  if (verification.comparison.verdict === "fail") await freezeReleases(input, verification);
+  return verification;
 }
 
-async function freezeReleases(store: Store, receipt: Receipt, verification: ReceiptVerification): Promise<void> {
+/** Nothing is open any more: the copy that could name rows is spent. `seen`: the last event before the comparison. */
+export async function closeReceipt(
+  input: ReceiptVerificationInput,
+  comparison: LiveComparison,
+  seen: number,
+): Promise<void> {
+  const { store, receipt } = input;
+  if ((await lastNumber(store, receipt.runId)) !== seen) {
+    throw new Unavailable(`the release of receipt ${receipt.runId} went on while it was compared`, {
+      hint: "wait until it has ended, then run the verification again",
+    });
+  }
+  await recordEvent(store, identityOfReceipt(input), "verified", summarize(comparison));
+  await spendCopy(input);
+}
+
+/** What its copy costs when it cannot be ended is its time until its deadline, never the verification's verdict. */
+export async function spendCopy(input: ReceiptVerificationInput): Promise<void> {
+  try {
+    await new ScratchCopy(input.store, input.receipt).spend();
+  } catch (error) {
+    input.onProgress?.(`the scratch copy of ${input.receipt.runId} could not be ended: ${messageOf(error)}`);
+  }
+}
+
+async function freezeReleases(input: ReceiptVerificationInput, verification: ReceiptVerification): Promise<void> {
+  const { store, receipt } = input;
   // The freeze first: whatever is interrupted after it, no further release can start.
   await setFreeze(store, {
     kind: "failed-verification",
@@ -64,7 +93,8 @@ async function freezeReleases(store: Store, receipt: Receipt, verification: Rece
     person: null,
     missingRows: missingRowsByTable(verification.comparison),
   });
-  await recordEvent(store, eventOf(receipt, "verification-failed", verification.findings.join("\n")));
+  const findings = verification.findings.join("\n");
+  await recordEvent(store, identityOfReceipt(input), "verification-failed", findings);
   await markBackupsSince(store, receipt);
 }
 
@@ -123,15 +153,18 @@ export function summarize(comparison: LiveComparison): string {
   const [changed, added, allowed] = (["changed", "added", "missing"] as const).map((field) =>
     comparison.tables.reduce((sum, table) => sum + table[field], 0),
   );
-  return `all ${rows} rows of the snapshot accounted for in ${comparison.tables.length} tables; since then ${changed} changed, ${added} added, ${allowed} deleted as allowed`;
+  const present = rows - (allowed ?? 0);
+  const gone = allowed === 0 ? "none deleted" : `${allowed} deleted as allowed`;
+  return `${present} of ${rows} rows of the snapshot are there in ${comparison.tables.length} tables, ${gone}; since then ${changed} changed, ${added} added`;
 }
 
-function eventOf(receipt: Receipt, event: string, detail: string): Parameters<typeof recordEvent>[1] {
-  return { event, runId: receipt.runId, releaseVersion: receipt.releaseVersion, detail };
+export function identityOfReceipt({ receipt, receiptSha256 }: ReceiptVerificationInput): RunIdentity {
+  const { runId, releaseVersion, stack } = receipt;
+  return { runId, releaseVersion, stack, receiptSha256 };
 }
 
 /** A backup taken after the gate's own may hold the damage; it stays, but nobody restores it unknowing. */
-async function markBackupsSince(store: Store, receipt: Receipt): Promise<void> {
+export async function markBackupsSince(store: Store, receipt: Receipt): Promise<void> {
   for (const backup of (await listBackups(store)).filter(({ name }) => name > receipt.backup.name)) {
     const manifest = await readManifest(store, backup);
     await store.create(

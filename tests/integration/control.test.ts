@@ -64,9 +64,9 @@ for (const { kind, make } of storeKinds)
           ) &&
           /--wait/.test(error.hint ?? ""),
       );
-      await assert.rejects(demandFreeLease(store, { stack: "crm/prod", runId: "run-2" }), Unavailable);
+      await assert.rejects(demandFreeLease(store, { stack: "crm/prod", runId: "run-2", takeOver: true }), Unavailable);
       await lease.release();
-      await demandFreeLease(store, { stack: "crm/prod", runId: "run-2" });
+      await demandFreeLease(store, { stack: "crm/prod", runId: "run-2", takeOver: true });
     });
 
     it("of many gates at once exactly one gets it", async () => {

@@ -3,16 +3,18 @@
  * after them, with freeze and unfreeze.
  */
 import assert from "node:assert/strict";
-import { existsSync, mkdtempSync, readFileSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, mkdtempSync, readFileSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Client } from "pg";
 import { resolveBackup } from "../../scripts/backup/manifest";
 import { readFreeze } from "../../scripts/control/freeze";
 import { readLease } from "../../scripts/control/lease";
-import { readReceipt } from "../../scripts/record/receipt";
-import { listOpenReceipts, readEvents } from "../../scripts/record/releaseEvents";
+import { readReceipt, readTrustedReceipt } from "../../scripts/record/receipt";
+import { listOpenReceipts, readEvents, recordEvent } from "../../scripts/record/releaseEvents";
 import { closeScratch, isScratchAlive } from "../../scripts/scratch/scratchServer";
+import { verifyReceipt } from "../../scripts/verification/verifyReceipt";
+import { parseTarget } from "../../scripts/database/target";
 import { openStore } from "../../scripts/store/openStore";
 import type { Store } from "../../scripts/store/store";
 import { type CliRun, runCli } from "../servers/cli";
@@ -21,6 +23,7 @@ import { closeCrmClients, deploymentVariables, freshCrm, freshStore } from "../s
 interface Release {
   readonly client: Client;
   readonly store: Store;
+  readonly url: string;
   /** Runs a command as a stack's Command would. */
   run(words: string[], more?: Record<string, string>): Promise<CliRun>;
   /** Runs the full gate and returns the run id of its receipt. */
@@ -59,6 +62,7 @@ describe("a release", function () {
       runCli(words, { ...env, ...more }, folder);
     return {
       client,
+      url,
       store: openStore(storeUrl),
       run,
       gate: async (more) => {
@@ -122,9 +126,11 @@ describe("a release", function () {
     release.railway("exit 7");
     refused(await release.run(["release", "railway"]), /railway failed: .*7.*no row is lost/);
     assert.equal(await readFreeze(release.store), undefined);
+    // Still open: a deploy that was said to have failed may yet become live.
+    assert.deepEqual(await listOpenReceipts(release.store), [runId]);
     assert.deepEqual(
       (await readEvents(release.store, runId)).map(({ event }) => event),
-      ["railway-started", "railway-failed", "verified"],
+      ["gate-passed", "railway-started", "railway-failed"],
     );
     release.railway("echo deployed");
     const next = await release.gate();
@@ -171,6 +177,89 @@ describe("a release", function () {
     assert.deepEqual([await readFreeze(release.store), await listOpenReceipts(release.store)], [undefined, []]);
   });
 
+  it("that fails, and loses rows only afterwards, is found by the next gate", async () => {
+    const release = await prepare();
+    await release.gate();
+    release.railway("exit 7");
+    refused(await release.run(["release", "railway"]), /no row is lost/);
+    await release.client.query("DELETE FROM tasks WHERE id = 3");
+    refused(
+      await release.run(["gate", "run"], { DBPROTECT_RELEASE_VERSION: "v2" }),
+      /lost data: public\.tasks.*"id" : "3"/,
+    );
+  });
+
+  it("of resources that tell nobody is guarded from the moment the gate passed", async () => {
+    const release = await prepare();
+    await release.gate();
+    await release.client.query("DELETE FROM tasks WHERE id = 3");
+    refused(await release.run(["gate", "run"], { DBPROTECT_RELEASE_VERSION: "v2" }), /lost data: public\.tasks/);
+  });
+
+  it("that goes on while it is verified is not called verified", async () => {
+    const release = await prepare();
+    const runId = await release.gate();
+    const { receipt, receiptSha256 } = await readTrustedReceipt(release.store, runId);
+    const live = parseTarget(release.url, "DATABASE_URL");
+    const identity = { runId, releaseVersion: "v1", stack: receipt.stack, receiptSha256 };
+    // The comparison's first line of progress would be too late: the event comes while the tables are read.
+    const verification = verifyReceipt({ store: release.store, receipt, receiptSha256, live });
+    await recordEvent(release.store, identity, "railway-live", "meanwhile");
+    await assert.rejects(verification, /went on while it was compared/);
+    assert.deepEqual(await listOpenReceipts(release.store), [runId]);
+  });
+
+  it("applies only the migrations that the gate judged", async () => {
+    const release = await prepare();
+    const folder = mkdtempSync(join(tmpdir(), "dbprotect-judged-"));
+    const file = join(folder, "20260101000000_notes.sql");
+    writeFileSync(file, "CREATE TABLE notes (id int PRIMARY KEY);\n");
+    const settings = { DBPROTECT_SETTINGS: JSON.stringify({ migrations: { path: folder } }) };
+    await release.gate(settings);
+    writeFileSync(file, "CREATE TABLE notes (id int PRIMARY KEY);\nDELETE FROM tasks;\n");
+    refused(
+      await release.run(["release", "migrations"]),
+      /20260101000000_notes\.sql was changed after the gate judged it/,
+    );
+    writeFileSync(file, "CREATE TABLE notes (id int PRIMARY KEY);\n");
+    writeFileSync(join(folder, "20260102000000_drop.sql"), "DROP TABLE tasks;\n");
+    refused(await release.run(["release", "migrations"], settings), /no gate has passed|was added after the gate/);
+    const { rows } = await release.client.query("SELECT to_regclass('notes') AS notes, to_regclass('tasks') AS tasks");
+    assert.deepEqual(rows, [{ notes: null, tasks: "tasks" }]);
+  });
+
+  it("of another stack is its own: live there says nothing here", async () => {
+    const release = await prepare();
+    await release.gate();
+    assert.equal((await release.run(["release", "railway"])).code, 0);
+    const other = { DBPROTECT_STACK: "crm/other" };
+    refused(await release.run(["release", "railway"], other), /is of crm\/test, not of crm\/other/);
+    assert.equal((await release.run(["db:verify:post-deploy"])).code, 0);
+    await release.gate(other);
+    assert.equal((await release.run(["release", "railway"], other)).code, 0);
+    assert.equal(release.deploys(), 2);
+    assert.equal((await release.run(["db:verify:post-deploy"], other)).code, 0);
+  });
+
+  it("whose receipt was altered to allow deletes is not judged by it (4)", async () => {
+    const release = await prepare();
+    const runId = await release.gate();
+    const file = join(new URL(release.store.url).pathname, "receipts", `${runId}.json`);
+    chmodSync(file, 0o600);
+    writeFileSync(
+      file,
+      readFileSync(file, "utf8").replace(
+        '"tables": {',
+        '"tables": { "public.tasks": { "deletes": "any", "updates": "any" },',
+      ),
+    );
+    await release.client.query("DELETE FROM tasks");
+    for (const words of [["db:verify:post-deploy"], ["gate", "run"]]) {
+      const run = await release.run(words, { DBPROTECT_RELEASE_VERSION: "v2" });
+      assert.equal(run.code, 4, run.stderr);
+    }
+  });
+
   it("whose loss is accepted goes on, with the person and the rows on record", async () => {
     const release = await prepare();
     const runId = await release.gate();
@@ -187,6 +276,10 @@ describe("a release", function () {
       "--accept-missing",
       "--yes",
     ];
+    // More went missing since: that has to be named before anybody can accept it.
+    await release.client.query("DELETE FROM tasks WHERE id = 10");
+    refused(await release.run(accept), /more rows are missing than the freeze named[\s\S]*"id" : "10"/);
+    await release.client.query("INSERT INTO tasks SELECT 10, min(client_id), 'back' FROM tasks");
     assert.equal((await release.run(accept)).code, 0);
     const accepted = (await readEvents(release.store, runId)).at(-1)!;
     assert.deepEqual([accepted.event, accepted.person], ["accepted", "Ada"]);

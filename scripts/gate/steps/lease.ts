@@ -5,9 +5,9 @@ import { withoutStore } from "./withoutStore";
 
 export const leaseStep: GateStep = {
   name: "lease",
-  async run({ store, stack, runId }) {
+  async run({ store, stack, runId, takeOver }) {
     if (store === undefined) return withoutStore;
-    await demandFreeLease(store, { stack, runId });
+    await demandFreeLease(store, { stack, runId, takeOver });
     return { summary: "the lease is free" };
   },
 };

@@ -6,12 +6,13 @@ import type { GateStep } from "../context";
 
 export const migrationsStep: GateStep = {
   name: "migrations",
-  async run({ settings, target }) {
+  async run({ settings, target }, state) {
     const configured = settings.migrations;
     if (configured === undefined) return { summary: "no migrations configured" };
     return withConnection(target, async (client) => {
       const { pending, outOfOrder, unknownApplied } = await pendingMigrations(client, configured.path);
       const judgement = await judgeMigrations(pending, await liveCatalog(client));
+      state.migrations = pending.map(({ file, sha256 }) => ({ file, sha256 }));
       const refused = judgement.findings.filter(({ severity }) => severity === "refuse");
       return {
         summary:

@@ -3,7 +3,7 @@
  * before a new fingerprint could make the loss look normal.
  */
 import { Refusal } from "../../contract/failure";
-import { readReceipt } from "../../record/receipt";
+import { readTrustedReceipt } from "../../record/receipt";
 import { listOpenReceipts } from "../../record/releaseEvents";
 import { summarize, verifyReceipt } from "../../verification/verifyReceipt";
 import type { GateStep } from "../context";
@@ -29,8 +29,8 @@ export const openReceiptsStep: GateStep = {
     if (store === undefined) return withoutStore;
     const evidence: string[] = [];
     for (const runId of await listOpenReceipts(store)) {
-      const receipt = await readReceipt(store, runId);
-      const verification = await verifyReceipt({ store, receipt, live: target, signal, onProgress });
+      const trusted = await readTrustedReceipt(store, runId);
+      const verification = await verifyReceipt({ store, ...trusted, live: target, signal, onProgress });
       if (verification.comparison.verdict === "fail") {
         throw new Refusal(`the release of receipt ${runId} lost data: ${verification.findings[0] ?? ""}`, {
           hint: "releases are frozen now: repair the rows, then run npm run deploy:unfreeze",

@@ -32,6 +32,7 @@ export const receiptStep: GateStep = {
         restoreSeconds: verification.restoreSeconds,
       },
       scratch: scratch?.place ?? null,
+      migrations: state.migrations ?? [],
       recoveryPoint: { lsn: backup.lsn, utc: backup.takenAt },
       steps: state.reports,
       overrides: usedOverrides,

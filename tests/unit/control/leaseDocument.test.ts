@@ -30,27 +30,28 @@ describe("who may take the lease", () => {
 
   it("anybody, when it was never taken or was given back", () => {
     assert.deepEqual(claimOf(undefined, holder, start), { may: true, because: "free" });
-    assert.deepEqual(claimOf(released(gating, at(1)), otherStack, at(1), alive), { may: true, because: "free" });
+    assert.deepEqual(claimOf(released(gating, at(1)), otherStack, at(1), { fate: alive }), {
+      may: true,
+      because: "free",
+    });
   });
 
   it("nobody, also not the same stack, while a gate runs", () => {
-    assert.deepEqual(claimOf(gating, sameStack, at(89), alive), { may: false });
-    assert.deepEqual(claimOf(gating, otherStack, at(89), alive), { may: false });
-    assert.deepEqual(
-      claimOf(gating, otherStack, at(89), () => "unknown"),
-      { may: false },
-    );
+    assert.deepEqual(claimOf(gating, sameStack, at(89), { fate: alive }), { may: false });
+    assert.deepEqual(claimOf(gating, otherStack, at(89), { fate: alive }), { may: false });
+    assert.deepEqual(claimOf(gating, otherStack, at(89), { fate: () => "unknown" }), { may: false });
   });
 
   it("anybody, when the gate's process has ended or its time is over", () => {
-    assert.deepEqual(claimOf(gating, otherStack, at(1), gone), { may: true, because: "holder gone" });
-    assert.deepEqual(claimOf(gating, otherStack, at(90), alive), { may: true, because: "expired" });
+    assert.deepEqual(claimOf(gating, otherStack, at(1), { fate: gone }), { may: true, because: "holder gone" });
+    assert.deepEqual(claimOf(gating, otherStack, at(90), { fate: alive }), { may: true, because: "expired" });
   });
 
   it("the same stack at once when the gate passed, another one when the release's time is over", () => {
-    assert.deepEqual(claimOf(done, sameStack, at(31), alive), { may: true, because: "same stack" });
-    assert.deepEqual(claimOf(done, otherStack, at(31), gone), { may: false });
-    assert.deepEqual(claimOf(done, otherStack, at(30 + 3600), gone), { may: true, because: "expired" });
+    assert.deepEqual(claimOf(done, sameStack, at(31), { fate: alive }), { may: true, because: "same stack" });
+    assert.deepEqual(claimOf(done, sameStack, at(31), { fate: alive, takeOver: false }), { may: false });
+    assert.deepEqual(claimOf(done, otherStack, at(31), { fate: gone }), { may: false });
+    assert.deepEqual(claimOf(done, otherStack, at(30 + 3600), { fate: gone }), { may: true, because: "expired" });
   });
 
   it("a taking forgets the former receipt and counts on", () => {
@@ -157,7 +158,7 @@ describe("lease under any interleaving of two runs", () => {
             const me = holderOf(actor);
             const fate = (who: Pick<LeaseHolder, "pid" | "processStart">): "alive" | "gone" =>
               isAlive(who) ? "alive" : "gone";
-            if (actor.held === undefined && claimOf(register.document, me, now, fate).may)
+            if (actor.held === undefined && claimOf(register.document, me, now, { fate: fate }).may)
               actor.pending = {
                 kind: "take",
                 next: taken(register.document, me, now, ttl),
