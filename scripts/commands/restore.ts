@@ -5,6 +5,7 @@ import { withConnection } from "../database/connect";
 import { describeIdentity, readIdentity } from "../database/identity";
 import { targetFromEnvironment } from "../database/target";
 import { besideName, restoreBeside } from "../restore/restoreBeside";
+import { findMissingRoles } from "../restore/restoreBackup";
 import { openStore } from "../store/openStore";
 import { confirm, interrupted, printResult, progress } from "./session";
 
@@ -23,9 +24,14 @@ export function configure(command: Command): void {
       const suspect = (await listSuspects(store)).has(manifest.name)
         ? "; it is SUSPECT: taken after a release whose verification failed"
         : "";
+      const missing = await findMissingRoles(live, manifest.roles);
+      const roles =
+        missing.length === 0
+          ? ""
+          : `,\nand creates the roles that its server lacks, without login: ${missing.join(", ")}`;
       await confirm(
         `restores ${manifest.name} of ${describeIdentity(manifest.database)}, taken ${manifest.snapshot.takenAt}${suspect},\n` +
-          `into the new database ${database} beside ${describeIdentity(identity)}, which is not touched`,
+          `into the new database ${database} beside ${describeIdentity(identity)}, which is not touched${roles}`,
         options.yes === true,
       );
       const restored = await restoreBeside({

@@ -2,7 +2,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { join } from "node:path";
 import type { Readable, Writable } from "node:stream";
-import { Interrupted, Refusal, Unavailable, UsageError } from "../contract/failure";
+import { Damage, type Failure, Interrupted, Refusal, Unavailable, UsageError } from "../contract/failure";
 import { redact } from "../contract/redaction";
 import { type DatabaseTarget, describeTarget, libpqEnvironment } from "./target";
 
@@ -57,7 +57,16 @@ function ended(child: ChildProcess): Promise<{ code: number | null; signal: stri
   });
 }
 
-function programFailure(call: ProgramCall, status: number | string, stderr: string): Error {
+/** What libpq and the server say when it is "not now": no connection, no room for one, a lock. */
+const passing =
+  /connection to server|could not translate host name|server closed the connection|SSL SYSCALL|connection (has been closed|not open)|no connection to the server|could not (receive data from|send data to) server|terminating connection|the database system is|too many clients|remaining connection slots|deadlock detected|canceling statement due to/;
+
+/** What the program's stderr means; also without any word of it, for a program that was killed. */
+export function programFailure(
+  call: Pick<ProgramCall, "program" | "target">,
+  status: number | string,
+  stderr: string,
+): Failure {
   const lines = redact(stderr)
     .split("\n")
     .filter((line) => line.trim() !== "");
@@ -66,6 +75,14 @@ function programFailure(call: ProgramCall, status: number | string, stderr: stri
   const message = `${call.program} failed (${status})${where}: ${said.replace(/^pg_\w+: /, "")}`;
   if (/server version mismatch/.test(stderr))
     return new UsageError(message, { hint: "install a client as new as the server" });
-  if (/permission denied/.test(stderr)) return new Refusal(message, { details: lines });
+  if (/unsupported version .* in file header/.test(stderr))
+    return new UsageError(message, { hint: "install a client as new as the one that wrote the archive" });
+  if (/permission denied|must be (owner|superuser|able to)/.test(stderr))
+    return new Refusal(message, { details: lines });
+  if (passing.test(stderr) || typeof status === "string") return new Unavailable(message);
+  // Nothing to read from but the archive: it is what pg_restore complains of.
+  if (call.target === undefined && call.program === "pg_restore") return new Damage(message);
+  // The server refused a statement, and would again.
+  if (/ERROR: {2}/.test(stderr)) return new Refusal(message, { details: lines });
   return new Unavailable(message);
 }

@@ -2,17 +2,16 @@
  * Puts a backup's archives into an empty database: roles first, then schema, rows, and what needs the rows.
  * Every archive is checked against the manifest while it is read; a damaged one ends the restore.
  */
-import { Writable } from "node:stream";
-import { Damage, UsageError } from "../contract/failure";
+import { UsageError } from "../contract/failure";
 import { withConnection } from "../database/connect";
 import { majorOf } from "../database/identity";
 import { findPostgres } from "../database/postgresPrograms";
 import { startProgram } from "../database/program";
 import { quoteIdentifier } from "../database/sqlText";
 import type { DatabaseTarget } from "../database/target";
-import { readVerified } from "../backup/archiveStream";
-import { type Archive, type Manifest, fileKey } from "../backup/manifest";
+import type { Archive, Manifest } from "../backup/manifest";
 import type { Store } from "../store/store";
+import { feedArchive } from "./readArchive";
 
 export interface RestoreOptions {
   readonly store: Store;
@@ -24,6 +23,11 @@ export interface RestoreOptions {
 }
 
 const sectionOrder: readonly Archive["section"][] = ["pre-data", "data", "post-data"];
+
+/** Whether `restoreBackup` reads it; of the cluster's roles it makes those that the manifest names. */
+export function isRestored(archive: Archive): boolean {
+  return sectionOrder.includes(archive.section);
+}
 
 /**
  * @throws Damage when an archive differs from the manifest or pg_restore cannot read it.
@@ -42,7 +46,7 @@ export async function restoreBackup(options: RestoreOptions): Promise<void> {
       `the backup is of PostgreSQL ${sourceMajor}, the server to restore into is ${serverMajor}: expected ${sourceMajor} or newer`,
     );
   }
-  await createMissingRoles(options.target, manifest.roles);
+  await createMissingRoles(options);
   const { binDir } = findPostgres({ atLeast: serverMajor, use: "client" });
   for (const section of sectionOrder) {
     for (const archive of manifest.archives.filter((candidate) => candidate.section === section)) {
@@ -63,31 +67,26 @@ async function restoreArchive(options: RestoreOptions, archive: Archive, binDir:
     target: options.target,
     ...signal,
   });
-  const key = fileKey({ tier: options.manifest.tier, name: options.manifest.name }, archive.file);
-  program.stdout.resume();
-  const read = readVerified(options.store, key, archive, program.stdin, options.signal);
-  const [reading, restoring] = await Promise.allSettled([read, program.succeeded]);
-  // Damage explains whatever pg_restore then stumbled over.
-  if (reading.status === "rejected" && reading.reason instanceof Damage) throw reading.reason;
-  if (restoring.status === "rejected") {
-    // It stops reading where it fails, and the checksum that tells damage comes last: read on, to the end.
-    await readVerified(options.store, key, archive, nowhere(), options.signal);
-    throw restoring.reason;
-  }
-  if (reading.status === "rejected") throw reading.reason;
+  await feedArchive({ store: options.store, backup: options.manifest, archive, ...signal }, program);
 }
 
-function nowhere(): Writable {
-  return new Writable({ write: (_chunk, _encoding, done) => done() });
-}
-
-/** Owners and grantees must exist before their objects; they get no right to log in from us. */
-async function createMissingRoles(target: DatabaseTarget, roles: readonly string[]): Promise<void> {
-  await withConnection(target, async (client) => {
+/** Roles that own or may use something in the backup and that the server lacks: `restoreBackup` creates them. */
+export async function findMissingRoles(target: DatabaseTarget, roles: readonly string[]): Promise<string[]> {
+  return withConnection(target, async (client) => {
     const { rows } = await client.query<{ name: string }>(
       "SELECT w.name FROM unnest($1::text[]) AS w(name) WHERE NOT EXISTS (SELECT FROM pg_roles r WHERE r.rolname = w.name)",
       [roles],
     );
-    for (const { name } of rows) await client.query(`CREATE ROLE ${quoteIdentifier(name)} NOLOGIN`);
+    return rows.map(({ name }) => name);
   });
+}
+
+/** Owners and grantees must exist before their objects; they get no right to log in from us. */
+async function createMissingRoles(options: RestoreOptions): Promise<void> {
+  const missing = await findMissingRoles(options.target, options.manifest.roles);
+  if (missing.length === 0) return;
+  await withConnection(options.target, async (client) => {
+    for (const name of missing) await client.query(`CREATE ROLE ${quoteIdentifier(name)} NOLOGIN`);
+  });
+  options.onProgress?.(`roles created on the server, without login: ${missing.join(", ")}`);
 }

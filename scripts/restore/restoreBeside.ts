@@ -1,10 +1,11 @@
 /**
- * Restores a backup beside the live database: into a new database on the same server, compared with the
- * backup's fingerprint before anybody is told that it is restored. The live database is not touched.
+ * Restores a backup beside the live database: into a new database on the same server, which bears its final name
+ * only once it was compared with the backup's fingerprint. The live database is not touched.
  */
-import { Refusal } from "../contract/failure";
+import type { Client } from "pg";
+import { Refusal, Unavailable, UsageError, codeOf } from "../contract/failure";
 import { withConnection } from "../database/connect";
-import { quoteIdentifier } from "../database/sqlText";
+import { quoteIdentifier, quoteLiteral } from "../database/sqlText";
 import { type DatabaseTarget, withDatabase } from "../database/target";
 import type { Manifest } from "../backup/manifest";
 import { createDatabaseLike } from "../scratch/scratchServer";
@@ -30,70 +31,161 @@ export interface RestoredBeside {
   readonly notes: readonly string[];
 }
 
-/** `crm_restored_20261122_170212`; PostgreSQL cuts names at 63 bytes, so the live name is cut first. */
+/** `crm_restored_20261122_170212`. */
 export function besideName(live: string, backupName: string): string {
-  const suffix = `_restored_${backupName.replace(/^backup_/, "")}`;
-  return `${Buffer.from(live)
-    .subarray(0, 63 - suffix.length)
-    .toString("utf8")
-    .replace(/�+$/, "")}${suffix}`;
+  return withSuffix(live, `_restored_${backupName.replace(/^backup_/, "")}`);
 }
+
+/** What the database is called until it is proven: also what a killed run leaves behind. */
+function unverifiedName(database: string): string {
+  return withSuffix(database, "_unverified");
+}
+
+/** Bytes of a name in PostgreSQL (NAMEDATALEN - 1): it cuts longer ones without an error. */
+const longestName = 63;
+
+/** PostgreSQL would cut a long name at its end, where the suffix is: the name before it is cut instead. */
+function withSuffix(name: string, suffix: string): string {
+  const room = longestName - Buffer.byteLength(suffix);
+  return `${Buffer.from(name)
+    .subarray(0, room)
+    .toString("utf8")
+    .replace(/\uFFFD+$/, "")}${suffix}`;
+}
+
+/** The comment by which a later run knows a database as an unfinished one of ours. */
+const unverifiedMark = "dbprotect: restore in progress, not compared with its backup";
 
 /**
- * @throws Refusal when the database exists already, the role may not create one, or the copy differs.
- *   Whatever goes wrong, the new database is dropped again.
+ * Roles that the server lacks are created, and stay. Whatever goes wrong, the new database is dropped again; what
+ * a killed run left behind is dropped by the next one of the same name.
+ *
+ * @throws Refusal when the database exists already, the role may not create one, or the copy differs; Unavailable
+ *   when another run restores into the same name.
  */
 export async function restoreBeside(options: RestoreBesideOptions): Promise<RestoredBeside> {
-  await demandFreeName(options);
-  const notes = await createDatabaseLike(options.live, options.database, options.manifest);
-  const target = withDatabase(options.live, options.database);
-  try {
-    await restoreBackup({ ...options, target });
-    const fingerprint = await readFingerprint(options.store, options.manifest);
-    const differences = await compareCopy(
-      fingerprint,
-      target,
-      options.signal === undefined ? {} : { signal: options.signal },
-    );
-    if (differences.length > 0) {
-      throw new Refusal(`the restored copy of ${options.manifest.name} differs from the backup: ${differences[0]}`, {
-        details: differences,
-      });
-    }
-    return {
-      database: options.database,
-      tables: fingerprint.tables.length,
-      rows: fingerprint.tables.reduce((sum, table) => sum + table.rows, 0),
-      notes,
-    };
-  } catch (error) {
-    await dropDatabase(options);
-    throw error;
-  }
-}
-
-async function demandFreeName(options: RestoreBesideOptions): Promise<void> {
-  await withConnection(options.live, async (client) => {
-    const { rows } = await client.query<{ taken: boolean; may_create: boolean }>(
-      `SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1) AS taken,
-              (SELECT rolcreatedb OR rolsuper FROM pg_roles WHERE rolname = current_user) AS may_create`,
-      [options.database],
-    );
-    if (rows[0]?.taken === true) {
-      throw new Refusal(`database ${options.database} exists already on ${options.live.host}: nothing was changed`, {
-        hint: "drop it, or choose another name with --database",
-      });
-    }
-    if (rows[0]?.may_create !== true) {
-      throw new Refusal(`role ${options.live.user} may not create a database on ${options.live.host}`, {
-        hint: `ALTER ROLE ${options.live.user} CREATEDB, or run the restore as a role that has it`,
-      });
+  return withConnection(options.live, async (guard) => {
+    await holdName(guard, options);
+    await demandFreeName(guard, options);
+    const unverified = unverifiedName(options.database);
+    await dropLeftover(guard, unverified, options);
+    const notes = await createDatabaseLike(options.live, unverified, options.manifest);
+    try {
+      await guard.query(`COMMENT ON DATABASE ${quoteIdentifier(unverified)} IS ${quoteLiteral(unverifiedMark)}`);
+      const sums = await restoreAndCompare(options, withDatabase(options.live, unverified));
+      await giveFinalName(options, unverified);
+      return { database: options.database, ...sums, notes };
+    } catch (error) {
+      // On a connection of its own: the guard's may be what was lost.
+      await withConnection(options.live, (client) =>
+        client.query(`DROP DATABASE IF EXISTS ${quoteIdentifier(unverified)} WITH (FORCE)`),
+      );
+      throw error;
     }
   });
 }
 
-async function dropDatabase(options: RestoreBesideOptions): Promise<void> {
-  await withConnection(options.live, (client) =>
-    client.query(`DROP DATABASE IF EXISTS ${quoteIdentifier(options.database)} WITH (FORCE)`),
+async function restoreAndCompare(
+  options: RestoreBesideOptions,
+  target: DatabaseTarget,
+): Promise<{ tables: number; rows: number }> {
+  await restoreBackup({ ...options, target });
+  const fingerprint = await readFingerprint(options.store, options.manifest);
+  const differences = await compareCopy(
+    fingerprint,
+    target,
+    options.signal === undefined ? {} : { signal: options.signal },
   );
+  options.signal?.throwIfAborted();
+  if (differences.length > 0) {
+    throw new Refusal(`the restored copy of ${options.manifest.name} differs from the backup: ${differences[0]}`, {
+      details: differences,
+    });
+  }
+  return {
+    tables: fingerprint.tables.length,
+    rows: fingerprint.tables.reduce((sum, table) => sum + table.rows, 0),
+  };
+}
+
+/** Held by the session until it ends: whatever bears the unverified name without it is of a run that is dead. */
+async function holdName(guard: Client, { database, live }: RestoreBesideOptions): Promise<void> {
+  const { rows } = await guard.query<{ held: boolean }>(
+    "SELECT pg_try_advisory_lock(hashtext('dbprotect'), hashtext('restore ' || $1)) AS held",
+    [unverifiedName(database)],
+  );
+  if (rows[0]?.held !== true) {
+    throw new Unavailable(`another run restores into ${database} on ${live.host}: nothing was changed`, {
+      hint: "wait for it to end, or choose another name with --database",
+    });
+  }
+}
+
+async function demandFreeName(guard: Client, { database, live }: RestoreBesideOptions): Promise<void> {
+  const bytes = Buffer.byteLength(database);
+  if (bytes > longestName) {
+    throw new UsageError(`--database ${database}: found ${bytes} bytes, expected at most ${longestName}`);
+  }
+  const { rows } = await guard.query<{ taken: boolean; may_create: boolean }>(
+    `SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1) AS taken,
+            (SELECT rolcreatedb OR rolsuper FROM pg_roles WHERE rolname = current_user) AS may_create`,
+    [database],
+  );
+  if (rows[0]?.taken === true) throw nameTaken(database, live);
+  if (rows[0]?.may_create !== true) {
+    throw new Refusal(`role ${live.user} may not create a database on ${live.host}`, {
+      hint: `ALTER ROLE ${live.user} CREATEDB, or run the restore as a role that has it`,
+    });
+  }
+}
+
+function nameTaken(database: string, live: DatabaseTarget, cause?: unknown): Refusal {
+  return new Refusal(`database ${database} exists already on ${live.host}: nothing was changed`, {
+    hint: "drop it, or choose another name with --database",
+    cause,
+  });
+}
+
+/** Only what carries our mark, and only while nobody is connected: a person may be looking at it. */
+async function dropLeftover(guard: Client, unverified: string, options: RestoreBesideOptions): Promise<void> {
+  const { rows } = await guard.query<{ mark: string | null }>(
+    "SELECT shobj_description(oid, 'pg_database') AS mark FROM pg_database WHERE datname = $1",
+    [unverified],
+  );
+  const [found] = rows;
+  if (found === undefined) return;
+  if (found.mark !== unverifiedMark) throw nameTaken(unverified, options.live);
+  options.onProgress?.(`dropping ${unverified}: a restore that was interrupted left it, unfinished`);
+  try {
+    // Without FORCE the server itself refuses while somebody is connected.
+    await guard.query(`DROP DATABASE ${quoteIdentifier(unverified)}`);
+  } catch (error) {
+    if (codeOf(error) !== objectInUse) throw error;
+    throw new Unavailable(`somebody is connected to ${unverified}, which an interrupted restore left behind`, {
+      hint: "end that connection and try again, or choose another name with --database",
+      cause: error,
+    });
+  }
+}
+
+const objectInUse = "55006";
+const duplicateDatabase = "42P04";
+
+/** Name and comment in one transaction: no moment at which one speaks of a proven copy and the other does not. */
+async function giveFinalName(options: RestoreBesideOptions, unverified: string): Promise<void> {
+  const restored = `dbprotect: restored from ${options.manifest.name} and equal to it`;
+  await withConnection(options.live, async (client) => {
+    try {
+      await client.query("BEGIN");
+      await client.query(`COMMENT ON DATABASE ${quoteIdentifier(unverified)} IS ${quoteLiteral(restored)}`);
+      await client.query(
+        `ALTER DATABASE ${quoteIdentifier(unverified)} RENAME TO ${quoteIdentifier(options.database)}`,
+      );
+      await client.query("COMMIT");
+    } catch (error) {
+      if (codeOf(error) === duplicateDatabase) throw nameTaken(options.database, options.live, error);
+      if (codeOf(error) !== objectInUse) throw error;
+      throw new Unavailable(`somebody is connected to ${unverified}: it cannot get its final name`, { cause: error });
+    }
+  });
 }

@@ -46,18 +46,24 @@ export interface ScratchDatabase {
   readonly notes: readonly string[];
 }
 
+/**
+ * When an embedded scratch server ends by itself: with this process (also after kill -9), or at a moment, for a
+ * later process. On an external server the database lives until somebody closes it.
+ */
+export type ScratchLifetime = { readonly kind: "process" } | { readonly kind: "deadline"; readonly at: Date };
+
 /** Room for the data, its indexes and the sorts that build them. */
 const roomPerDatabaseByte = 1.5;
 
 /**
- * Makes an empty database like the source on a scratch server that lives until `deadline`.
+ * Makes an empty database like the source on a scratch server.
  *
  * @throws UsageError (exit 2) when no scratch server can hold the copy: PostgreSQL of that major missing,
  *   an extension missing, the disk too small.
  */
 export async function openScratchDatabase(
   needs: ScratchNeeds,
-  options: { runId: string; deadline: Date; signal?: AbortSignal },
+  options: { runId: string; lifetime: ScratchLifetime; signal?: AbortSignal },
 ): Promise<ScratchDatabase> {
   const external = process.env[scratchVariable];
   const place =
@@ -75,13 +81,13 @@ export async function openScratchDatabase(
 
 async function startEmbedded(
   needs: ScratchNeeds,
-  options: { deadline: Date; signal?: AbortSignal },
+  options: { lifetime: ScratchLifetime; signal?: AbortSignal },
 ): Promise<ScratchPlace> {
   demandRoom(needs.databaseBytes);
   const cluster = await startCluster({
     major: findPostgres({ atLeast: needs.major }).major,
     listen: "socket",
-    lifetime: { kind: "deadline", at: options.deadline },
+    lifetime: options.lifetime.kind === "process" ? { kind: "parent" } : options.lifetime,
     purpose: "scratch",
     ...(options.signal === undefined ? {} : { signal: options.signal }),
   });

@@ -13,9 +13,6 @@ import {
 } from "../scratch/scratchServer";
 import type { Store } from "../store/store";
 
-/** How long a copy that was restored again may live if nobody closes it. */
-const restoredAgainMilliseconds = 3_600_000;
-
 export class ScratchCopy {
   private restored: ScratchPlace | undefined;
 
@@ -25,7 +22,11 @@ export class ScratchCopy {
     private readonly options: { signal?: AbortSignal; onProgress?: (line: string) => void } = {},
   ) {}
 
-  /** @throws Damage when the backup can no longer be restored. */
+  /**
+   * A copy that is restored again ends with this process, also when nobody closes it.
+   *
+   * @throws Damage when the backup can no longer be restored.
+   */
   async open(): Promise<DatabaseTarget> {
     if (this.receipt.scratch !== null && (await isScratchAlive(this.receipt.scratch)))
       return scratchTarget(this.receipt.scratch);
@@ -35,7 +36,7 @@ export class ScratchCopy {
       { ...manifest, major: majorOf(manifest.database.serverVersion) },
       {
         runId: `${this.receipt.runId}_again_${process.pid}`,
-        deadline: new Date(Date.now() + restoredAgainMilliseconds),
+        lifetime: { kind: "process" },
         ...(this.options.signal === undefined ? {} : { signal: this.options.signal }),
       },
     );

@@ -1,11 +1,9 @@
 /**
  * Verifies a backup to a depth and says which was reached: 1 exists, 2 its table of contents can be read,
- * 3 all of it can be read, 4 restored into a scratch server and equal to the snapshot. Only depth 4 may be
+ * 3 all of it can be read, 4 all of it read and restored into a scratch server and equal to the snapshot. Only depth 4 may be
  * called "verified": 1 and 2 pass on truncated and bit-flipped archives.
  */
-import { PassThrough } from "node:stream";
 import { z } from "zod";
-import { readVerified } from "../backup/archiveStream";
 import { type Archive, type BackupReference, type Manifest, fileKey, readManifest } from "../backup/manifest";
 import { Damage, Refusal } from "../contract/failure";
 import { majorOf } from "../database/identity";
@@ -13,7 +11,8 @@ import { findPostgres } from "../database/postgresPrograms";
 import { startProgram } from "../database/program";
 import { encodeDocument } from "../store/documents";
 import { compareCopy, readFingerprint } from "../restore/compareCopy";
-import { restoreBackup } from "../restore/restoreBackup";
+import { feedArchive, readWhole } from "../restore/readArchive";
+import { isRestored, restoreBackup } from "../restore/restoreBackup";
 import { type ScratchDatabase, closeScratch, openScratchDatabase } from "../scratch/scratchServer";
 import { backupPrefix, compactUtc, verificationKey } from "../store/layout";
 import type { Store } from "../store/store";
@@ -53,9 +52,6 @@ export interface Verified {
   /** The restored copy, alive, if it was to be kept. */
   readonly scratch: ScratchDatabase | undefined;
 }
-
-/** An hour is more than any single verification here may take before its scratch server ends by itself. */
-const scratchWithoutKeeping = 3_600_000;
 
 /**
  * @throws Damage when an object is missing, truncated, changed or unreadable; Refusal when the restored copy
@@ -131,39 +127,33 @@ async function readArchive(
   binDir: string,
 ): Promise<void> {
   const signal = options.signal === undefined ? {} : { signal: options.signal };
-  const key = fileKey(manifest, archive.file);
-  if (archive.format !== "custom") {
-    const sink = new PassThrough().resume();
-    await readVerified(options.store, key, archive, sink, options.signal);
-    return;
-  }
-  const args = options.depth === 2 ? ["--list"] : ["--file=-"];
-  const program = startProgram({ binDir, program: "pg_restore", args, ...signal });
-  program.stdout.resume();
-  const [reading, restoring] = await Promise.allSettled([
-    readVerified(options.store, key, archive, program.stdin, options.signal),
-    program.succeeded,
-  ]);
-  if (reading.status === "rejected" && reading.reason instanceof Damage) throw reading.reason;
-  if (restoring.status === "rejected") {
-    throw new Damage(`${manifest.name}: ${archive.file} cannot be read by pg_restore`, { cause: restoring.reason });
-  }
-  // With --list pg_restore closes its input after the table of contents: that is not an error at depth 2.
-  if (reading.status === "rejected" && options.depth > 2) throw reading.reason;
+  const source = { store: options.store, backup: manifest, archive, ...signal };
+  if (archive.format !== "custom") return readWhole(source);
+  const listed = options.depth === 2;
+  const program = startProgram({ binDir, program: "pg_restore", args: [listed ? "--list" : "--file=-"], ...signal });
+  // With --list pg_restore closes its input after the table of contents: depth 2 looks no further.
+  await feedArchive(source, program, { lastBytes: listed ? "ignored" : "demanded" });
 }
 
 async function verifyByRestore(
   options: VerifyOptions,
   manifest: Manifest,
 ): Promise<{ scratch: ScratchDatabase; seconds: number }> {
-  const fingerprint = await readFingerprint(options.store, manifest);
-  const started = performance.now();
   const signal = options.signal === undefined ? {} : { signal: options.signal };
+  const fingerprint = await readFingerprint(options.store, manifest);
+  // "Verified" speaks of every archive, also of those that a restore has no need of.
+  for (const archive of manifest.archives.filter((candidate) => !isRestored(candidate))) {
+    await readWhole({ store: options.store, backup: manifest, archive, ...signal });
+  }
+  const started = performance.now();
   const scratch = await openScratchDatabase(
     { ...manifest, major: majorOf(manifest.database.serverVersion) },
     {
       runId: options.runId,
-      deadline: options.keepScratchUntil ?? new Date(Date.now() + scratchWithoutKeeping),
+      lifetime:
+        options.keepScratchUntil === undefined
+          ? { kind: "process" }
+          : { kind: "deadline", at: options.keepScratchUntil },
       ...signal,
     },
   );

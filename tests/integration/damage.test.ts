@@ -1,10 +1,12 @@
 /** A damaged backup is noticed at the depth that reads it, names the object, and nothing is restored from it. */
 import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
 import { readFileSync, renameSync, rmSync, statSync, truncateSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { join } from "node:path";
+import { zstdCompressSync, zstdDecompressSync } from "node:zlib";
 import { type FinishedBackup, createBackup } from "../../scripts/backup/createBackup";
-import { fileKey } from "../../scripts/backup/manifest";
+import { type Manifest, fileKey } from "../../scripts/backup/manifest";
 import { Damage } from "../../scripts/contract/failure";
 import { parseTarget } from "../../scripts/database/target";
 import { openStore } from "../../scripts/store/openStore";
@@ -39,6 +41,31 @@ describe("damage to a stored backup", () => {
     this.timeout(60_000);
     await noticed((path) => damageFile(path("data-000.dump.zst")), 3, /data-000\.dump\.zst is damaged/);
     await noticed((path) => damageFile(path("data-000.dump.zst")), 4, /data-000\.dump\.zst is damaged/);
+  });
+
+  it("notices roles that cannot be read, at depths 3 and 4, though a restore has no need of them", async function () {
+    this.timeout(60_000);
+    const zeroed = (path: (file: string) => string): void =>
+      whileWritable(path("roles.sql.zst"), (file) => writeFileSync(file, readFileSync(file).fill(0, 8)));
+    await noticed(zeroed, 3, /roles\.sql\.zst is damaged/);
+    await noticed(zeroed, 4, /roles\.sql\.zst is damaged/);
+  });
+
+  it("notices roles that were cut short before they were stored, though every checksum is right", async function () {
+    this.timeout(60_000);
+    const cutShort = (path: (file: string) => string): void => {
+      const sql = zstdDecompressSync(readFileSync(path("roles.sql.zst")));
+      const cut = zstdCompressSync(sql.subarray(0, sql.length / 2));
+      whileWritable(path("roles.sql.zst"), (file) => writeFileSync(file, cut));
+      const manifest = JSON.parse(readFileSync(path("manifest.json"), "utf8")) as Manifest;
+      const sha256 = createHash("sha256").update(cut).digest("hex");
+      const archives = manifest.archives.map((archive) =>
+        archive.section === "roles" ? { ...archive, bytes: cut.length, sha256 } : archive,
+      );
+      whileWritable(path("manifest.json"), (file) => writeFileSync(file, JSON.stringify({ ...manifest, archives })));
+    };
+    await noticed(cutShort, 3, /roles\.sql\.zst is damaged: it does not end/);
+    await noticed(cutShort, 4, /roles\.sql\.zst is damaged: it does not end/);
   });
 
   it("notices a truncated archive already at depth 1", async () => {
