@@ -85,10 +85,11 @@ export async function listBackups(store: Store): Promise<BackupReference[]> {
  */
 export async function listSuspects(store: Store): Promise<ReadonlySet<string>> {
   const marked = (await store.list(marksPrefix)).flatMap(({ key }) => key.split("/")[1] ?? []);
-  const since = await Promise.all(
-    (await readFreezes(store)).map(({ runId }) => (runId === null ? undefined : readTrustedReceipt(store, runId))),
-  );
-  const oldest = since.flatMap((trusted) => trusted?.receipt.backup.name ?? []).sort()[0];
+  const since: string[] = [];
+  for (const { runId } of await readFreezes(store)) {
+    if (runId !== null) since.push((await readTrustedReceipt(store, runId)).receipt.backup.name);
+  }
+  const oldest = since.sort()[0];
   const names = oldest === undefined ? [] : (await listBackups(store)).map(({ name }) => name);
   return new Set([...marked, ...names.filter((name) => oldest !== undefined && name > oldest)]);
 }

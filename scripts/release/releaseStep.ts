@@ -109,7 +109,7 @@ async function judgeFailure(step: ReleaseStep, input: ReceiptVerificationInput, 
       hint: "releases are frozen: repair the rows, then run npm run deploy:unfreeze",
     });
   } catch (aftermath) {
-    const reason = (databaseFailure(aftermath) ?? aftermath) as unknown;
+    const reason = databaseFailure(aftermath) ?? aftermath;
     return new Refusal(`${failed}; whether rows are lost is not known: ${messageOf(reason)}`, {
       cause: aftermath,
       hint: "run npm run db:verify:post-deploy; the next gate compares before anything else",
