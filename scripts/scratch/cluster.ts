@@ -14,6 +14,7 @@ import { type ClusterPlace, passwordFile, stopCluster, urlOf } from "./clusterPl
 import { freePort } from "./freePort";
 import { createServerFolder } from "./serverFolder";
 import { type Keeper, startKeeper } from "./startKeeper";
+import { sweepServers } from "./sweepServers";
 
 export { type ClusterPlace, clusterPlaceSchema, isClusterRunning, stopCluster, urlOf } from "./clusterPlace";
 
@@ -81,6 +82,7 @@ const settingsOf: Record<"scratch" | "test", Record<string, string>> = {
  */
 export async function startCluster(options: ClusterOptions): Promise<Cluster> {
   const programs = findPostgres(options.major === undefined ? {} : { major: options.major });
+  await sweepServers();
   for (let left = portTries; ; left--) {
     options.signal?.throwIfAborted();
     const port = options.listen === "socket" ? 5432 : await freePort();

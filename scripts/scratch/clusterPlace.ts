@@ -69,22 +69,22 @@ export function passwordFile(folder: string): string {
 
 /**
  * Ends the cluster and removes its folder; resolves once both are gone. A cluster that is gone already, or
- * that ran on another machine, is fine.
+ * that ran on another machine, is fine; that of another user of this machine is left to its own deadline.
  *
  * @throws Unavailable if it still runs after 30 seconds.
  */
 export async function stopCluster(place: ClusterPlace): Promise<void> {
-  await endProcess(keeperOf(place), "SIGTERM");
-  await endOrphan(place);
+  if ((await endProcess(keeperOf(place), "SIGTERM")) === "not ours") return;
+  await endOrphan(place.dataDir);
   rmSync(dirname(place.dataDir), { recursive: true, force: true, maxRetries: 5, retryDelay: 100 });
 }
 
 /** A keeper that was killed leaves its server running: found by the lock file in the data folder. */
-async function endOrphan(place: ClusterPlace): Promise<void> {
-  const pid = Number(readIfThere(join(place.dataDir, "postmaster.pid")).split("\n")[0]);
+export async function endOrphan(dataDir: string): Promise<void> {
+  const pid = Number(readIfThere(join(dataDir, "postmaster.pid")).split("\n")[0]);
   if (!(pid > 0)) return;
   const server = findProcess(pid);
-  if (server === undefined || !worksIn(pid, place.dataDir)) return;
+  if (server === undefined || !worksIn(pid, dataDir)) return;
   await endProcess(server, "SIGQUIT");
 }
 

@@ -11,12 +11,17 @@ const longestFolder = 103 - "/.s.PGSQL.65535".length;
 /** What every such folder is called; whoever removes one by a recorded path checks it first. */
 export const serverFolderName = /^dbp-[A-Za-z0-9]{6}$/;
 
+/** Where such folders are made, the preferred one first. */
+export function serverFolderParents(): string[] {
+  return [...new Set([realpathSync(tmpdir()), "/tmp"])];
+}
+
 /**
  * A new folder below the system's temporary folder that only the server's user (and root) can enter. If that
  * one is too deep for a socket, or closed to the server's user, /tmp is taken.
  */
 export function createServerFolder(): string {
-  const parent = [realpathSync(tmpdir()), "/tmp"].find(
+  const parent = serverFolderParents().find(
     (folder) => Buffer.byteLength(join(folder, "dbp-XXXXXX")) <= longestFolder && serverUserCanEnter(folder),
   );
   if (parent === undefined) {

@@ -1,6 +1,6 @@
 /** Starts a keeper (keeper.js): a detached process that ends a server when its time is over. */
 import { type ChildProcess, spawn } from "node:child_process";
-import { closeSync, fstatSync, openSync, readSync } from "node:fs";
+import { closeSync, fstatSync, openSync, readSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { Unavailable } from "../contract/failure";
 import type { KeeperOrder } from "./keeper";
@@ -16,6 +16,11 @@ export interface Keeper {
   output(): string;
   /** Closes the log and lets this process end although the keeper lives on. */
   release(): void;
+}
+
+/** Who keeps the server of that folder, as JSON of `ProcessKey`: whoever sweeps reads it. */
+export function keeperFile(folder: string): string {
+  return join(folder, "keeper.json");
 }
 
 /**
@@ -41,6 +46,7 @@ export function startKeeper(order: KeeperOrder): Keeper {
     closeSync(log);
     throw new Unavailable("cannot start the process that keeps the server: the machine is out of processes or memory");
   }
+  writeFileSync(keeperFile(order.folder), JSON.stringify(identity), { mode: 0o600 });
   let open = true;
   return {
     identity,

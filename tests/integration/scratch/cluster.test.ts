@@ -1,11 +1,11 @@
 /** Clusters end when they should, whoever dies, run as an unprivileged user, and leave nothing behind. */
 import assert from "node:assert/strict";
-import { type ChildProcess, spawn } from "node:child_process";
+import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { chmodSync, existsSync, mkdtempSync, readFileSync, readdirSync, rmSync, statSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { Client } from "pg";
-import { serverUser } from "../../../bin/setup/serverUser.js";
+import { serverUser, serverUserCanEnter } from "../../../bin/setup/serverUser.js";
 import { Unavailable, UsageError } from "../../../scripts/contract/failure";
 import {
   type Cluster,
@@ -130,6 +130,40 @@ describe("a cluster", () => {
     await cluster.stop();
     assert.equal(findProcess(pid), undefined);
     assert.equal(existsSync(dirname(cluster.place.dataDir)), false);
+  });
+
+  it("is swept by the next start when its keeper was killed and nobody stops it", async () => {
+    const forsaken = await start({ listen: "socket" });
+    const pid = serverPid(forsaken.place);
+    process.kill(forsaken.place.keeperPid, "SIGKILL");
+    await until("the keeper is gone", () => findProcess(forsaken.place.keeperPid) === undefined);
+    const next = await start({ listen: "socket" });
+    assert.equal(findProcess(pid), undefined);
+    assert.equal(existsSync(dirname(forsaken.place.dataDir)), false);
+    const third = await start({ listen: "socket" });
+    assert.ok([next, third].every(({ place }) => isClusterRunning(place)));
+  });
+
+  it("of another user is left to its deadline", async function () {
+    const user = serverUser();
+    if (user === undefined) return skip(this, "we are not root");
+    if (!serverUserCanEnter(__dirname)) return skip(this, "another user cannot enter the clone");
+    const cluster = await start({ listen: "socket" });
+    const stopping = `require(process.argv[1]).stopCluster(JSON.parse(process.argv[2])).then(() => console.log("left"))`;
+    const stranger = spawnSync(
+      process.execPath,
+      [
+        "--require",
+        "tsx/cjs",
+        "-e",
+        stopping,
+        require.resolve("../../../scripts/scratch/cluster"),
+        JSON.stringify(cluster.place),
+      ],
+      { uid: user.uid, gid: user.gid, encoding: "utf8", cwd: join(__dirname, "../../..") },
+    );
+    assert.equal(stranger.stdout, "left\n", stranger.stderr);
+    assert.equal(isClusterRunning(cluster.place), true);
   });
 
   it("never signals a process that merely has the keeper's number", async () => {
