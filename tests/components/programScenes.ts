@@ -71,7 +71,13 @@ export function programScenes(engine: Engine): void {
     for (const call of calls) assert.equal(call.env["DATABASE_URL"], databaseUrl, call.words);
     for (const release of calls.filter((call) => releases.includes(call.words))) {
       const given = Object.keys(release.env).sort();
-      const expected = ["BACKUP_PASSPHRASE", "BACKUP_STORE", "DATABASE_URL", "DBPROTECT_RELEASE_VERSION"];
+      const expected = [
+        "BACKUP_PASSPHRASE",
+        "BACKUP_STORE",
+        "DATABASE_URL",
+        "DBPROTECT_RELEASE_VERSION",
+        "DBPROTECT_STACK",
+      ];
       assert.deepEqual(given, expected, `${release.words} must have no input that changes but releaseVersion`);
     }
   });
