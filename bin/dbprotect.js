@@ -25,6 +25,8 @@ function canResolve(name) {
 if (!continuesUnderProjectNode(__filename)) {
   // Compiled code is kept between runs: every release step is a process of its own.
   enableCompileCache?.(join(projectFolder, "node_modules", ".cache", "node"));
+  // Plain JavaScript that nearly every command needs, before the TypeScript loader: that need not look at it.
+  for (const name of ["commander", "zod", "pg"]) require(name);
   require("tsx/cjs/api").register();
   require("../scripts/cli");
 }

@@ -38,7 +38,7 @@ export async function createCrmDatabase(serverUrl: string): Promise<CrmDatabase>
   const password = randomBytes(18).toString("hex");
   await withClient(url.href, async (client) => {
     const schema = readFileSync(schemaFile.path, "utf8");
-    for (const sql of [readSql("roles.sql"), schema, readSql("seed.sql")]) await client.query(sql);
+    for (const sql of [readSql("roles.sql"), schema]) await client.query(sql);
     await client.query("INSERT INTO supabase_migrations.schema_migrations VALUES ($1, $2, $3)", [
       schemaFile.name.slice(0, 14),
       [schema],
@@ -46,6 +46,9 @@ export async function createCrmDatabase(serverUrl: string): Promise<CrmDatabase>
     ]);
     await client.query(`ALTER ROLE crm_api PASSWORD '${password}'`);
   });
+  await Promise.all(
+    ["seed.sql", "seedMessages.sql"].map((file) => withClient(url.href, (client) => client.query(readSql(file)))),
+  );
   const apiUrl = new URL(url);
   apiUrl.username = "crm_api";
   apiUrl.password = password;

@@ -2,7 +2,7 @@
  * `pulumi up` without the CLI: the real program under the SDK's mock monitor, whose resources the stand-in engine
  * really executes. Preview first, then the update, each in a process of its own.
  */
-import { spawn } from "node:child_process";
+import { type ChildProcess, spawn } from "node:child_process";
 import * as path from "node:path";
 import { createInterface } from "node:readline";
 import type { Readable, Writable } from "node:stream";
@@ -21,11 +21,16 @@ interface Pass {
 export const inProcessEngine: Engine = {
   name: "in-process",
   async up(options: UpOptions): Promise<UpResult> {
+    // Started together: while the preview runs, the update's process loads what it needs and waits for its job.
+    const [previewHost, updateHost] = [startHost(options), startHost(options)];
     options.onLine?.(`Previewing update (${options.stack})`);
-    const preview = await runProgram(options, true);
-    if (!preview.ok) return { ...preview, phase: "preview" };
+    const preview = await runProgram(previewHost, options, true);
+    if (!preview.ok) {
+      updateHost.kill();
+      return { ...preview, phase: "preview" };
+    }
     options.onLine?.(`Updating (${options.stack})`);
-    const update = await runProgram(options, false);
+    const update = await runProgram(updateHost, options, false);
     const reached = new Set(update.resources.map(({ urn }) => urn));
     const notRun = preview.resources
       .filter(({ urn, op }) => !reached.has(urn) && op !== "delete")
@@ -34,7 +39,30 @@ export const inProcessEngine: Engine = {
   },
 };
 
-async function runProgram(options: UpOptions, preview: boolean): Promise<Pass> {
+/** A process that runs the program once, as soon as it gets its job on stdin. */
+function startHost(options: UpOptions): ChildProcess {
+  // The SDK before the TypeScript loader: a thousand files of plain JavaScript that it need not look at.
+  const preloaded = ["@pulumi/pulumi", "@pulumi/command", "tsx/cjs"].flatMap((module) => [
+    "--require",
+    require.resolve(module),
+  ]);
+  const child = spawn(process.execPath, [...preloaded, path.join(__dirname, "programHost.ts")], {
+    cwd: path.resolve(options.projectDir),
+    // Loading the SDK's code takes longer than most of what is done with it; Node keeps it compiled.
+    env: {
+      NODE_COMPILE_CACHE: path.join(path.resolve(options.projectDir), "node_modules", ".cache", "node"),
+      ...process.env,
+      ...options.env,
+    },
+    stdio: ["pipe", "pipe", "pipe", "pipe"],
+    signal: options.signal,
+  });
+  // Whoever awaits its end hears of an error too; a host without a job has nobody.
+  child.on("error", () => undefined);
+  return child;
+}
+
+async function runProgram(host: ChildProcess, options: UpOptions, preview: boolean): Promise<Pass> {
   const project = readProject(options.projectDir);
   const secrets = options.secrets ?? {};
   const job: HostJob = {
@@ -51,22 +79,6 @@ async function runProgram(options: UpOptions, preview: boolean): Promise<Pass> {
     stateFile: path.resolve(options.stateDir, `${options.stack}.json`),
     passphrase: statePassphrase,
   };
-  // The SDK before the TypeScript loader: a thousand files of plain JavaScript that it need not look at.
-  const preloaded = ["@pulumi/pulumi", "@pulumi/command", "tsx/cjs"].flatMap((module) => [
-    "--require",
-    require.resolve(module),
-  ]);
-  const child = spawn(process.execPath, [...preloaded, path.join(__dirname, "programHost.ts")], {
-    cwd: job.projectDir,
-    // Loading the SDK's code takes longer than most of what is done with it; Node keeps it compiled.
-    env: {
-      NODE_COMPILE_CACHE: path.join(job.projectDir, "node_modules", ".cache", "node"),
-      ...process.env,
-      ...options.env,
-    },
-    stdio: ["pipe", "pipe", "pipe", "pipe"],
-    signal: options.signal,
-  });
   const resources = new Map<string, ResourceOutcome>();
   const errors: string[] = [];
   let outputs: Readonly<Record<string, unknown>> = {};
@@ -76,13 +88,14 @@ async function runProgram(options: UpOptions, preview: boolean): Promise<Pass> {
     if (event.kind === "error") errors.push(event.message);
     if (event.kind === "outputs") outputs = event.outputs;
   };
-  const [stdin, stdout, stderr, events] = child.stdio as readonly unknown[] as [Writable, Readable, Readable, Readable];
+  const [stdin, stdout, stderr, events] = host.stdio as readonly unknown[] as [Writable, Readable, Readable, Readable];
   for (const stream of [stdout, stderr]) createInterface(stream).on("line", (line) => options.onLine?.(line));
   createInterface(events).on("line", (line) => onEvent(JSON.parse(line) as HostEvent));
   stdin.end(JSON.stringify(job));
   const code = await new Promise<number | null>((resolve, reject) => {
-    child.on("error", reject);
-    child.on("close", resolve);
+    if (host.exitCode !== null || host.signalCode !== null) resolve(host.exitCode);
+    host.on("error", reject);
+    host.on("close", resolve);
   });
   if (code !== 0 && errors.length === 0) errors.push(`the program ended with ${code ?? "a signal"} and no message`);
   const ok = code === 0;

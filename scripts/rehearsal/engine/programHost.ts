@@ -5,9 +5,10 @@
  * The job comes as JSON on stdin (it holds secrets, so it is no argument); events leave as JSON lines on
  * descriptor 3; stdout and stderr are the program's own.
  */
-import { readFileSync, writeSync } from "node:fs";
+import { writeSync } from "node:fs";
 import { createRequire } from "node:module";
 import * as path from "node:path";
+import { text } from "node:stream/consumers";
 import * as pulumi from "@pulumi/pulumi";
 import type { RegisterResourceOutputsRequest, RegisterResourceRequest } from "@pulumi/pulumi/proto/resource_pb";
 import type { ResourceOutcome } from "./engine";
@@ -166,7 +167,11 @@ function once(action: () => Promise<void>): () => Promise<void> {
   return () => (running ??= action());
 }
 
-const job = JSON.parse(readFileSync(0, "utf8")) as HostJob;
-void main({ ...job, program: path.resolve(job.projectDir, job.program) }).catch(() => {
-  // Every rejection was collected above; this one is the stack's own copy of the first.
+void text(process.stdin).then(async (given) => {
+  // The engine ended before it had a job for us.
+  if (given === "") return;
+  const job = JSON.parse(given) as HostJob;
+  await main({ ...job, program: path.resolve(job.projectDir, job.program) }).catch(() => {
+    // Every rejection was collected above; this one is the stack's own copy of the first.
+  });
 });
