@@ -6,7 +6,7 @@ import { Command, CommanderError } from "commander";
 import { version } from "../package.json";
 import { interrupted, listenForSignals } from "./commands/session";
 import { Failure, Interrupted, Refusal, UsageError, exitCode, messageOf } from "./contract/failure";
-import { redact } from "./contract/redaction";
+import { redact, registerEnvironmentSecrets } from "./contract/redaction";
 import { databaseFailure } from "./database/databaseFailure";
 
 interface CommandModule {
@@ -204,6 +204,7 @@ function conclude(conclusion: Conclusion, json: boolean): number {
 }
 
 async function main(words: string[]): Promise<number> {
+  registerEnvironmentSecrets(process.env);
   listenForSignals();
   try {
     demandNoPassword(words);

@@ -8,7 +8,6 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { Readable } from "node:stream";
 import type { CompletedPart, GetObjectCommandOutput, PutObjectCommandInput, S3Client } from "@aws-sdk/client-s3";
 import { Unavailable, UsageError } from "../contract/failure";
-import { registerSecret } from "../contract/redaction";
 import { chunksOf, orAbort } from "./chunks";
 import { assertKey, assertMutable, assertWrittenOnce, controlPrefix } from "./layout";
 import { type Part, mostParts, partBytes, partsOf } from "./parts";
@@ -62,8 +61,6 @@ export class S3Store implements Store {
     this.#host = this.#endpoint === undefined ? "AWS S3" : new URL(this.#endpoint).host;
     this.#partBytes = options.partBytes ?? partBytes;
     this.#pauseMilliseconds = options.pauseMilliseconds ?? 500;
-    registerSecret(process.env["AWS_SECRET_ACCESS_KEY"]);
-    registerSecret(process.env["AWS_SESSION_TOKEN"]);
   }
 
   async create(key: string, body: Readable | Buffer, signal?: AbortSignal): Promise<number> {
