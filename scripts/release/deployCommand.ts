@@ -1,6 +1,7 @@
 /** Runs a configured shell command (`railway up --ci`) with a live log, a timeout, and no orphan left behind. */
 import { type ChildProcess, spawn } from "node:child_process";
-import { createInterface } from "node:readline";
+import type { Readable } from "node:stream";
+import { setTimeout as sleep } from "node:timers/promises";
 import { Interrupted, Refusal } from "../contract/failure";
 import { redact } from "../contract/redaction";
 import type { ReleaseStepSettings } from "../settings";
@@ -8,7 +9,13 @@ import type { ReleaseStepSettings } from "../settings";
 /** Seconds between SIGTERM and SIGKILL. */
 const graceSeconds = 10;
 
+/** Seconds that output may still arrive after the shell ended: a child in the background can hold the pipes forever. */
+const lastWordsSeconds = 1;
+
 /**
+ * The command is over when its shell is. What it left in the background goes on if it succeeded, and is ended if
+ * it failed.
+ *
  * @returns the last line that the command wrote to stdout, which for both platforms' CLIs is the address.
  * @throws Refusal when it exits non-zero or takes longer than its timeout; Interrupted when it was aborted.
  */
@@ -19,23 +26,31 @@ export async function runDeployCommand(
   // A process group of its own, so that what the shell started ends with it.
   const child = spawn("/bin/sh", ["-c", settings.command], { stdio: ["ignore", "pipe", "pipe"], detached: true });
   let lastLine = "";
-  const lines = [
+  const output = Promise.all([
     follow(child.stdout, (line) => {
       if (line.trim() !== "") lastLine = line.trim();
       options.onLine(line);
     }),
     follow(child.stderr, options.onLine),
-  ];
+  ]);
   let timedOut = false;
-  const stop = (): void => endGroup(child);
+  let ending: Promise<void> | undefined;
+  const stop = (): void => void (ending ??= endGroup(child));
   const timer = setTimeout(() => {
     timedOut = true;
     stop();
   }, settings.timeoutSeconds * 1000);
   options.signal.addEventListener("abort", stop, { once: true });
+  if (options.signal.aborted) stop();
   try {
     const { code, signal } = await ended(child);
-    await Promise.all(lines);
+    clearTimeout(timer);
+    await Promise.race([output, sleep(lastWordsSeconds * 1000, undefined, { ref: false })]);
+    child.stdout.destroy();
+    child.stderr.destroy();
+    await output;
+    if (code !== 0) stop();
+    await ending;
     if (options.signal.aborted) throw new Interrupted(`the command was interrupted: ${settings.command}`);
     if (timedOut) throw new Refusal(`the command took longer than ${settings.timeoutSeconds} s: ${settings.command}`);
     if (code !== 0) throw new Refusal(`the command ended with ${code ?? signal ?? "unknown"}: ${settings.command}`);
@@ -46,8 +61,22 @@ export async function runDeployCommand(
   }
 }
 
-async function follow(stream: NodeJS.ReadableStream, onLine: (line: string) => void): Promise<void> {
-  for await (const line of createInterface({ input: stream })) onLine(redact(line));
+/** Hands on each line, the last one also without its end; resolves when the stream is closed, however that came. */
+function follow(stream: Readable, onLine: (line: string) => void): Promise<void> {
+  let rest = "";
+  return new Promise((resolve) => {
+    stream.setEncoding("utf8");
+    stream.on("data", (text: string) => {
+      const lines = (rest + text).split(/\r?\n/);
+      rest = lines.pop() ?? "";
+      for (const line of lines) onLine(redact(line));
+    });
+    stream.once("error", () => undefined);
+    stream.once("close", () => {
+      if (rest !== "") onLine(redact(rest));
+      resolve();
+    });
+  });
 }
 
 function ended(child: ChildProcess): Promise<{ code: number | null; signal: NodeJS.Signals | null }> {
@@ -57,14 +86,21 @@ function ended(child: ChildProcess): Promise<{ code: number | null; signal: Node
   });
 }
 
-function endGroup(child: ChildProcess): void {
-  const signalGroup = (signal: NodeJS.Signals): void => {
+/** Ends the shell and all that it started, whether or not the shell itself still runs; resolves when they are gone. */
+async function endGroup(child: ChildProcess): Promise<void> {
+  const signalGroup = (signal: NodeJS.Signals | 0): boolean => {
     try {
-      if (child.pid !== undefined && child.exitCode === null) process.kill(-child.pid, signal);
+      return child.pid !== undefined && process.kill(-child.pid, signal);
     } catch {
-      // Gone already.
+      return false; // nobody of the group is left
     }
   };
-  signalGroup("SIGTERM");
-  setTimeout(() => signalGroup("SIGKILL"), graceSeconds * 1000).unref();
+  const until = performance.now() + graceSeconds * 1000;
+  for (let alive = signalGroup("SIGTERM"); alive; alive = signalGroup(0)) {
+    if (performance.now() > until) {
+      signalGroup("SIGKILL");
+      return;
+    }
+    await sleep(50);
+  }
 }
