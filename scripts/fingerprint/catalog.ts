@@ -23,7 +23,7 @@ const catalogQueries: Readonly<Record<string, string>> = {
   schema: `SELECT n.nspname AS name, concat_ws('|', pg_get_userbyid(n.nspowner), ${rights("n.nspacl", "n", "n.nspowner")}) AS definition
              FROM pg_namespace n WHERE ${userSchema("n")} AND n.nspname <> 'public'`,
   relation: `SELECT n.nspname || '.' || c.relname AS name,
-                    concat_ws('|', c.relkind, c.relpersistence, c.relrowsecurity, c.relforcerowsecurity, pg_get_userbyid(c.relowner),
+                    concat_ws('|', c.relkind, c.relpersistence, pg_get_userbyid(c.relowner),
                               ${rights("c.relacl", "r", "c.relowner")},
                               CASE WHEN c.relkind IN ('v', 'm') THEN pg_get_viewdef(c.oid) END) AS definition
                FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
@@ -56,6 +56,11 @@ const catalogQueries: Readonly<Record<string, string>> = {
                             pg_get_expr(p.polqual, p.polrelid), pg_get_expr(p.polwithcheck, p.polrelid)) AS definition
              FROM pg_policy p JOIN pg_class c ON c.oid = p.polrelid JOIN pg_namespace n ON n.oid = c.relnamespace
             WHERE ${userSchema("n")}`,
+  // An item for what is on: switched off, it is removed; switched on, added.
+  "row-security": `SELECT n.nspname || '.' || c.relname || s.suffix AS name, 'on' AS definition
+                     FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+                     CROSS JOIN LATERAL (VALUES ('', c.relrowsecurity), (' (forced)', c.relforcerowsecurity)) s(suffix, is_on)
+                    WHERE s.is_on AND c.relpersistence <> 't' AND ${userSchema("n")} AND ${notOfExtension("pg_class", "c.oid")}`,
   routine: `SELECT n.nspname || '.' || p.proname || '(' || pg_get_function_identity_arguments(p.oid) || ')' AS name,
                    concat_ws('|', pg_get_userbyid(p.proowner), ${rights("p.proacl", "f", "p.proowner")},
                              CASE WHEN p.prokind IN ('f', 'p') THEN pg_get_functiondef(p.oid) ELSE p.prokind::text END) AS definition

@@ -3,14 +3,14 @@
  * question, for live traffic writes: the rule is that no row of the snapshot is missing unless the stack's
  * config allows that table deletes, and that nothing which held rows was dropped.
  */
-import type { Client } from "pg";
+import { Failure, Interrupted, Unavailable } from "../contract/failure";
 import { connect } from "../database/connect";
 import { type DatabaseSnapshot, openSnapshot, readInParallel } from "../database/snapshot";
 import { displayName } from "../database/sqlText";
 import { type ProtectedTable, listSequences } from "../database/tables";
 import type { DatabaseTarget } from "../database/target";
 import { readCatalog } from "../fingerprint/catalog";
-import { catalogChanges, differingBuckets, sequenceRegressions } from "../fingerprint/compare";
+import { type CatalogChange, catalogChanges, differingBuckets, sequenceRegressions } from "../fingerprint/compare";
 import { hashTable } from "../fingerprint/compute";
 import type { Coverage, Fingerprint, TableFingerprint } from "../fingerprint/fingerprint";
 import { findRowDifferences } from "../fingerprint/rowDifferences";
@@ -42,7 +42,10 @@ export interface LiveComparison {
 export interface ComparisonInput {
   readonly fingerprint: Fingerprint;
   readonly live: DatabaseTarget;
-  /** The restored copy; called only when rows have to be named. */
+  /**
+   * The restored copy; called only when rows have to be named. Where there is none to be had (it throws a `Failure`
+   * other than `Unavailable` and `Interrupted`), what the checksums cannot prove fails.
+   */
   readonly copy: () => Promise<DatabaseTarget>;
   readonly policies: Readonly<Record<string, TablePolicy>>;
   /** Gets every missing row's key: the report shows 20, the file has them all. */
@@ -61,9 +64,8 @@ export async function compareWithLive(input: ComparisonInput): Promise<LiveCompa
   try {
     const failures = sequenceRegressions(input.fingerprint.sequences, await listSequences(snapshot.leader));
     const changes = catalogChanges(input.fingerprint.catalog, await readCatalog(snapshot.leader));
-    const weakened = await findDisabledRowSecurity(snapshot.leader, changes);
     const tables = await compareTables(input, snapshot);
-    const allFailures = [...failures, ...weakened];
+    const allFailures = [...failures, ...lostRowSecurity(changes)];
     return {
       verdict: allFailures.length === 0 && tables.every((table) => table.failure === null) ? "pass" : "fail",
       tables,
@@ -75,9 +77,16 @@ export async function compareWithLive(input: ComparisonInput): Promise<LiveCompa
   }
 }
 
+/** A table whose checksums differ, in these buckets. */
+interface Suspicion {
+  readonly table: TableFingerprint;
+  readonly buckets: readonly number[];
+  readonly now: TableFingerprint;
+}
+
 async function compareTables(input: ComparisonInput, snapshot: DatabaseSnapshot): Promise<TableComparison[]> {
   const live = new Map(snapshot.tables.map((table) => [displayName(table), table]));
-  const suspicious: { table: TableFingerprint; buckets: number[]; rowsNow: number }[] = [];
+  const suspicious: Suspicion[] = [];
   const results = await readInParallel(
     snapshot,
     input.jobs ?? 2,
@@ -89,11 +98,11 @@ async function compareTables(input: ComparisonInput, snapshot: DatabaseSnapshot)
       const now = await hashTable(client, table);
       const buckets = differingBuckets(table, now);
       if (buckets.length === 0) return comparisonOf(table, now.rows);
-      suspicious.push({ table, buckets, rowsNow: now.rows });
+      suspicious.push({ table, buckets, now });
       return undefined;
     },
   );
-  const named = suspicious.length === 0 ? [] : await nameRows(input, snapshot, suspicious);
+  const named = suspicious.length === 0 ? [] : await judgeSuspicious(input, snapshot, suspicious);
   return [...results.filter((result) => result !== undefined), ...named].sort((a, b) => (a.table < b.table ? -1 : 1));
 }
 
@@ -118,16 +127,66 @@ function structuralLoss(before: TableFingerprint, now: ProtectedTable | undefine
   return gone.length === 0 ? undefined : `column(s) gone: ${gone.join(", ")}`;
 }
 
+async function judgeSuspicious(
+  input: ComparisonInput,
+  snapshot: DatabaseSnapshot,
+  suspicious: readonly Suspicion[],
+): Promise<TableComparison[]> {
+  let copy: DatabaseTarget;
+  try {
+    copy = await input.copy();
+  } catch (error) {
+    // Neither an interruption nor what may pass by itself is a verdict.
+    if (!(error instanceof Failure) || error instanceof Interrupted || error instanceof Unavailable) throw error;
+    const reason = error.message;
+    return suspicious.map((suspicion) =>
+      judgeByBuckets(suspicion, input.policies[displayName(suspicion.table)] ?? defaultPolicy, reason),
+    );
+  }
+  return nameRows(input, snapshot, copy, suspicious);
+}
+
+/**
+ * Without a copy: a bucket with the same keys (their number and sum) lacks no row, and one that was empty has none to
+ * lack. In every other bucket rows were added, deleted or both; sums alone don't tell which. Numbers are lower bounds.
+ */
+function judgeByBuckets({ table, buckets, now }: Suspicion, policy: TablePolicy, reason: string): TableComparison {
+  let [missing, changed, added, unknown] = [0, 0, 0, 0];
+  for (const bucket of buckets) {
+    const [, rowsBefore, keysBefore] = table.buckets.find(([number]) => number === bucket) ?? [bucket, 0, "0"];
+    const [, rowsNow, keysNow] = now.buckets.find(([number]) => number === bucket) ?? [bucket, 0, "0"];
+    missing += Math.max(0, rowsBefore - rowsNow);
+    added += Math.max(0, rowsNow - rowsBefore);
+    if (rowsBefore === rowsNow && keysBefore === keysNow) changed++;
+    else if (rowsBefore > 0) unknown++;
+  }
+  const mayBeMissing = policy.deletes !== "any" && unknown > 0;
+  const mayBeChanged = policy.updates !== "any" && changed + unknown > 0;
+  const doubt = mayBeMissing ? "whether rows are missing" : "how many rows were changed";
+  return {
+    ...comparisonOf(table, now.rows),
+    coverage: "keys",
+    missing,
+    changed,
+    added,
+    failure:
+      mayBeMissing || mayBeChanged
+        ? `${doubt} cannot be told: ${table.rows} rows before, ${now.rows} now, and no copy to name rows from (${reason})`
+        : null,
+  };
+}
+
 /** Reads the differing buckets of both databases, one table after the other: each uses the leader's snapshot. */
 async function nameRows(
   input: ComparisonInput,
   snapshot: DatabaseSnapshot,
-  suspicious: readonly { table: TableFingerprint; buckets: number[]; rowsNow: number }[],
+  copy: DatabaseTarget,
+  suspicious: readonly Suspicion[],
 ): Promise<TableComparison[]> {
-  const original = await connect(await input.copy());
+  const original = await connect(copy);
   try {
     const results: TableComparison[] = [];
-    for (const { table, buckets, rowsNow } of suspicious) {
+    for (const { table, buckets, now } of suspicious) {
       input.signal?.throwIfAborted();
       const name = displayName(table);
       const missingKeys: string[] = [];
@@ -136,7 +195,7 @@ async function nameRows(
         input.onMissing?.(name, key);
       });
       const failure = judge(table, differences, input.policies[name] ?? defaultPolicy);
-      results.push({ ...comparisonOf(table, rowsNow), ...differences, missingKeys, failure });
+      results.push({ ...comparisonOf(table, now.rows), ...differences, missingKeys, failure });
     }
     return results;
   } finally {
@@ -164,23 +223,13 @@ function exceeds(count: number, allowance: Allowance): boolean {
   return count > (allowance === "none" ? 0 : Number(allowance.slice(2)));
 }
 
-/** Row security switched off shows in the relation's definition; ask the live catalog which way it changed. */
-async function findDisabledRowSecurity(
-  client: Client,
-  changes: readonly { change: string; kind: string; name: string }[],
-): Promise<string[]> {
-  const removedPolicies = changes.filter((change) => change.kind === "policy" && change.change === "removed");
-  const { rows } = await client.query<{ name: string }>(
-    `SELECT n.nspname || '.' || c.relname AS name
-       FROM pg_policy p JOIN pg_class c ON c.oid = p.polrelid JOIN pg_namespace n ON n.oid = c.relnamespace
-      WHERE NOT c.relrowsecurity GROUP BY 1 ORDER BY 1`,
-  );
-  const unguarded = new Set(rows.map((row) => row.name));
-  const switchedOff = changes.filter(
-    (change) => change.kind === "relation" && change.change === "changed" && unguarded.has(change.name),
-  );
-  return [
-    ...removedPolicies.map((change) => `row security policy ${change.name} is gone`),
-    ...switchedOff.map((change) => `row security of ${change.name} is switched off, though it has policies`),
-  ];
+/** Rows that were hidden are open now. What went with its table is that table's failure, not one of its own. */
+function lostRowSecurity(changes: readonly CatalogChange[]): string[] {
+  const removed = changes.filter(({ change }) => change === "removed");
+  const gone = removed.filter(({ kind }) => kind === "relation").map(({ name }) => name);
+  return removed.flatMap(({ kind, name }) => {
+    if (kind === "policy") return [`row security policy ${name} is gone`];
+    if (kind !== "row-security" || gone.includes(name.replace(/ \(forced\)$/, ""))) return [];
+    return [`row security of ${name} is switched off`];
+  });
 }

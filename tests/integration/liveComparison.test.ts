@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { createBackup } from "../../scripts/backup/createBackup";
 import type { Client } from "pg";
+import { Interrupted, Unavailable, UsageError } from "../../scripts/contract/failure";
 import { type DatabaseTarget, parseTarget } from "../../scripts/database/target";
 import { type TablePolicy, tablePolicySchema } from "../../scripts/settings";
 import { type ScratchDatabase, closeScratch } from "../../scripts/scratch/scratchServer";
@@ -11,7 +12,8 @@ import { type LiveComparison, compareWithLive } from "../../scripts/verification
 import { verifyBackup } from "../../scripts/verification/verifyBackup";
 import { closeCrmClients, freshCrm, freshStore } from "../servers/crm";
 
-describe("the live database against the snapshot", () => {
+describe("the live database against the snapshot", function () {
+  this.timeout(30_000);
   let client: Client;
   let live: DatabaseTarget;
   let fingerprint: Fingerprint;
@@ -38,6 +40,7 @@ describe("the live database against the snapshot", () => {
   async function afterChange(
     change: string,
     policies: Record<string, TablePolicy> = {},
+    openCopy: () => Promise<DatabaseTarget> = () => Promise.resolve(scratch.target),
   ): Promise<LiveComparison & { keys: string[] }> {
     const keys: string[] = [];
     const undo = `CREATE DATABASE undo_${process.hrtime.bigint()} TEMPLATE ${live.database}`;
@@ -50,7 +53,7 @@ describe("the live database against the snapshot", () => {
       const comparison = await compareWithLive({
         fingerprint,
         live: target,
-        copy: () => Promise.resolve(scratch.target),
+        copy: openCopy,
         policies,
         onMissing: (_table, key) => keys.push(key),
       });
@@ -159,5 +162,68 @@ describe("the live database against the snapshot", () => {
     );
     assert.match((await afterChange("ALTER TABLE clients DISABLE ROW LEVEL SECURITY")).failures.join(), /switched off/);
     assert.match((await afterChange("DROP POLICY everything ON clients")).failures.join(), /everything is gone/);
+  });
+
+  it("fails when row security is switched off, with or without policies; switched on, it passes", async () => {
+    // A table without policies that is guarded denies everybody everything.
+    const guarded = await afterChange(
+      "ALTER TABLE tasks ENABLE ROW LEVEL SECURITY; ALTER TABLE tasks FORCE ROW LEVEL SECURITY",
+    );
+    assert.deepEqual([guarded.verdict, guarded.failures], ["pass", []]);
+    assert.ok(guarded.catalogChanges.includes("row-security public.tasks added"));
+    const open = await afterChange("DROP POLICY everything ON clients; ALTER TABLE clients DISABLE ROW LEVEL SECURITY");
+    assert.deepEqual(open.failures, [
+      "row security policy public.clients.everything is gone",
+      "row security of public.clients is switched off",
+    ]);
+  });
+
+  it("says nothing of row security when a right changed on a table that was open all along", async () => {
+    const granted = await afterChange("CREATE POLICY later ON tasks USING (true); GRANT SELECT ON tasks TO PUBLIC");
+    assert.deepEqual([granted.verdict, granted.failures], ["pass", []]);
+  });
+
+  describe("without a copy to name rows from", () => {
+    const withoutCopy = (change: string, policies: Record<string, TablePolicy> = {}): Promise<LiveComparison> =>
+      afterChange(change, policies, () => Promise.reject(new UsageError("pgsodium is not on this machine")));
+
+    it("passes what the checksums prove: updates, and additions to what was empty", async () => {
+      const busy = await withoutCopy("UPDATE clients SET balance = 0 WHERE id = 10");
+      const clients = tableOf(busy, "public.clients");
+      assert.deepEqual([busy.verdict, clients.coverage, clients.changed], ["pass", "keys", 1]);
+      assert.equal((await withoutCopy("CREATE TABLE later (id int); INSERT INTO later VALUES (1)")).verdict, "pass");
+    });
+
+    it("fails what they cannot prove, naming table and reason, and judges the other tables as ever", async () => {
+      const lost = await withoutCopy("DELETE FROM tasks WHERE id = 5; UPDATE clients SET balance = 0 WHERE id = 10");
+      assert.equal(lost.verdict, "fail");
+      assert.equal(
+        tableOf(lost, "public.tasks").failure,
+        "whether rows are missing cannot be told: 6000 rows before, 5999 now, and no copy to name rows from (pgsodium is not on this machine)",
+      );
+      assert.equal(tableOf(lost, "public.tasks").missing, 1);
+      assert.equal(tableOf(lost, "public.clients").failure, null);
+      const exchanged = await withoutCopy(
+        "DELETE FROM tasks WHERE id = 5; INSERT INTO tasks (client_id, title) VALUES (1, 'other')",
+      );
+      assert.match(tableOf(exchanged, "public.tasks").failure ?? "", /cannot be told/);
+    });
+
+    it("keeps to the policies", async () => {
+      const deletes = { "public.tasks": policy({ deletes: "any" }) };
+      assert.equal((await withoutCopy("DELETE FROM tasks WHERE id = 5", deletes)).verdict, "pass");
+      const updates = { "public.clients": policy({ updates: "none" }) };
+      const changed = await withoutCopy("UPDATE clients SET balance = 0 WHERE id = 10", updates);
+      assert.match(tableOf(changed, "public.clients").failure ?? "", /how many rows were changed cannot be told/);
+    });
+
+    it("is no verdict when the copy may be had a moment later, or the run was interrupted", async () => {
+      for (const error of [new Unavailable("the store is away"), new Interrupted("interrupted"), new Error("a bug")]) {
+        await assert.rejects(
+          afterChange("DELETE FROM tasks WHERE id = 5", {}, () => Promise.reject(error)),
+          error,
+        );
+      }
+    });
   });
 });
