@@ -3,9 +3,10 @@
  * run holds. What failed leaves nothing behind; what was applied before it stays, and a further run goes on
  * from there.
  */
-import { type ClientBase, DatabaseError } from "pg";
-import { type ExitCode, Failure, Unavailable, codeOf, exitCode, messageOf } from "../contract/failure";
+import { type Client, DatabaseError } from "pg";
+import { type ExitCode, Failure, Interrupted, Unavailable, codeOf, exitCode, messageOf } from "../contract/failure";
 import { isConnectionLoss } from "../database/connect";
+import { cancelOnAbort } from "./cancelOnAbort";
 import { dropInvalidRemains } from "./concurrentIndex";
 import { appliedVersions, ensureLedger, recordApplied } from "./ledger";
 import { type ParsedStatement, SyntaxFault, loadParser, parseStatements } from "./parser";
@@ -19,6 +20,8 @@ export interface ApplyOptions {
   readonly lockTimeoutSeconds: number;
   /** Told of each file as soon as it is committed. */
   readonly onApplied?: (file: string) => void;
+  /** Aborted: the running statement is cancelled, its file rolled back, and no further file begins. */
+  readonly signal?: AbortSignal;
 }
 
 export interface ApplyOutcome {
@@ -39,8 +42,7 @@ export class MigrationFailed extends Failure {
   readonly applied: readonly string[];
 
   constructor(at: FailurePoint, applied: readonly string[]) {
-    const before = applied.length === 0 ? "nothing was applied" : `applied before it: ${applied.join(", ")}`;
-    super(`${at.source.file}:${at.line}:${at.column}: ${at.message} (${before})`, {
+    super(`${at.source.file}:${at.line}:${at.column}: ${at.message} (${before(applied)})`, {
       cause: at.cause,
       ...hintFor(at.cause),
     });
@@ -71,9 +73,10 @@ const lockKeys = [0x64627072, 0x6d696772];
  *
  * @throws Unavailable when another run holds the lock.
  * @throws MigrationFailed at the first file that cannot be applied.
+ * @throws Interrupted when the signal is aborted before all are applied.
  */
 export async function applyMigrations(
-  client: ClientBase,
+  client: Client,
   pending: readonly Migration[],
   options: ApplyOptions,
 ): Promise<ApplyOutcome> {
@@ -88,7 +91,7 @@ export async function applyMigrations(
     });
   }
   try {
-    return { applied: await applyAll(client, pending, options) };
+    return { applied: await cancelOnAbort(client, options.signal, () => applyAll(client, pending, options)) };
   } finally {
     // A lost connection has given the lock back already.
     await client.query("SELECT pg_catalog.pg_advisory_unlock($1, $2)", lockKeys).catch(() => undefined);
@@ -96,7 +99,7 @@ export async function applyMigrations(
 }
 
 async function applyAll(
-  client: ClientBase,
+  client: Client,
   pending: readonly Migration[],
   options: ApplyOptions,
 ): Promise<readonly string[]> {
@@ -106,22 +109,49 @@ async function applyAll(
   // `pending` was told before the lock was ours.
   const known = new Set(await appliedVersions(client));
   for (const migration of pending.filter(({ version }) => !known.has(version))) {
-    await applyOne(client, migration, options, applied);
+    demandNoAbort(options.signal, migration.file, applied);
+    await applyOne(client, migration, options, applied).catch((error: unknown) => {
+      // What else made it fail is worth more than that it was interrupted as well.
+      if (isCancelled(error)) demandNoAbort(options.signal, migration.file, applied);
+      throw error;
+    });
     applied.push(migration.file);
     options.onApplied?.(migration.file);
   }
   return applied;
 }
 
+function demandNoAbort(signal: AbortSignal | undefined, file: string, applied: readonly string[]): void {
+  if (signal?.aborted === true) throw new Interrupted(`interrupted: ${file} was not applied (${before(applied)})`);
+}
+
+function before(applied: readonly string[]): string {
+  return applied.length === 0 ? "nothing was applied" : `applied before it: ${applied.join(", ")}`;
+}
+
+/** 57014: query_canceled; the connection is lost where it could not be cancelled. */
+function isCancelled(error: unknown): boolean {
+  const cause = error instanceof MigrationFailed ? error.cause : error;
+  return error instanceof Interrupted || codeOf(cause) === "57014" || isConnectionLoss(cause);
+}
+
 async function applyOne(
-  client: ClientBase,
+  client: Client,
   migration: Migration,
   options: ApplyOptions,
   applied: readonly string[],
 ): Promise<void> {
   const source = new SourceText(migration.file, migration.sql);
   const plan = planOf(source, applied);
-  const run = { client, migration, source, plan, statements: statementTexts(source, plan), applied };
+  const run = {
+    client,
+    migration,
+    source,
+    plan,
+    statements: statementTexts(source, plan),
+    applied,
+    signal: options.signal,
+  };
   // As the Supabase CLI does, and more: nothing that one file sets reaches the next.
   await client.query("RESET ALL; RESET SESSION AUTHORIZATION; RESET ROLE; DISCARD TEMP; DEALLOCATE ALL");
   if (plan.mode === "alone") await runAlone(run);
@@ -129,13 +159,14 @@ async function applyOne(
 }
 
 interface Run {
-  readonly client: ClientBase;
+  readonly client: Client;
   readonly migration: Migration;
   readonly source: SourceText;
   readonly plan: RunPlan;
   /** What the ledger keeps. */
   readonly statements: readonly string[];
   readonly applied: readonly string[];
+  readonly signal: AbortSignal | undefined;
 }
 
 async function runInTransaction(run: Run, lockTimeoutSeconds: number): Promise<void> {
@@ -148,10 +179,13 @@ async function runInTransaction(run: Run, lockTimeoutSeconds: number): Promise<v
     // First, so that what the file sets (role, search_path) cannot keep the row out; and whoever else applies
     // the same version waits here instead of running it twice.
     await recordApplied(client, migration, run.statements);
+    demandNoAbort(run.signal, migration.file, run.applied);
     await runText(client, source.text.slice(start, source.indexOfByte(last?.end ?? 0)));
+    demandNoAbort(run.signal, migration.file, run.applied);
     await client.query("COMMIT");
   } catch (error) {
     await client.query("ROLLBACK").catch(() => undefined);
+    if (error instanceof Interrupted) throw error;
     throw new MigrationFailed(failurePoint(source, error, start, plan.statements), run.applied);
   }
 }
@@ -162,6 +196,7 @@ async function runAlone(run: Run): Promise<void> {
   await client.query(readAsParsed.replace("LOCAL ", ""));
   for (const statement of plan.statements) {
     const start = source.indexOfByte(statement.start);
+    demandNoAbort(run.signal, migration.file, run.applied);
     try {
       await dropInvalidRemains(client, statement);
       await runText(client, source.text.slice(start, source.indexOfByte(statement.end)));

@@ -6,7 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { Client } from "pg";
-import { Unavailable, exitCode } from "../../../scripts/contract/failure";
+import { Interrupted, Unavailable, exitCode } from "../../../scripts/contract/failure";
 import { type ApplyOutcome, MigrationFailed, applyMigrations } from "../../../scripts/migrations/apply";
 import { liveCatalog } from "../../../scripts/migrations/catalog";
 import { judgeMigrations } from "../../../scripts/migrations/judge";
@@ -313,6 +313,60 @@ describe("migrations on a real server", function () {
       write("2_b.sql", "CREATE TABLE b (id int);");
       assert.deepEqual((await apply()).applied, ["2_b.sql"]);
       assert.equal(await value("SELECT count(*)::int FROM a"), 1);
+    });
+  });
+
+  describe("interrupted by a signal", () => {
+    const interrupted = async (victim: Client): Promise<Interrupted> => {
+      const abort = new AbortController();
+      const list = (await pendingMigrations(client, folder)).pending;
+      const run = applyMigrations(victim, list, { lockTimeoutSeconds: 1, signal: abort.signal }).then(
+        () => assert.fail("it was applied"),
+        (thrown: unknown) => thrown,
+      );
+      await sleeping(client);
+      const start = performance.now();
+      abort.abort();
+      const error = await run;
+      assert.ok(performance.now() - start < 5_000, "the statement ran on");
+      assert.ok(error instanceof Interrupted, String(error));
+      assert.equal(
+        await value(
+          "SELECT count(*)::int FROM pg_stat_activity WHERE query LIKE '%pg_sleep(30)%' AND state = 'active' AND pid <> pg_backend_pid()",
+        ),
+        0,
+      );
+      return error;
+    };
+
+    it("cancels the statement, keeps the files before it, and the next run goes on from there", async () => {
+      write("1_a.sql", "CREATE TABLE a (id int);");
+      write("2_b.sql", "CREATE TABLE b (id int);\nSELECT pg_sleep(30);");
+      write("3_c.sql", "CREATE TABLE c (id int);");
+      const victim = await connected();
+      assert.match((await interrupted(victim)).message, /2_b\.sql was not applied \(applied before it: 1_a\.sql\)/);
+      assert.deepEqual(await pending(), ["2_b.sql", "3_c.sql"]);
+      assert.equal(await value("SELECT to_regclass('b')"), null);
+      write("2_b.sql", "CREATE TABLE b (id int);");
+      assert.deepEqual((await apply(victim)).applied, ["2_b.sql", "3_c.sql"], "the session and its lock are free");
+    });
+
+    it("cancels a statement that runs alone and leaves no invalid index", async () => {
+      write("1_a.sql", "CREATE INDEX CONCURRENTLY /* pg_sleep(30) */ by_name ON clients ((name || pause()::text));");
+      await client.query(
+        "CREATE FUNCTION pause() RETURNS int LANGUAGE plpgsql IMMUTABLE AS $$ BEGIN PERFORM pg_sleep(30); RETURN 1; END $$",
+      );
+      assert.match((await interrupted(await connected())).message, /1_a\.sql was not applied \(nothing was applied\)/);
+      assert.equal(await value("SELECT to_regclass('by_name')"), null);
+      assert.deepEqual(await pending(), ["1_a.sql"]);
+    });
+
+    it("begins nothing when it is aborted before", async () => {
+      write("1_a.sql", "CREATE TABLE a (id int);");
+      const list = (await pendingMigrations(client, folder)).pending;
+      const options = { lockTimeoutSeconds: 1, signal: AbortSignal.abort() };
+      await assert.rejects(applyMigrations(client, list, options), Interrupted);
+      assert.equal(await value("SELECT to_regclass('a')"), null);
     });
   });
 
