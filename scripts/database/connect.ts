@@ -23,6 +23,9 @@ const sessionSettings: Readonly<Record<string, string>> = {
   statement_timeout: "0",
   lock_timeout: "10s",
   idle_in_transaction_session_timeout: "0",
+  idle_session_timeout: "0",
+  transaction_timeout: "0",
+  lc_monetary: "C",
 };
 
 /** `pinned`: for reading and hashing. `plain`: the server's and role's own settings, for what runs the user's SQL. */
@@ -70,7 +73,9 @@ export async function withConnection<T>(
 async function pinSession(client: Client): Promise<void> {
   const names = Object.keys(sessionSettings);
   await client.query(
-    "SELECT pg_catalog.set_config(s.name, s.value, false) FROM unnest($1::text[], $2::text[]) AS s(name, value)",
+    "SELECT pg_catalog.set_config(s.name, s.value, false) FROM unnest($1::text[], $2::text[]) AS s(name, value)" +
+      // transaction_timeout: since 17.
+      " WHERE pg_catalog.current_setting(s.name, true) IS NOT NULL",
     [names, Object.values(sessionSettings)],
   );
 }

@@ -1,8 +1,8 @@
 /**
  * What a server's error means to whoever runs a command: a right that is missing, something busy, a server
- * that went away. Everything else a server refuses is a bug of ours.
+ * that went away, a page that cannot be read. Everything else a server refuses is a bug of ours.
  */
-import { type Failure, Refusal, Unavailable, codeOf, messageOf } from "../contract/failure";
+import { Damage, type Failure, Refusal, Unavailable, codeOf, messageOf } from "../contract/failure";
 import { isConnectionLoss } from "./connect";
 
 /** Undefined: the error is not the database's, or it is our own mistake. */
@@ -16,6 +16,22 @@ export function databaseFailure(error: unknown): Failure | undefined {
       hint: "a running migration holds ACCESS EXCLUSIVE: wait for it to end, then try again",
     });
   }
+  // Undefined table and a definition that went with it: XX000 has no code of its own for that.
+  if (
+    code === "42P01" ||
+    (code === "XX000" && /cache lookup failed|could not open relation with OID/.test(messageOf(error)))
+  ) {
+    return new Unavailable(`a table was dropped meanwhile; run again: ${messageOf(error)}`, { cause: error });
+  }
+  // data_corrupted, index_corrupted.
+  if (code === "XX001" || code === "XX002") {
+    return new Damage(`the database is damaged: ${messageOf(error)}`, {
+      cause: error,
+      hint: "do not write to it; compare it with the last good backup, and restore that beside it (db:restore)",
+    });
+  }
+  if (code === "40P01")
+    return new Unavailable(`another session and this one waited for each other: ${messageOf(error)}`, { cause: error });
   // Class 53: insufficient resources (connections, disk, memory); PostgreSQL manual, appendix A.
   if (code?.startsWith("53") === true)
     return new Unavailable(`the database has no room for this: ${messageOf(error)}`, { cause: error });

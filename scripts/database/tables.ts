@@ -21,7 +21,8 @@ export interface ProtectedTable extends QualifiedName {
 /**
  * Ordinary tables and partitions outside the system's own schemas, except those that belong to an
  * extension (`CREATE EXTENSION` makes them again, and pg_dump leaves them out: PostgreSQL manual,
- * "36.17 Packaging Related Objects into an Extension").
+ * "36.17 Packaging Related Objects into an Extension"). One dropped since the snapshot has no privileges to ask
+ * for (NULL): it is no longer there.
  */
 const tablesQuery = `
 SELECT c.oid::int8::text AS oid, n.nspname AS schema, c.relname AS name,
@@ -46,6 +47,7 @@ SELECT c.oid::int8::text AS oid, n.nspname AS schema, c.relname AS name,
    AND n.nspname <> 'information_schema' AND n.nspname !~ '^pg_'
    AND NOT EXISTS (SELECT FROM pg_depend d
                     WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')
+   AND has_table_privilege(c.oid, 'SELECT') IS NOT NULL AND has_schema_privilege(n.oid, 'USAGE') IS NOT NULL
  ORDER BY n.nspname COLLATE "C", c.relname COLLATE "C"`;
 
 interface TableRow {
