@@ -2,12 +2,15 @@
 import type { Command } from "commander";
 import { type Manifest, readManifest, resolveBackup } from "../backup/manifest";
 import { exitCode } from "../contract/failure";
+import { withConnection } from "../database/connect";
+import { readIdentity } from "../database/identity";
 import { targetFromEnvironment } from "../database/target";
 import { listReceipts, readReceipt } from "../record/receipt";
 import { renderTable } from "../report/table";
 import { type OperationSettings, readOperationSettings } from "../settings";
 import { openStore } from "../store/openStore";
 import type { Store } from "../store/store";
+import { demandOwnStore } from "../store/storeIdentity";
 import { compareCounts } from "../verification/countComparison";
 import { printResult } from "./session";
 
@@ -17,7 +20,10 @@ export function configure(command: Command): void {
     .option("--json", "one JSON document on stdout")
     .action(async (options: { backup?: string; json?: boolean }) => {
       const target = targetFromEnvironment("DATABASE_URL");
-      const { manifest, tables } = await chooseBasis(openStore(undefined), options.backup);
+      const store = openStore(undefined);
+      const identity = await withConnection(target, (client) => readIdentity(client, target));
+      await demandOwnStore(store, { systemIdentifier: identity.systemIdentifier, name: identity.database });
+      const { manifest, tables } = await chooseBasis(store, options.backup);
       const comparison = await compareCounts(target, manifest, tables);
       const failures = comparison.filter(({ failure }) => failure !== null);
       const table = renderTable(comparison, [
