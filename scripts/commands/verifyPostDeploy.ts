@@ -30,7 +30,8 @@ export function configure(command: Command): void {
     });
 }
 
-function render(result: PostDeployResult): string {
+/** What a person reads; exported for its test. */
+export function render(result: PostDeployResult): string {
   const lines: string[] = [];
   if (result.data === null) lines.push(`data: verified before (receipt ${result.runId} is closed)`);
   else {
@@ -59,8 +60,13 @@ function render(result: PostDeployResult): string {
       ? "integration tests: not configured"
       : `integration tests: ${result.integration.passed ? "passed" : "FAILED"}`,
     "",
-    result.verdict === "pass" ? `PASS: ${result.releaseVersion || "the release"} lost nothing` : "FAIL:",
+    result.verdict === "pass" ? `PASS: ${result.releaseVersion || "the release"}${deletions(result)}` : "FAIL:",
     ...result.findings.map((finding) => `  ${finding}`),
   );
   return lines.join("\n");
+}
+
+function deletions({ data }: PostDeployResult): string {
+  const allowed = data?.comparison.tables.reduce((sum, { missing }) => sum + missing, 0) ?? 0;
+  return allowed === 0 ? " lost nothing" : `: ${allowed} row${allowed === 1 ? "" : "s"} deleted as allowed`;
 }
