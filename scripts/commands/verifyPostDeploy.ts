@@ -49,6 +49,7 @@ export function render(result: PostDeployResult): string {
     );
     if (result.data.comparison.verdict === "pass") lines.push(`data: ${summarize(result.data.comparison)}`);
     if (result.data.missingKeysFile !== null) lines.push(`all missing keys: ${result.data.missingKeysFile}`);
+    if (result.data.missingKeysProblem !== null) lines.push(`note: ${result.data.missingKeysProblem}`);
   }
   lines.push(
     ...(result.health.outcome === "not configured"

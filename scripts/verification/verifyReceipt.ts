@@ -36,6 +36,8 @@ export interface ReceiptVerification {
   readonly findings: readonly string[];
   /** Where all missing keys are; null: none is missing. */
   readonly missingKeysFile: string | null;
+  /** Why that file could not be written; null: it was, or there was nothing to write. */
+  readonly missingKeysProblem: string | null;
 }
 
 /**
@@ -120,7 +122,8 @@ export async function compareWithReceipt(input: ReceiptVerificationInput): Promi
       onMissing: (table, key) => keys.add(table, key),
       ...(input.signal === undefined ? {} : { signal: input.signal }),
     });
-    return { comparison, findings: findingsOf(comparison), missingKeysFile: await keys.close() };
+    const missingKeysFile = await keys.close();
+    return { comparison, findings: findingsOf(comparison), missingKeysFile, missingKeysProblem: keys.problem };
   } finally {
     await keys.close();
     await copy.close();

@@ -133,7 +133,7 @@ async function absentOf(client: ClientBase, requirements: readonly Requirement[]
 /** Values as the server writes them, but booleans as people write them. */
 const asText: CustomTypesConfig = {
   getTypeParser: (oid: number) => (value: string) => (oid === 16 ? String(value === "t") : value),
-} as CustomTypesConfig;
+};
 
 async function runQuery(client: ClientBase, check: DataCheck): Promise<QueryResult> {
   await client.query("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY");

@@ -14,6 +14,7 @@ describe("what db:verify:post-deploy says", () => {
         comparison: { verdict: "pass", tables, failures: [], catalogChanges: [] },
         findings: [],
         missingKeysFile: null,
+        missingKeysProblem: null,
       },
       health: { outcome: "not configured", results: [] },
       integration: null,
