@@ -7,13 +7,14 @@
  * is again one link(2): compare-and-swap without a lock, so nothing can be left locked by a crash.
  */
 import { constants } from "node:fs";
-import { type FileHandle, link, mkdir, open, readdir, stat, unlink } from "node:fs/promises";
+import { type FileHandle, link, open, readdir, stat, unlink } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { Readable } from "node:stream";
 import { pathToFileURL } from "node:url";
 import { Unavailable, UsageError, codeOf } from "../contract/failure";
 import { chunksOf } from "./chunks";
 import { assertKey, assertMutable, assertWrittenOnce, controlPrefix } from "./layout";
+import { makeFolder, syncFolder } from "./makeFolder";
 import { openPartial, removeForgotten } from "./partialFiles";
 import { AlreadyExists, NotFound, type Store, type StoredObject, type Versioned } from "./store";
 
@@ -292,22 +293,6 @@ export class FileStore implements Store {
 
 function versionPath(folder: string, version: number): string {
   return join(folder, String(version).padStart(12, "0"));
-}
-
-/** `mkdir -p`, private, with each new name flushed: an object must not vanish with its folder in a power cut. */
-async function makeFolder(folder: string): Promise<void> {
-  const first = await mkdir(folder, { recursive: true, mode: 0o700 });
-  if (first === undefined) return;
-  for (let made = folder; made.length >= first.length; made = dirname(made)) await syncFolder(dirname(made));
-}
-
-async function syncFolder(folder: string): Promise<void> {
-  const handle = await open(folder, constants.O_RDONLY);
-  try {
-    await handle.sync();
-  } finally {
-    await handle.close();
-  }
 }
 
 function isAbsent(error: unknown): boolean {

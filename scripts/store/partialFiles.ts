@@ -3,8 +3,9 @@
  * process that writes them, so that a later run can throw away what a dead one left behind and nothing else.
  */
 import { randomBytes } from "node:crypto";
-import { type FileHandle, mkdir, open, readdir, stat, unlink } from "node:fs/promises";
+import { type FileHandle, open, readdir, stat, unlink } from "node:fs/promises";
 import { join } from "node:path";
+import { makeFolder } from "./makeFolder";
 import { currentProcess, fateOf } from "../process/processIdentity";
 
 /** A partial file of a process that cannot be seen from here counts as left behind after this many hours without a write. */
@@ -19,7 +20,7 @@ export interface PartialFile {
 
 /** Makes the folder when needed. The caller closes and unlinks. */
 export async function openPartial(folder: string): Promise<PartialFile> {
-  await mkdir(folder, { recursive: true, mode: 0o700 });
+  await makeFolder(folder);
   const { pid, processStart } = currentProcess();
   const path = join(folder, `${pid}.${processStart}.${randomBytes(8).toString("hex")}`);
   return { path, handle: await open(path, "wx", 0o600) };
