@@ -141,7 +141,7 @@ describe("health checks", () => {
       if (target !== undefined) response.writeHead(307, { location: target });
       response.end();
     });
-    const { results } = await runHealthChecks({ appUrl, settings: settingsOf(0.2, "/", "/away", "/around", "/odd") });
+    const { results } = await runHealthChecks({ appUrl, settings: settingsOf(2, "/", "/away", "/around", "/odd") });
     assert.deepEqual(
       results.map(({ ok, status, error }) => [ok, status, error]),
       [
