@@ -7,16 +7,16 @@
  * is again one link(2): compare-and-swap without a lock, so nothing can be left locked by a crash.
  */
 import { constants } from "node:fs";
-import { type FileHandle, link, open, readdir, stat, unlink } from "node:fs/promises";
+import { type FileHandle, link, open, readdir, rmdir, stat, unlink } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { Readable } from "node:stream";
 import { pathToFileURL } from "node:url";
 import { Unavailable, UsageError, codeOf } from "../contract/failure";
 import { chunksOf } from "./chunks";
-import { assertKey, assertMutable, assertWrittenOnce, controlPrefix } from "./layout";
+import { assertKey, assertMutable, assertRemovable, assertWrittenOnce, controlPrefix } from "./layout";
 import { makeFolder, syncFolder } from "./makeFolder";
 import { openPartial, removeForgotten } from "./partialFiles";
-import { AlreadyExists, NotFound, type Store, type StoredObject, type Versioned } from "./store";
+import { AlreadyExists, NotFound, type Removability, type Store, type StoredObject, type Versioned } from "./store";
 
 /** Not a legal key segment, so no key can reach it. */
 const partialFolder = ".partial";
@@ -119,6 +119,29 @@ export class FileStore implements Store {
     }
     await this.#forgetVersions(folder, newest - keptVersions);
     return String(next);
+  }
+
+  async removability(key: string): Promise<Removability | undefined> {
+    assertKey(key);
+    return (await this.#exists(join(this.#root, key))) ? { lockedUntil: null, expiring: false } : undefined;
+  }
+
+  async remove(key: string): Promise<void> {
+    assertRemovable(key);
+    const path = join(this.#root, key);
+    try {
+      await this.#attempt(() => unlink(path));
+      // On the disk before anything else is removed: what counts goes first, and must not be back after a crash.
+      await this.#attempt(() => syncFolder(dirname(path)));
+    } catch (error) {
+      if (!isAbsent(error)) throw error;
+    }
+    // The last file takes its folder along; while others are there it cannot.
+    await rmdir(dirname(path)).catch(() => undefined);
+  }
+
+  async expire(): Promise<never> {
+    throw new UsageError(`store ${this.url}: a folder has no lifecycle rules that could remove what is tagged`);
   }
 
   /** Writes a flushed partial file, lets `publish` give it its name, and removes the partial in every case. */

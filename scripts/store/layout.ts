@@ -12,6 +12,10 @@ export const storeIdentityKey = "store.json";
 export const leaseKey = "control/lease.json";
 export const freezeKey = "control/freeze.json";
 
+/** What an S3 server was found to support, and the object on which that is tried. */
+export const s3SupportKey = "control/s3-support.json";
+export const s3ProbeKey = "control/conditional-writes.txt";
+
 /** Below here, and nowhere else, objects are replaced: see `Store.swap`. */
 export const controlPrefix = "control/";
 
@@ -21,9 +25,25 @@ export const releasesPrefix = "releases/";
 export const environmentPrefix = "environment/";
 export const verificationsPrefix = "verifications/";
 export const marksPrefix = "marks/";
+export const incidentsPrefix = "incidents/";
+
+/** What only the first of several stores holds: the words of whoever may release, which must not contradict each other. */
+const firstOnlyPrefixes: readonly string[] = [controlPrefix, receiptsPrefix, releasesPrefix, incidentsPrefix];
+
+/** Whether a key, or all keys with this prefix, lie in the first of several stores only. */
+export function liesInFirstOnly(key: string): boolean {
+  return firstOnlyPrefixes.some((prefix) => key.startsWith(prefix));
+}
 
 export function isBackupName(text: string): boolean {
   return backupNamePattern.test(text);
+}
+
+/** The database's time that a backup's name holds, in UTC; undefined for anything else. */
+export function backupTime(name: string): Date | undefined {
+  const [, y, m, d, hour, minute, second] = /^backup_(\d{4})(\d\d)(\d\d)_(\d\d)(\d\d)(\d\d)$/.exec(name) ?? [];
+  const time = new Date(`${y}-${m}-${d}T${hour}:${minute}:${second}Z`);
+  return Number.isNaN(time.getTime()) ? undefined : time;
 }
 
 export function backupPrefix(tier: RetentionTier, name: string): string {
@@ -50,6 +70,12 @@ export function verificationKey(backupName: string, utc: string, depth: number):
   return `${verificationsPrefix}${backupName}/${utc}-depth${depth}.json`;
 }
 
+/** Which backup a verification speaks of and how deep it went; undefined for a key of another kind. */
+export function parseVerificationKey(key: string): { readonly backup: string; readonly depth: number } | undefined {
+  const [, backup, depth] = /^verifications\/([^/]+)\/[^/]+-depth(\d)\.json$/.exec(key) ?? [];
+  return backup === undefined ? undefined : { backup, depth: Number(depth) };
+}
+
 export function suspectMarkKey(backupName: string, utc: string): string {
   return `${marksPrefix}${backupName}/${utc}-suspect.json`;
 }
@@ -73,6 +99,12 @@ export function assertMutable(key: string): void {
   assertKey(key);
   if (!key.startsWith(controlPrefix) || key.split("/").length !== 2)
     throw new Error(`${key} is written once: create it`);
+}
+
+/** Refuses a key that is no file of a backup: nothing else is ever removed, records and control least of all. */
+export function assertRemovable(key: string): void {
+  assertKey(key);
+  if (!key.startsWith(backupsPrefix) || key.split("/").length !== 4) throw new Error(`${key} is never removed`);
 }
 
 /** `20261122T170212Z`: a UTC time that sorts as text and is legal in every store's keys. */

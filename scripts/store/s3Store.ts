@@ -6,13 +6,13 @@
 import { randomUUID } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import { Readable } from "node:stream";
-import type { CompletedPart, GetObjectCommandOutput, PutObjectCommandInput, S3Client } from "@aws-sdk/client-s3";
+import type { CompletedPart, GetObjectCommandOutput, PutObjectCommandInput, S3Client, Tag } from "@aws-sdk/client-s3";
 import { Unavailable, UsageError } from "../contract/failure";
 import { chunksOf, orAbort } from "./chunks";
-import { assertKey, assertMutable, assertWrittenOnce, controlPrefix } from "./layout";
+import { assertKey, assertMutable, assertRemovable, assertWrittenOnce, controlPrefix } from "./layout";
 import { type Part, mostParts, partBytes, partsOf } from "./parts";
 import { isAbsent, isConditionRefused, s3Failure, statusOf } from "./s3Failure";
-import { AlreadyExists, NotFound, type Store, type StoredObject, type Versioned } from "./store";
+import { AlreadyExists, NotFound, type Removability, type Store, type StoredObject, type Versioned } from "./store";
 
 type Sdk = typeof import("@aws-sdk/client-s3");
 
@@ -25,6 +25,9 @@ const readAttempts = 6;
 
 /** How often a write is repeated that collided with another one (409 ConditionalRequestConflict). */
 const conflictAttempts = 4;
+
+/** What the lifecycle rule of the bucket that this project creates removes. */
+const expireTag: Tag = { Key: "expire", Value: "yes" };
 
 const probeKey = `${controlPrefix}conditional-writes.txt`;
 const probeBody = Buffer.from("Written to prove that this S3 server honours conditional writes.\n");
@@ -138,6 +141,54 @@ export class S3Store implements Store {
       // `If-Match` on an object that is gone is 404.
       if (isConditionRefused(error) || isAbsent(error)) return undefined;
       throw this.#failure(error);
+    }
+  }
+
+  async removability(key: string): Promise<Removability | undefined> {
+    assertKey(key);
+    try {
+      const { sdk, client } = await this.#load();
+      const head = await client.send(new sdk.HeadObjectCommand(this.#at(key)));
+      const { ObjectLockRetainUntilDate: until, ObjectLockLegalHoldStatus: hold } = head;
+      const lockedUntil = hold === "ON" ? "forever" : until !== undefined && until > new Date() ? until : null;
+      return { lockedUntil, expiring: (await this.#tagsOf(key)).some(isExpireTag) };
+    } catch (error) {
+      if (isAbsent(error)) return undefined;
+      throw this.#failure(error);
+    }
+  }
+
+  async remove(key: string): Promise<void> {
+    assertRemovable(key);
+    await this.#send(({ sdk, client }) => client.send(new sdk.DeleteObjectCommand(this.#at(key))));
+  }
+
+  async expire(key: string): Promise<void> {
+    assertRemovable(key);
+    try {
+      const { sdk, client } = await this.#load();
+      const others = (await this.#tagsOf(key)).filter(({ Key }) => Key !== expireTag.Key);
+      const tagging = { TagSet: [...others, expireTag] };
+      await client.send(new sdk.PutObjectTaggingCommand({ ...this.#at(key), Tagging: tagging }));
+    } catch (error) {
+      if (isAbsent(error)) return;
+      if (statusOf(error) === 501)
+        throw new UsageError(`store ${this.url}: ${this.#host} has no object tags`, {
+          hint: "set retention.removal: delete",
+        });
+      throw this.#failure(error);
+    }
+  }
+
+  /** @throws the SDK's error. */
+  async #tagsOf(key: string): Promise<Tag[]> {
+    const { sdk, client } = await this.#load();
+    try {
+      return (await client.send(new sdk.GetObjectTaggingCommand(this.#at(key)))).TagSet ?? [];
+    } catch (error) {
+      // A server without tags has none to show.
+      if (statusOf(error) === 501) return [];
+      throw error;
     }
   }
 
@@ -443,6 +494,10 @@ export class S3Store implements Store {
 function isUnclear(error: unknown): boolean {
   const status = statusOf(error);
   return status === undefined || status >= 500 || status === 412 || status === 409 || status === 404;
+}
+
+function isExpireTag({ Key, Value }: Tag): boolean {
+  return Key === expireTag.Key && Value === expireTag.Value;
 }
 
 function customEndpoint(): string | undefined {

@@ -16,6 +16,14 @@ export interface Versioned {
   readonly version: string;
 }
 
+/** What stands in the way of an object's removal, or is about to remove it. */
+export interface Removability {
+  /** Until when object lock keeps it; null: nothing keeps it. A legal hold has no end: `forever`. */
+  readonly lockedUntil: Date | "forever" | null;
+  /** Whether it carries the tag by which the bucket's lifecycle rule removes it. */
+  readonly expiring: boolean;
+}
+
 export interface Store {
   /** `file:///dir` or `s3://bucket/prefix`; never holds a secret. */
   readonly url: string;
@@ -53,6 +61,22 @@ export interface Store {
    * @returns the new version, or undefined when somebody else was faster.
    */
   swap(key: string, body: Buffer, expected: string | undefined): Promise<string | undefined>;
+
+  /** Undefined when the key does not exist. A folder has neither locks nor tags. */
+  removability(key: string): Promise<Removability | undefined>;
+
+  /**
+   * Removes a file of a backup (below `backups/`; nothing else is ever removed). Done when this returns; one that
+   * does not exist is fine. In a versioned bucket the version stays until the lifecycle rule for noncurrent ones.
+   */
+  remove(key: string): Promise<void>;
+
+  /**
+   * Leaves the removal of a file of a backup to the bucket's lifecycle rule, by the tag `expire=yes`.
+   *
+   * @throws UsageError where the store has no tags.
+   */
+  expire(key: string): Promise<void>;
 }
 
 /** The key exists already: somebody wrote it before us. */
