@@ -7,6 +7,7 @@
 
 const { enableCompileCache } = require("node:module");
 const { join } = require("node:path");
+const { programBundle } = require("./programBundle.js");
 const { continuesUnderProjectNode, projectFolder } = require("./setup/projectNode.js");
 
 if (!canResolve("tsx/cjs/api")) {
@@ -22,11 +23,19 @@ function canResolve(name) {
   }
 }
 
-if (!continuesUnderProjectNode(__filename)) {
+async function main() {
   // Compiled code is kept between runs: every release step is a process of its own.
   enableCompileCache?.(join(projectFolder, "node_modules", ".cache", "node"));
-  // Plain JavaScript that nearly every command needs, before the TypeScript loader: that need not look at it.
-  for (const name of ["commander", "zod", "pg"]) require(name);
-  require("tsx/cjs/api").register();
-  require("../scripts/cli");
+  /** @type {string} */
+  let program;
+  try {
+    program = await programBundle();
+  } catch {
+    // A package folder that cannot be written, or a source that does not compile: file by file works, or says where.
+    require("tsx/cjs/api").register();
+    program = "../scripts/cli";
+  }
+  require(program);
 }
+
+if (!continuesUnderProjectNode(__filename)) void main();

@@ -65,9 +65,11 @@ export class DeployGate extends pulumi.ComponentResource {
 
   /**
    * Runs the read-only part and fails the program with one line when it halts. Resolves to no resources, for
-   * `dependsOn`: an environment would carry the failure too, but with the SDK's own words around it.
+   * `dependsOn`: an environment would carry the failure too, but with the SDK's own words around it. An update has
+   * nothing to add: the Command checks all of it again, against the database as it is then.
    */
   private preview(args: DeployGateArgs): pulumi.Output<pulumi.Resource[]> {
+    if (!pulumi.runtime.isDryRun()) return pulumi.output([]);
     const { awsRegion } = args.access;
     const known: CommandAccess = {
       ...args.access,

@@ -5,6 +5,7 @@
 import { Command, CommanderError } from "commander";
 import { version } from "../package.json";
 import { interrupted, listenForSignals } from "./commands/session";
+import { sourceStack } from "./contract/bugReport";
 import { Failure, Interrupted, Refusal, UsageError, exitCode, messageOf } from "./contract/failure";
 import { redact, registerEnvironmentSecrets } from "./contract/redaction";
 import { databaseFailure } from "./database/databaseFailure";
@@ -55,6 +56,16 @@ const entries: readonly Entry[] = [
     name: "db:backup",
     description: "take a backup and verify it",
     module: "backup",
+  },
+  {
+    name: "db:list",
+    description: "every backup of the store, and what is known of it",
+    module: "list",
+  },
+  {
+    name: "db:prune",
+    description: "remove what retention no longer promises; looks only, unless told to go on",
+    module: "prune",
   },
   {
     name: "db:restore",
@@ -122,10 +133,10 @@ function buildProgram(words: readonly string[]): Command {
   return program;
 }
 
-/** CommonJS loads at the call: the other commands' dependencies never cost anything. */
+/** Loaded at the call: the other commands' dependencies never cost anything. With the ending, as the bundler wants it. */
 function loadCommand(entry: Entry): CommandModule {
   // eslint-disable-next-line @typescript-eslint/no-require-imports
-  return require(`./commands/${entry.module}`) as CommandModule;
+  return require(`./commands/${entry.module}.ts`) as CommandModule;
 }
 
 /** `gate run` is the command `run` of the group `gate`. */
@@ -175,7 +186,7 @@ function report(thrown: unknown, json: boolean): number {
   const error = databaseFailure(thrown) ?? thrown;
   if (error instanceof CommanderError) return error.exitCode === 0 ? exitCode.pass : exitCode.usage;
   if (!(error instanceof Failure) && !interrupted.aborted) {
-    process.stderr.write(`${redact(error instanceof Error ? (error.stack ?? error.message) : messageOf(error))}\n`);
+    process.stderr.write(`${redact(error instanceof Error ? sourceStack(error) : messageOf(error))}\n`);
     return 70;
   }
   const failure = error instanceof Failure ? error : new Interrupted("interrupted");

@@ -134,6 +134,7 @@ export class Rehearsal {
   async close(): Promise<void> {
     const world = this.#world;
     this.#world = undefined;
+    this.options.engine.engine.close();
     await world?.close({ keep: this.options.keep });
   }
 

@@ -30,7 +30,7 @@ export function keeperFile(folder: string): string {
 export function startKeeper(order: KeeperOrder): Keeper {
   const path = join(order.folder, "log");
   const log = openSync(path, "a+", 0o600);
-  const child: ChildProcess = spawn(process.execPath, [require.resolve("./keeper.js"), JSON.stringify(order)], {
+  const child: ChildProcess = spawn(process.execPath, [join(__dirname, "keeper.js"), JSON.stringify(order)], {
     cwd: "/",
     detached: true,
     // No NODE_OPTIONS: a loader meant for the program would slow the keeper down or hold its folder open.

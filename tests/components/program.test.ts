@@ -1,8 +1,10 @@
 /** The program under the stand-in engine. */
-import { inProcessEngine } from "../../scripts/rehearsal/engine/inProcess";
+import { InProcessEngine } from "../../scripts/rehearsal/engine/inProcess";
 import { programScenes } from "./programScenes";
 
 describe("program under the in-process engine", function () {
   this.timeout(120_000);
-  programScenes(inProcessEngine);
+  const engine = new InProcessEngine();
+  after(() => engine.close());
+  programScenes(engine);
 });

@@ -10,7 +10,7 @@ import { type RecordedCall, RecorderProject } from "./recorderProject";
 
 const databaseUrl = "postgres://app:spoken-friend@db.example:5432/crm";
 
-const readOnly = ["gate preview", "env:snapshot --json", "gate preview"];
+const readOnly = ["gate preview", "env:snapshot --json"];
 const gated = [...readOnly, "gate run --print receipt", "env:snapshot --json"];
 const releases = ["release migrations", "release railway", "release vercel", "db:verify:post-deploy"];
 

@@ -161,7 +161,7 @@ describe("a rehearsal whose scenes end differently", function () {
     const scene = (name: string, act: Scene["act"]): Scene => ({ name, does: "Nothing.", expected: "released", act });
     const never = (): never => assert.fail("no scene of this test runs the program");
     const rehearsal = new Rehearsal({
-      engine: { engine: { name: "in-process", up: never }, reason: "none" },
+      engine: { engine: { name: "in-process", up: never, close: () => undefined }, reason: "none" },
       keep: false,
     });
     try {

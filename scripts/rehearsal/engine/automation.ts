@@ -31,6 +31,7 @@ export const automationEngine: Engine = {
       outputs: ok ? await readOutputs(stack) : {},
     };
   },
+  close: () => undefined,
 };
 
 async function openStack(options: UpOptions): Promise<Stack> {

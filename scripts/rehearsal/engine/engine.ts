@@ -46,6 +46,8 @@ export interface Engine {
   /** `automation`: the real CLI. `in-process`: the stand-in. */
   readonly name: "automation" | "in-process";
   up(options: UpOptions): Promise<UpResult>;
+  /** Ends what it keeps ready for the next `up`; a process that doesn't call it does not end by itself. */
+  close(): void;
 }
 
 /** The text that Pulumi keeps for a configuration value: objects and lists as JSON. */

@@ -2,7 +2,7 @@
  * `pulumi up` without the CLI: the real program under the SDK's mock monitor, whose resources the stand-in engine
  * really executes. Preview first, then the update, each in a process of its own.
  */
-import { type ChildProcess, spawn } from "node:child_process";
+import type { ChildProcess } from "node:child_process";
 import * as path from "node:path";
 import { createInterface } from "node:readline";
 import type { Readable, Writable } from "node:stream";
@@ -10,6 +10,7 @@ import { type Engine, type ResourceOutcome, type UpOptions, type UpResult, confi
 import { statePassphrase } from "./passphrase";
 import type { HostEvent, HostJob } from "./programHost";
 import { readProject } from "./project";
+import { SpareHosts } from "./spareHosts";
 
 interface Pass {
   readonly ok: boolean;
@@ -18,17 +19,24 @@ interface Pass {
   readonly outputs: Readonly<Record<string, unknown>>;
 }
 
-export const inProcessEngine: Engine = {
-  name: "in-process",
+export class InProcessEngine implements Engine {
+  readonly name = "in-process";
+  readonly #hosts = new SpareHosts();
+
   async up(options: UpOptions): Promise<UpResult> {
     // Started together: while the preview runs, the update's process loads what it needs and waits for its job.
-    const [previewHost, updateHost] = [startHost(options), startHost(options)];
+    const [previewHost, updateHost] = [this.#hosts.take(), this.#hosts.take()];
     options.onLine?.(`Previewing update (${options.stack})`);
-    const preview = await runProgram(previewHost, options, true);
-    if (!preview.ok) {
+    const preview = await runProgram(previewHost, options, true).catch((error: unknown) => {
       updateHost.kill();
+      throw error;
+    });
+    if (!preview.ok) {
+      this.#hosts.giveBack(updateHost);
+      this.#hosts.refill();
       return { ...preview, phase: "preview" };
     }
+    this.#hosts.refill();
     options.onLine?.(`Updating (${options.stack})`);
     const update = await runProgram(updateHost, options, false);
     const reached = new Set(update.resources.map(({ urn }) => urn));
@@ -36,30 +44,11 @@ export const inProcessEngine: Engine = {
       .filter(({ urn, op }) => !reached.has(urn) && op !== "delete")
       .map((resource) => ({ ...resource, op: "not-run" as const }));
     return { ...update, phase: "update", resources: [...update.resources, ...notRun] };
-  },
-};
+  }
 
-/** A process that runs the program once, as soon as it gets its job on stdin. */
-function startHost(options: UpOptions): ChildProcess {
-  // The SDK before the TypeScript loader: a thousand files of plain JavaScript that it need not look at.
-  const preloaded = ["@pulumi/pulumi", "@pulumi/command", "tsx/cjs"].flatMap((module) => [
-    "--require",
-    require.resolve(module),
-  ]);
-  const child = spawn(process.execPath, [...preloaded, path.join(__dirname, "programHost.ts")], {
-    cwd: path.resolve(options.projectDir),
-    // Loading the SDK's code takes longer than most of what is done with it; Node keeps it compiled.
-    env: {
-      NODE_COMPILE_CACHE: path.join(path.resolve(options.projectDir), "node_modules", ".cache", "node"),
-      ...process.env,
-      ...options.env,
-    },
-    stdio: ["pipe", "pipe", "pipe", "pipe"],
-    signal: options.signal,
-  });
-  // Whoever awaits its end hears of an error too; a host without a job has nobody.
-  child.on("error", () => undefined);
-  return child;
+  close(): void {
+    this.#hosts.close();
+  }
 }
 
 async function runProgram(host: ChildProcess, options: UpOptions, preview: boolean): Promise<Pass> {
@@ -78,7 +67,11 @@ async function runProgram(host: ChildProcess, options: UpOptions, preview: boole
     secretKeys: Object.keys(secrets),
     stateFile: path.resolve(options.stateDir, `${options.stack}.json`),
     passphrase: statePassphrase,
+    env: { ...options.env },
   };
+  const stop = (): boolean => host.kill();
+  options.signal?.addEventListener("abort", stop);
+  if (options.signal?.aborted === true) stop();
   const resources = new Map<string, ResourceOutcome>();
   const errors: string[] = [];
   let outputs: Readonly<Record<string, unknown>> = {};
@@ -96,7 +89,7 @@ async function runProgram(host: ChildProcess, options: UpOptions, preview: boole
     if (host.exitCode !== null || host.signalCode !== null) resolve(host.exitCode);
     host.on("error", reject);
     host.on("close", resolve);
-  });
+  }).finally(() => options.signal?.removeEventListener("abort", stop));
   if (code !== 0 && errors.length === 0) errors.push(`the program ended with ${code ?? "a signal"} and no message`);
   const ok = code === 0;
   return { ok, resources: [...resources.values()], errors, outputs: ok ? outputs : {} };

@@ -3,7 +3,7 @@ import { execFile } from "node:child_process";
 import { promisify } from "node:util";
 import { automationEngine } from "./automation";
 import type { Engine } from "./engine";
-import { inProcessEngine } from "./inProcess";
+import { InProcessEngine } from "./inProcess";
 
 export type { Engine, ResourceOutcome, UpOptions, UpResult } from "./engine";
 
@@ -18,11 +18,14 @@ const run = promisify(execFile);
 export async function chooseEngine(): Promise<EngineChoice> {
   const version = await outputOf("pulumi", ["version"]);
   if (version === undefined) {
-    return { engine: inProcessEngine, reason: "in-process stand-in for the Pulumi engine: no pulumi CLI on PATH" };
+    return {
+      engine: new InProcessEngine(),
+      reason: "in-process stand-in for the Pulumi engine: no pulumi CLI on PATH",
+    };
   }
   if (!(await hasCommandPlugin())) {
     const reason = `in-process stand-in for the Pulumi engine: pulumi ${version.trim()} is there, its command plugin is not (pulumi plugin install resource command)`;
-    return { engine: inProcessEngine, reason };
+    return { engine: new InProcessEngine(), reason };
   }
   return { engine: automationEngine, reason: `pulumi ${version.trim()} through the Automation API, local backend` };
 }

@@ -27,6 +27,8 @@ export interface HostJob {
   readonly secretKeys: readonly string[];
   readonly stateFile: string;
   readonly passphrase: string;
+  /** Added to the environment before the program is loaded. */
+  readonly env: Readonly<Record<string, string>>;
 }
 
 export type HostEvent =
@@ -48,6 +50,7 @@ function emit(event: HostEvent): void {
 
 async function main(job: HostJob): Promise<void> {
   process.chdir(job.projectDir);
+  Object.assign(process.env, job.env);
   const failures = new Failures();
   const standIn = new StandIn({
     state: StackState.open(job.stateFile, job.passphrase),

@@ -1,0 +1,112 @@
+/**
+ * The command line's TypeScript as one JavaScript file, made when a source changed and kept below node_modules:
+ * every release step is a process of its own, and loading a thousand modules one by one takes most of a short
+ * one's time. Plain JavaScript.
+ */
+"use strict";
+
+const { createHash } = require("node:crypto");
+const {
+  chmodSync,
+  mkdirSync,
+  mkdtempSync,
+  existsSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+} = require("node:fs");
+const { dirname, join, relative, sep } = require("node:path");
+const { projectFolder } = require("./setup/projectNode.js");
+
+const cacheFolder = join(projectFolder, "node_modules", ".cache", "dbprotect");
+const entryPoint = join(projectFolder, "scripts", "cli.ts");
+
+/** Hours after which the bundle of older sources is removed: a process that found it may not have loaded it yet. */
+const keepHours = 1;
+
+/** Packages that find files of their own beside them (wasm, native programs, protocol definitions). */
+const unbundled = ["@pulumi/*", "libpg-query", "pg-native", "tsx"];
+
+/**
+ * The bundle of the sources as they are now; made first when there is none.
+ *
+ * @returns {Promise<string>} absolute path of a CommonJS file that runs the command line when it is loaded
+ * @throws when a source doesn't compile, or the folder below node_modules cannot be written
+ */
+async function programBundle() {
+  const name = `cli-${sourceDigest()}`;
+  const bundle = join(cacheFolder, name, "cli.js");
+  if (!existsSync(bundle)) await build(name);
+  return bundle;
+}
+
+/** Names, sizes and times of all that goes in: reading every file would take longer than it saves. */
+function sourceDigest() {
+  const hash = createHash("sha256");
+  const files = readdirSync(join(projectFolder, "scripts"), { recursive: true, encoding: "utf8" }).sort();
+  const others = ["package.json", "package-lock.json", join("bin", "setup"), __filename];
+  for (const file of [...files.map((path) => join("scripts", path)), ...others]) {
+    const { size, mtimeMs } = statSync(join(file === __filename ? "" : projectFolder, file));
+    hash.update(`${file}\0${size}\0${mtimeMs}\n`);
+  }
+  return hash.digest("hex").slice(0, 16);
+}
+
+/** @param {string} name */
+async function build(name) {
+  // Loaded only when something has to be built.
+  const { build: bundleWithEsbuild } = require("esbuild");
+  mkdirSync(cacheFolder, { recursive: true });
+  const folder = mkdtempSync(join(cacheFolder, "building-"));
+  try {
+    await bundleWithEsbuild({
+      entryPoints: [entryPoint],
+      outfile: join(folder, "cli.js"),
+      bundle: true,
+      platform: "node",
+      target: "node22",
+      format: "cjs",
+      external: unbundled,
+      keepNames: true,
+      sourcemap: "external",
+      sourcesContent: false,
+      logLevel: "silent",
+      plugins: [ownPlaces],
+    });
+    chmodSync(folder, 0o755); // whoever may run the program may read it
+    // A folder of that name is another process's build of the same sources.
+    if (!existsSync(join(cacheFolder, name))) renameSync(folder, join(cacheFolder, name));
+  } catch (error) {
+    if (!existsSync(join(cacheFolder, name, "cli.js"))) throw error;
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+  removeOld(name);
+}
+
+/** A source finds the files beside it, also when it runs from the bundle. @type {import("esbuild").Plugin} */
+const ownPlaces = {
+  name: "own places",
+  setup({ onLoad }) {
+    onLoad({ filter: /\.[tj]s$/ }, ({ path }) => {
+      const own = relative(projectFolder, path);
+      if (!/^(scripts|bin)$/.test(own.split(sep)[0] ?? "")) return undefined;
+      const places = `const __filename = ${JSON.stringify(path)}, __dirname = ${JSON.stringify(dirname(path))};`;
+      // On the first line, so that the lines of a stack stay those of the source.
+      return { contents: `${places}${readFileSync(path, "utf8")}`, loader: path.endsWith(".ts") ? "ts" : "js" };
+    });
+  },
+};
+
+/** @param {string} current */
+function removeOld(current) {
+  for (const name of readdirSync(cacheFolder)) {
+    const folder = join(cacheFolder, name);
+    if (name === current || Date.now() - statSync(folder).mtimeMs < keepHours * 3_600_000) continue;
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+module.exports = { programBundle };
