@@ -4,6 +4,7 @@
  */
 import type { ClientBase } from "pg";
 import type { QualifiedName } from "./sqlText";
+import { type BackupScope, leftOutNames, readScope } from "./supabasePreset";
 
 export interface ProtectedTable extends QualifiedName {
   readonly oid: number;
@@ -21,7 +22,8 @@ export interface ProtectedTable extends QualifiedName {
 /**
  * Ordinary tables and partitions outside the system's own schemas, except those that belong to an
  * extension (`CREATE EXTENSION` makes them again, and pg_dump leaves them out: PostgreSQL manual,
- * "36.17 Packaging Related Objects into an Extension"). One dropped since the snapshot has no privileges to ask
+ * "36.17 Packaging Related Objects into an Extension"), or that the platform manages ($1 schemas, $2 tables:
+ * supabasePreset.ts). One dropped since the snapshot has no privileges to ask
  * for (NULL): it is no longer there.
  */
 const tablesQuery = `
@@ -45,6 +47,7 @@ SELECT c.oid::int8::text AS oid, n.nspname AS schema, c.relname AS name,
   FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
  WHERE c.relkind = 'r' AND c.relpersistence <> 't'
    AND n.nspname <> 'information_schema' AND n.nspname !~ '^pg_'
+   AND n.nspname <> ALL ($1::text[]) AND n.nspname || '.' || c.relname <> ALL ($2::text[])
    AND NOT EXISTS (SELECT FROM pg_depend d
                     WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')
    AND has_table_privilege(c.oid, 'SELECT') IS NOT NULL AND has_schema_privilege(n.oid, 'USAGE') IS NOT NULL
@@ -63,8 +66,12 @@ interface TableRow {
 
 /** `row_security_active` tells what a policy would filter, whatever the session's own `row_security` is. */
 export async function listProtectedTables(client: ClientBase): Promise<ProtectedTable[]> {
-  const { rows } = await client.query<TableRow>(tablesQuery);
+  const { rows } = await client.query<TableRow>(tablesQuery, leftOut(await readScope(client)));
   return rows.map((row) => ({ ...row, oid: Number(row.oid), bytes: Number(row.bytes) }));
+}
+
+function leftOut(scope: BackupScope): [schemas: string[], tables: string[]] {
+  return [leftOutNames(scope, "schema"), leftOutNames(scope, "table")];
 }
 
 /** Tables that the role cannot read whole: `SELECT` is missing, or a policy would hide rows from it. */
@@ -78,13 +85,14 @@ export interface SequenceState extends QualifiedName {
   readonly increment: string;
 }
 
-/** All sequences with their last value; sequences are not part of a snapshot (PostgreSQL manual, "9.17"). */
+/** All sequences outside left-out schemas with their last value; sequences are not part of a snapshot (PostgreSQL manual, "9.17"). */
 export async function listSequences(client: ClientBase): Promise<SequenceState[]> {
   const { rows } = await client.query<{ schema: string; name: string; last_value: string | null; increment: string }>(
     `SELECT s.schemaname AS schema, s.sequencename AS name, s.last_value::text, s.increment_by::text AS increment
        FROM pg_sequences s
-      WHERE s.schemaname <> 'information_schema' AND s.schemaname !~ '^pg_'
+      WHERE s.schemaname <> 'information_schema' AND s.schemaname !~ '^pg_' AND s.schemaname <> ALL ($1::text[])
       ORDER BY s.schemaname COLLATE "C", s.sequencename COLLATE "C"`,
+    [leftOutNames(await readScope(client), "schema")],
   );
   return rows.map((row) => ({
     schema: row.schema,

@@ -4,9 +4,11 @@
  */
 import { createHash } from "node:crypto";
 import type { ClientBase } from "pg";
+import { quoteLiteral } from "../database/sqlText";
+import { type BackupScope, leftOutNames, readScope } from "../database/supabasePreset";
 import type { CatalogItem } from "./fingerprint";
 
-const userSchema = (alias: string): string => `${alias}.nspname <> 'information_schema' AND ${alias}.nspname !~ '^pg_'`;
+const namesOf = (names: readonly string[]): string => `ARRAY[${names.map(quoteLiteral).join(", ")}]::text[]`;
 
 const notOfExtension = (catalog: string, oid: string): string =>
   `NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = '${catalog}'::regclass AND d.objid = ${oid} AND d.deptype = 'e')`;
@@ -19,73 +21,101 @@ const rights = (acl: string, objectType: string, owner: string): string =>
               FROM aclexplode(COALESCE(${acl}, acldefault('${objectType}', ${owner}))) e) x)`;
 
 /** Each query returns `name` and `definition`; with `search_path = pg_catalog` definitions are schema-qualified. */
-const catalogQueries: Readonly<Record<string, string>> = {
-  schema: `SELECT n.nspname AS name, concat_ws('|', pg_get_userbyid(n.nspowner), ${rights("n.nspacl", "n", "n.nspowner")}) AS definition
+function catalogQueries(scope: BackupScope): Readonly<Record<string, string>> {
+  const schemas = namesOf(leftOutNames(scope, "schema"));
+  const tables = namesOf(leftOutNames(scope, "table"));
+  const extensions = namesOf(leftOutNames(scope, "extension"));
+  const userSchema = (alias: string): string =>
+    `${alias}.nspname <> 'information_schema' AND ${alias}.nspname !~ '^pg_' AND ${alias}.nspname <> ALL (${schemas})`;
+  // For `n` the schema and `c` the table that the object is of.
+  const userTable = `${userSchema("n")} AND n.nspname || '.' || c.relname <> ALL (${tables})`;
+  return {
+    schema: `SELECT n.nspname AS name, concat_ws('|', pg_get_userbyid(n.nspowner), ${rights("n.nspacl", "n", "n.nspowner")}) AS definition
              FROM pg_namespace n WHERE ${userSchema("n")} AND n.nspname <> 'public'`,
-  relation: `SELECT n.nspname || '.' || c.relname AS name,
+    relation: `SELECT n.nspname || '.' || c.relname AS name,
                     concat_ws('|', c.relkind, c.relpersistence, pg_get_userbyid(c.relowner),
                               ${rights("c.relacl", "r", "c.relowner")},
                               CASE WHEN c.relkind IN ('v', 'm') THEN pg_get_viewdef(c.oid) END) AS definition
                FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-              WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND c.relpersistence <> 't' AND ${userSchema("n")} AND ${notOfExtension("pg_class", "c.oid")}`,
-  column: `SELECT n.nspname || '.' || c.relname || '.' || a.attname AS name,
+              WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND c.relpersistence <> 't' AND ${userTable} AND ${notOfExtension("pg_class", "c.oid")}`,
+    column: `SELECT n.nspname || '.' || c.relname || '.' || a.attname AS name,
                   concat_ws('|', format_type(a.atttypid, a.atttypmod), a.attnotnull, a.attidentity, a.attgenerated,
-                            co.collname, pg_get_expr(ad.adbin, ad.adrelid)) AS definition
+                            co.collname, pg_get_expr(ad.adbin, ad.adrelid),
+                            CASE WHEN a.attacl IS NOT NULL THEN ${rights("a.attacl", "c", "c.relowner")} END) AS definition
              FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace
              LEFT JOIN pg_attrdef ad ON ad.adrelid = c.oid AND ad.adnum = a.attnum
              LEFT JOIN pg_collation co ON co.oid = a.attcollation
             WHERE a.attnum > 0 AND NOT a.attisdropped AND c.relkind IN ('r', 'p', 'f', 'c') AND c.relpersistence <> 't'
-              AND ${userSchema("n")} AND ${notOfExtension("pg_class", "c.oid")}`,
-  constraint: `SELECT n.nspname || '.' || c.relname || '.' || k.conname AS name,
+              AND ${userTable} AND ${notOfExtension("pg_class", "c.oid")}`,
+    constraint: `SELECT n.nspname || '.' || c.relname || '.' || k.conname AS name,
                       concat_ws('|', pg_get_constraintdef(k.oid), k.convalidated) AS definition
                  FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid JOIN pg_namespace n ON n.oid = c.relnamespace
-                WHERE k.contype <> 'n' AND ${userSchema("n")} AND ${notOfExtension("pg_class", "c.oid")}`,
-  index: `SELECT n.nspname || '.' || c.relname AS name, concat_ws('|', pg_get_indexdef(c.oid), i.indisvalid) AS definition
-            FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_namespace n ON n.oid = c.relnamespace
-           WHERE ${userSchema("n")} AND ${notOfExtension("pg_class", "i.indrelid")}`,
-  trigger: `SELECT n.nspname || '.' || c.relname || '.' || t.tgname AS name, concat_ws('|', pg_get_triggerdef(t.oid), t.tgenabled) AS definition
+                WHERE k.contype <> 'n' AND ${userTable} AND ${notOfExtension("pg_class", "c.oid")}`,
+    // pg_dump leaves out what a failed CREATE INDEX CONCURRENTLY left behind: invalid, and not of a partitioned table.
+    index: `SELECT n.nspname || '.' || x.relname AS name, concat_ws('|', pg_get_indexdef(x.oid), i.indisvalid) AS definition
+            FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid JOIN pg_namespace n ON n.oid = x.relnamespace
+            JOIN pg_class c ON c.oid = i.indrelid
+           WHERE (i.indisvalid OR x.relkind = 'I') AND ${userTable} AND ${notOfExtension("pg_class", "i.indrelid")}`,
+    trigger: `SELECT n.nspname || '.' || c.relname || '.' || t.tgname AS name, concat_ws('|', pg_get_triggerdef(t.oid), t.tgenabled) AS definition
               FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid JOIN pg_namespace n ON n.oid = c.relnamespace
-             WHERE NOT t.tgisinternal AND ${userSchema("n")} AND ${notOfExtension("pg_class", "c.oid")}`,
-  rule: `SELECT n.nspname || '.' || c.relname || '.' || r.rulename AS name, concat_ws('|', pg_get_ruledef(r.oid), r.ev_enabled) AS definition
+             WHERE NOT t.tgisinternal AND ${userTable} AND ${notOfExtension("pg_class", "c.oid")}`,
+    rule: `SELECT n.nspname || '.' || c.relname || '.' || r.rulename AS name, concat_ws('|', pg_get_ruledef(r.oid), r.ev_enabled) AS definition
            FROM pg_rewrite r JOIN pg_class c ON c.oid = r.ev_class JOIN pg_namespace n ON n.oid = c.relnamespace
-          WHERE r.rulename <> '_RETURN' AND ${userSchema("n")} AND ${notOfExtension("pg_class", "c.oid")}`,
-  policy: `SELECT n.nspname || '.' || c.relname || '.' || p.polname AS name,
+          WHERE r.rulename <> '_RETURN' AND ${userTable} AND ${notOfExtension("pg_class", "c.oid")}`,
+    policy: `SELECT n.nspname || '.' || c.relname || '.' || p.polname AS name,
                   concat_ws('|', p.polcmd, p.polpermissive,
                             (SELECT string_agg(x.role, ',' ORDER BY x.role COLLATE "C")
                                FROM (SELECT CASE WHEN r = 0 THEN 'PUBLIC' ELSE pg_get_userbyid(r)::text END AS role FROM unnest(p.polroles) r) x),
                             pg_get_expr(p.polqual, p.polrelid), pg_get_expr(p.polwithcheck, p.polrelid)) AS definition
              FROM pg_policy p JOIN pg_class c ON c.oid = p.polrelid JOIN pg_namespace n ON n.oid = c.relnamespace
-            WHERE ${userSchema("n")}`,
-  // An item for what is on: switched off, it is removed; switched on, added.
-  "row-security": `SELECT n.nspname || '.' || c.relname || s.suffix AS name, 'on' AS definition
+            WHERE ${userTable}`,
+    // An item for what is on: switched off, it is removed; switched on, added.
+    "row-security": `SELECT n.nspname || '.' || c.relname || s.suffix AS name, 'on' AS definition
                      FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
                      CROSS JOIN LATERAL (VALUES ('', c.relrowsecurity), (' (forced)', c.relforcerowsecurity)) s(suffix, is_on)
-                    WHERE s.is_on AND c.relpersistence <> 't' AND ${userSchema("n")} AND ${notOfExtension("pg_class", "c.oid")}`,
-  routine: `SELECT n.nspname || '.' || p.proname || '(' || pg_get_function_identity_arguments(p.oid) || ')' AS name,
+                    WHERE s.is_on AND c.relpersistence <> 't' AND ${userTable} AND ${notOfExtension("pg_class", "c.oid")}`,
+    routine: `SELECT n.nspname || '.' || p.proname || '(' || pg_get_function_identity_arguments(p.oid) || ')' AS name,
                    concat_ws('|', pg_get_userbyid(p.proowner), ${rights("p.proacl", "f", "p.proowner")},
                              CASE WHEN p.prokind IN ('f', 'p') THEN pg_get_functiondef(p.oid) ELSE p.prokind::text END) AS definition
               FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
              WHERE ${userSchema("n")} AND ${notOfExtension("pg_proc", "p.oid")}`,
-  enum: `SELECT n.nspname || '.' || t.typname AS name,
+    enum: `SELECT n.nspname || '.' || t.typname AS name,
                 (SELECT string_agg(quote_literal(e.enumlabel), ',' ORDER BY e.enumsortorder) FROM pg_enum e WHERE e.enumtypid = t.oid) AS definition
            FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace
           WHERE t.typtype = 'e' AND ${userSchema("n")} AND ${notOfExtension("pg_type", "t.oid")}`,
-  domain: `SELECT n.nspname || '.' || t.typname AS name,
+    domain: `SELECT n.nspname || '.' || t.typname AS name,
                   concat_ws('|', format_type(t.typbasetype, t.typtypmod), t.typnotnull, t.typdefault,
                             (SELECT string_agg(pg_get_constraintdef(k.oid), ',' ORDER BY k.conname) FROM pg_constraint k WHERE k.contypid = t.oid)) AS definition
              FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace
             WHERE t.typtype = 'd' AND ${userSchema("n")} AND ${notOfExtension("pg_type", "t.oid")}`,
-  sequence: `SELECT n.nspname || '.' || c.relname AS name,
+    sequence: `SELECT n.nspname || '.' || c.relname AS name,
                     concat_ws('|', format_type(s.seqtypid, NULL), s.seqstart, s.seqincrement, s.seqmin, s.seqmax, s.seqcycle) AS definition
                FROM pg_sequence s JOIN pg_class c ON c.oid = s.seqrelid JOIN pg_namespace n ON n.oid = c.relnamespace
               WHERE ${userSchema("n")} AND ${notOfExtension("pg_class", "c.oid")}`,
-  extension: `SELECT e.extname AS name, n.nspname AS definition FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace`,
-};
+    extension: `SELECT e.extname AS name, n.nspname AS definition
+                FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace WHERE e.extname <> ALL (${extensions})`,
+    "event-trigger": `SELECT e.evtname AS name,
+                           concat_ws('|', e.evtevent, pg_get_userbyid(e.evtowner), e.evtfoid::regproc, e.evtenabled, e.evttags) AS definition
+                      FROM pg_event_trigger e WHERE ${notOfExtension("pg_event_trigger", "e.oid")}`,
+    publication: `SELECT p.pubname AS name,
+                       concat_ws('|', pg_get_userbyid(p.pubowner), p.puballtables, p.pubinsert, p.pubupdate, p.pubdelete,
+                                 p.pubtruncate, p.pubviaroot,
+                                 (SELECT string_agg(n.nspname || '.' || c.relname, ',' ORDER BY n.nspname COLLATE "C", c.relname COLLATE "C")
+                                    FROM pg_publication_rel r JOIN pg_class c ON c.oid = r.prrelid
+                                    JOIN pg_namespace n ON n.oid = c.relnamespace
+                                   WHERE r.prpubid = p.oid AND ${userTable})) AS definition
+                  FROM pg_publication p`,
+    "default-privileges": `SELECT concat_ws(' ', pg_get_userbyid(d.defaclrole), n.nspname, d.defaclobjtype) AS name,
+                                ${rights("d.defaclacl", "r", "d.defaclrole")} AS definition
+                           FROM pg_default_acl d LEFT JOIN pg_namespace n ON n.oid = d.defaclnamespace
+                          WHERE n.nspname IS NULL OR ${userSchema("n")}`,
+  };
+}
 
 /** All definitions, sorted by kind and name. */
 export async function readCatalog(client: ClientBase): Promise<CatalogItem[]> {
   const items: CatalogItem[] = [];
-  for (const [kind, query] of Object.entries(catalogQueries)) {
+  for (const [kind, query] of Object.entries(catalogQueries(await readScope(client)))) {
     const { rows } = await client.query<{ name: string; definition: string | null }>(query);
     for (const row of rows) items.push({ kind, name: row.name, digest: digestOf(row.definition ?? "") });
   }
