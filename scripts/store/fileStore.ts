@@ -32,9 +32,10 @@ const readBytes = 256 * 1024;
 
 export class FileStore implements Store {
   readonly url: string;
+  readonly warnings: readonly string[] = [];
   readonly #root: string;
   readonly #partials: string;
-  #cleaned: Promise<void> | undefined;
+  #cleaned: Promise<number> | undefined;
 
   /** `root` is absolute; it is made at the first write. */
   constructor(root: string) {
@@ -142,6 +143,11 @@ export class FileStore implements Store {
 
   async expire(): Promise<never> {
     throw new UsageError(`store ${this.url}: a folder has no lifecycle rules that could remove what is tagged`);
+  }
+
+  /** Partial files name their process: one that lives keeps its own. */
+  async removeUnfinished(): Promise<number> {
+    return removeForgotten(this.#partials);
   }
 
   /** Writes a flushed partial file, lets `publish` give it its name, and removes the partial in every case. */

@@ -26,8 +26,9 @@ export async function openPartial(folder: string): Promise<PartialFile> {
   return { path, handle: await open(path, "wx", 0o600) };
 }
 
-/** Removes partial files whose process has ended; never one of a process that may live. */
-export async function removeForgotten(folder: string, now: Date = new Date()): Promise<void> {
+/** Removes partial files whose process has ended, and says how many; never one of a process that may live. */
+export async function removeForgotten(folder: string, now: Date = new Date()): Promise<number> {
+  let removed = 0;
   for (const name of await readdir(folder).catch(() => [])) {
     const [, pid, processStart] = partialName.exec(name) ?? [];
     if (pid === undefined || processStart === undefined) continue;
@@ -35,8 +36,12 @@ export async function removeForgotten(folder: string, now: Date = new Date()): P
     const fate = fateOf({ pid: Number(pid), processStart });
     if (fate === "gone" || (fate === "unknown" && (await idleHours(path, now)) > forgottenAfterHours))
       // Another run may be cleaning too, and a folder that we may not write says so at the write itself.
-      await unlink(path).catch(() => undefined);
+      await unlink(path).then(
+        () => (removed += 1),
+        () => undefined,
+      );
   }
+  return removed;
 }
 
 async function idleHours(path: string, now: Date): Promise<number> {

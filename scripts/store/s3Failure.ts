@@ -30,6 +30,26 @@ export function isAbsent(error: unknown): boolean {
   return statusOf(error) === 404 && nameOf(error) !== "NoSuchBucket" && nameOf(error) !== "NoSuchUpload";
 }
 
+const expiredNames: readonly string[] = [
+  "ExpiredToken",
+  "ExpiredTokenException",
+  "TokenRefreshRequired",
+  "RequestExpired",
+];
+
+/** Whether other credentials of the same source could help. The answer to HEAD has no body and thus no name. */
+export function isExpired(error: unknown): boolean {
+  return expiredNames.includes(nameOf(error)) || (statusOf(error) === 400 && !hasCode(error));
+}
+
+/** Whether the same request may succeed a moment later: the server is overloaded or stumbled, the connection broke. */
+export function isTransient(error: unknown): boolean {
+  const status = statusOf(error);
+  if (status === undefined) return isNetworkError(error);
+  if (["SlowDown", "RequestTimeout", "RequestLimitExceeded", "Throttling"].includes(nameOf(error))) return true;
+  return status === 429 || (status >= 500 && status !== 501 && status !== 507);
+}
+
 const credentialsHint =
   "check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN, or AWS_PROFILE, of this environment";
 
@@ -49,6 +69,7 @@ export function s3Failure(error: unknown, place: S3Place): unknown {
     case "ExpiredToken":
     case "ExpiredTokenException":
     case "TokenRefreshRequired":
+    case "RequestExpired":
       return new Unavailable(`${at}: the session credentials for ${place.host} have expired`, {
         hint: "get new ones (aws sso login, or a new AWS_SESSION_TOKEN) and run again",
       });
@@ -57,6 +78,10 @@ export function s3Failure(error: unknown, place: S3Place): unknown {
     case "InvalidToken":
       return new Unavailable(`${at}: ${place.host} does not accept these credentials (${name})`, {
         hint: credentialsHint,
+      });
+    case "NoSuchUpload":
+      return new Unavailable(`${at}: the unfinished upload is gone: somebody else has taken it back`, {
+        hint: "does another backup run into this store, or does its lifecycle remove unfinished uploads at once?",
       });
     case "RequestTimeTooSkewed":
       return new Unavailable(`${at}: this machine's clock differs too much from that of ${place.host}`, {
@@ -71,7 +96,7 @@ export function s3Failure(error: unknown, place: S3Place): unknown {
   }
   if (status === 401 || status === 403)
     return new Unavailable(`${at}: ${place.host} denies access to bucket ${place.bucket}`, {
-      hint: "the role needs s3:ListBucket on the bucket and s3:GetObject, s3:PutObject, s3:AbortMultipartUpload below it",
+      hint: "the role needs s3:ListBucket on the bucket and s3:GetObject, s3:PutObject, s3:AbortMultipartUpload below it (and the use of its KMS key)",
     });
   if (status === 507 || /StorageFull|QuotaExceeded|InsufficientStorage/i.test(name))
     return new Unavailable(`${at}: ${place.host} has no space left (${name})`);
@@ -99,8 +124,12 @@ function isNetworkError(error: unknown): boolean {
   return codeOf(error) !== undefined || nameOf(error) === "TimeoutError" || messageOf(error) === "aborted";
 }
 
+function hasCode(error: unknown): boolean {
+  return typeof error === "object" && error !== null && "Code" in error;
+}
+
 /** What the server calls it, first: the SDK names some errors after its own classes. */
-function nameOf(error: unknown): string {
+export function nameOf(error: unknown): string {
   if (typeof error === "object" && error !== null && "Code" in error && typeof error.Code === "string")
     return error.Code;
   return error instanceof Error ? error.name : "";

@@ -28,6 +28,9 @@ export interface Store {
   /** `file:///dir` or `s3://bucket/prefix`; never holds a secret. */
   readonly url: string;
 
+  /** What went wrong without stopping anything, one line each, oldest first: it belongs into receipts and results. */
+  readonly warnings: readonly string[];
+
   /**
    * Writes a key, not below `control/`, that must not exist yet. The object becomes visible whole or not at
    * all: when `body` errors or `signal` aborts, nothing is left behind. `body` is always used up or destroyed.
@@ -77,6 +80,14 @@ export interface Store {
    * @throws UsageError where the store has no tags.
    */
   expire(key: string): Promise<void>;
+
+  /**
+   * Removes what killed runs left of objects that they never completed. Only for whoever knows that nobody else is
+   * writing a stream to this store: the holder of the lock on backups. What cannot be removed is a warning.
+   *
+   * @returns how many unfinished objects were removed.
+   */
+  removeUnfinished(): Promise<number>;
 }
 
 /** The key exists already: somebody wrote it before us. */

@@ -6,6 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Store } from "../../scripts/store/store";
 import { FileStore } from "../../scripts/store/fileStore";
+import { fixedParts, smallestPart } from "../../scripts/store/parts";
 import { S3Store } from "../../scripts/store/s3Store";
 import { atEnd } from "./atEnd";
 import { sharedSeaweed } from "./seaweedfs";
@@ -46,7 +47,7 @@ export const storeKinds: readonly StoreKind[] = [
     make: async () => {
       await useTestBucket();
       // The smallest parts that S3 takes, so that a small stream is already a multipart upload.
-      return new S3Store({ bucket: testBucket, prefix: freshPrefix(), partBytes: () => 5 * 1024 * 1024 });
+      return new S3Store({ bucket: testBucket, prefix: freshPrefix(), parts: fixedParts({ bytes: smallestPart }) });
     },
   },
 ];

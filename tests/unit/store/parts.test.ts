@@ -1,42 +1,88 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { mostParts, partBytes, partsOf } from "../../../scripts/store/parts";
+import {
+  type Part,
+  type PartPolicy,
+  fixedParts,
+  growingParts,
+  mostBytes,
+  partShapeOf,
+  partsOf,
+  smallestPart,
+} from "../../../scripts/store/parts";
+
+const largestPart = 5 * 1024 ** 3;
 
 describe("parts of a multipart upload", () => {
   it("hold the largest object that S3 allows, each within S3's limits", () => {
-    let total = 0;
-    for (let number = 1; number <= mostParts; number++) {
-      const bytes = partBytes(number);
-      assert.ok(bytes >= 5 * 1024 ** 2 && bytes <= 5 * 1024 ** 3, `part ${number}: ${bytes}`);
-      total += bytes;
+    const policy = growingParts();
+    for (let number = 1; number <= policy.mostParts; number++) {
+      const bytes = policy.sizeOf(number);
+      assert.ok(bytes >= smallestPart && bytes <= largestPart, `part ${number}: ${bytes}`);
     }
-    assert.ok(total >= 5 * 1024 ** 4, `${total} bytes`);
+    assert.ok(mostBytes(policy) >= 5 * 1024 ** 4);
   });
 
   it("cost 8 MiB each up to an object of nearly 8 GiB", () => {
-    assert.equal(partBytes(1), 8 * 1024 ** 2);
-    assert.equal(partBytes(1000), 8 * 1024 ** 2);
-    assert.equal(partBytes(1001), 16 * 1024 ** 2);
+    const { sizeOf } = growingParts();
+    assert.deepEqual(
+      [1, 1000, 1001].map(sizeOf),
+      [8, 8, 16].map((mebibytes) => mebibytes * 1024 ** 2),
+    );
   });
 
-  it("joined are the stream, whatever its chunks; all but the last are full", async () => {
-    const sizes = (number: number): number => (number < 3 ? 7 : 14);
+  it("grow faster where fewer are allowed", () => {
+    const policy = growingParts({ mostParts: 1_000 });
+    assert.equal(policy.sizeOf(101), 16 * 1024 ** 2);
+    assert.ok(mostBytes(policy) >= 700 * 1024 ** 3, `${mostBytes(policy)} bytes`);
+  });
+
+  it("are of one size for Cloudflare R2, and for nobody else unless told", () => {
+    assert.equal(partShapeOf("0123456789abcdef.r2.cloudflarestorage.com"), "fixed");
+    assert.equal(partShapeOf("0123456789abcdef.eu.r2.cloudflarestorage.com:443"), "fixed");
+    for (const host of ["AWS S3", "s3.us-west-004.backblazeb2.com", "r2.cloudflarestorage.com.example.org"])
+      assert.equal(partShapeOf(host), "growing");
+    const { sizeOf } = fixedParts();
+    assert.equal(sizeOf(1), sizeOf(10_000));
+  });
+
+  it("joined are the stream, whatever its chunks; all but the last are full; all memory comes back", async () => {
+    const policy: PartPolicy = { mostParts: 100, sizeOf: (number) => (number < 3 ? 7 : 14) };
     await fc.assert(
-      fc.asyncProperty(fc.array(fc.uint8Array({ minLength: 1, maxLength: 40 }), { maxLength: 12 }), async (chunks) => {
-        const parts = [];
-        for await (const part of partsOf(streamOf(chunks), sizes)) parts.push(part);
-        assert.deepEqual(Buffer.concat(parts.map(({ bytes }) => bytes)), Buffer.concat(chunks));
-        assert.deepEqual(
-          parts.map(({ number, last }) => [number, last]),
-          parts.map((_, place) => [place + 1, place === parts.length - 1]),
-        );
-        for (const part of parts) if (!part.last) assert.equal(part.bytes.length, sizes(part.number));
-        if (parts.length > 1) assert.notEqual(parts.at(-1)?.bytes.length, 0);
-      }),
+      fc.asyncProperty(
+        fc.array(fc.uint8Array({ minLength: 1, maxLength: 40 }), { maxLength: 12 }),
+        fc.boolean(),
+        async (chunks, breaks) => {
+          let lent = 0;
+          const memoryFor = (bytes: number) => {
+            lent += 1;
+            return Promise.resolve({ buffer: Buffer.alloc(bytes), giveBack: () => (lent -= 1) });
+          };
+          const parts: Part[] = [];
+          const cut = async (): Promise<void> => {
+            for await (const part of partsOf(streamOf(chunks, breaks), policy.sizeOf, memoryFor)) {
+              parts.push({ ...part, bytes: Buffer.from(part.bytes) });
+              part.giveBack();
+            }
+          };
+          if (breaks) await assert.rejects(cut(), /broken/);
+          else await cut();
+          assert.equal(lent, 0);
+          for (const part of parts) if (!part.last) assert.equal(part.bytes.length, policy.sizeOf(part.number));
+          if (breaks) return;
+          assert.deepEqual(Buffer.concat(parts.map(({ bytes }) => bytes)), Buffer.concat(chunks));
+          assert.deepEqual(
+            parts.map(({ number, last }) => [number, last]),
+            parts.map((_, place) => [place + 1, place === parts.length - 1]),
+          );
+          if (parts.length > 1) assert.notEqual(parts.at(-1)?.bytes.length, 0);
+        },
+      ),
     );
   });
 });
 
-async function* streamOf(chunks: readonly Uint8Array[]): AsyncGenerator<Buffer> {
+async function* streamOf(chunks: readonly Uint8Array[], breaks: boolean): AsyncGenerator<Buffer> {
   for (const chunk of chunks) yield Promise.resolve(Buffer.from(chunk));
+  if (breaks) throw new Error("broken");
 }
