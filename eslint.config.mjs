@@ -8,7 +8,7 @@ const layers = [
   ["report"],
   ["rehearsal"],
   ["gate", "release"],
-  ["verification", "migrations", "environment"],
+  ["verification", "migrations", "environment", "retention"],
   ["backup", "restore"],
   ["record", "control"],
   ["fingerprint", "scratch"],

@@ -119,6 +119,52 @@ export const verificationSettingsSchema = z.strictObject({
   scratchHours: z.number().positive().max(72).default(4),
 });
 
+export const gateSettingsSchema = z.strictObject({
+  /**
+   * `full`: the gate takes a backup of its own. `reuse`: it takes the newest one that was verified at depth 4, if that
+   * is young enough and nothing was released since, else one of its own. Default `full`.
+   */
+  backup: z.enum(["full", "reuse"]).default("full"),
+  /** Minutes that a backup may be old to be reused; also the longest span of writes that it may lack. Default 60. */
+  reuseMinutes: z.int().min(1).max(1440).default(60),
+});
+
+export type GateSettings = z.infer<typeof gateSettingsSchema>;
+
+/** What a tier promises: a backup is kept while either holds. Ages are counted to the last verified backup, not to now. */
+function tierPromise(newest: number, days: number) {
+  return z
+    .strictObject({
+      newest: z.int().min(0).max(10_000).default(newest),
+      days: z.int().min(0).max(36_500).default(days),
+    })
+    .prefault({});
+}
+
+export const retentionSettingsSchema = z.strictObject({
+  /** Default: the newest 7, and all younger than 7 days. */
+  daily: tierPromise(7, 7),
+  /** Default: the newest 5, and all younger than 35 days. */
+  weekly: tierPromise(5, 35),
+  /** Default: the newest 12, and all younger than 366 days. */
+  monthly: tierPromise(12, 366),
+  /** Default: the newest 10, and all younger than 30 days. */
+  predeploy: tierPromise(10, 30),
+  /** Default: the newest 10, and all younger than 90 days. */
+  manual: tierPromise(10, 90),
+  /** Verified backups, of whatever tier, that are always left. Default 3. */
+  floor: z.int().min(1).max(10_000).default(3),
+  /** Days after which archives without a manifest count as left behind. Default 7. */
+  remainsDays: z.int().min(2).max(3650).default(7),
+  /**
+   * `tag`: objects in a bucket get the tag `expire=yes`, and its lifecycle rule removes them; `delete`: they are
+   * deleted. In a folder files are always deleted. Default `tag`.
+   */
+  removal: z.enum(["tag", "delete"]).default("tag"),
+});
+
+export type RetentionSettings = z.infer<typeof retentionSettingsSchema>;
+
 /** Empty objects stand for "all defaults", so that every consumer sees a complete document. */
 export const operationSettingsSchema = z.strictObject({
   /** Per table (`schema.name`): what a release may do to its rows. */
@@ -133,6 +179,8 @@ export const operationSettingsSchema = z.strictObject({
   /** Shell command of the integration tests (`npm run test:integration`). */
   integrationCommand: z.string().min(1).optional(),
   verification: verificationSettingsSchema.prefault({}),
+  gate: gateSettingsSchema.prefault({}),
+  retention: retentionSettingsSchema.prefault({}),
   overrides: z.array(overrideSchema).default([]),
 });
 

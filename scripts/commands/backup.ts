@@ -2,9 +2,14 @@
 import { type Command, InvalidArgumentError, Option } from "commander";
 import { createBackup } from "../backup/createBackup";
 import { withConnection } from "../database/connect";
+import { readClock } from "../database/clock";
 import { readIdentity } from "../database/identity";
-import { targetFromEnvironment } from "../database/target";
+import { type DatabaseTarget, targetFromEnvironment } from "../database/target";
+import { readInventory } from "../retention/inventory";
+import { scheduledTier } from "../retention/scheduledTier";
+import type { RetentionTier } from "../store/layout";
 import { openStore } from "../store/openStore";
+import type { Store } from "../store/store";
 import { claimStore } from "../store/storeIdentity";
 import { type Depth, depthSchema, verifyBackup } from "../verification/verifyBackup";
 import { newRunId } from "./gateContext";
@@ -12,25 +17,35 @@ import { interrupted, printResult, progress } from "./session";
 
 export function configure(command: Command): void {
   command
-    .addOption(new Option("--tier <tier>", "retention tier").choices(["manual", "predeploy"]).default("manual"))
+    .addOption(
+      new Option("--tier <tier>", "retention tier").choices(["manual", "predeploy", "scheduled"]).default("manual"),
+    )
     .option("--depth <depth>", "how deep to verify it, 1 to 4; only 4 restores it", parseDepth, 4)
     .option("--json", "one JSON document on stdout")
-    .action(async (options: { tier: "manual" | "predeploy"; depth: Depth; json?: boolean }) => {
+    .action(async (options: { tier: "manual" | "predeploy" | "scheduled"; depth: Depth; json?: boolean }) => {
       const target = targetFromEnvironment("DATABASE_URL");
       const store = openStore(undefined);
       const identity = await withConnection(target, (client) => readIdentity(client, target));
       await claimStore(store, { systemIdentifier: identity.systemIdentifier, name: identity.database });
       const run = { store, runId: newRunId(), signal: interrupted, onProgress: progress };
-      const { reference, manifest } = await createBackup({ ...run, target, tier: options.tier });
+      const tier = options.tier === "scheduled" ? await tierOfSchedule(store, target) : options.tier;
+      const { reference, manifest } = await createBackup({ ...run, target, tier });
+      for (const { what, why } of manifest.notRestored) progress(`not in a restore: ${what}: ${why}`);
       const { result } = await verifyBackup({ ...run, backup: reference, depth: options.depth });
       const bytes = manifest.archives.reduce((sum, archive) => sum + archive.bytes, 0);
       const how = result.depth === 4 ? "verified: restored and equal to the snapshot" : "not restored";
       printResult(
         options.json === true,
-        { backup: reference, store: store.url, bytes, verification: result },
+        { backup: reference, store: store.url, bytes, notRestored: manifest.notRestored, verification: result },
         `${reference.name} (${reference.tier}) in ${store.url}: ${result.rows} rows of ${result.tables} tables in ${(bytes / 1e6).toFixed(1)} MB, depth ${result.depth} (${how})`,
       );
     });
+}
+
+/** By the database's clock, which also names the backups. */
+async function tierOfSchedule(store: Store, target: DatabaseTarget): Promise<RetentionTier> {
+  const now = await withConnection(target, (client) => readClock(client));
+  return scheduledTier(await readInventory(store, interrupted), now);
 }
 
 function parseDepth(text: string): Depth {
