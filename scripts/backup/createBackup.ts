@@ -19,7 +19,7 @@ import { type RetentionTier, manifestKey, retentionTiers, backupPrefix } from ".
 import type { Store } from "../store/store";
 import { type StoredStream, storeCompressed } from "./archiveStream";
 import { type Archive, type BackupReference, type Manifest, fileKey } from "./manifest";
-import { demandLockBudget, demandReadable, readSourceFacts } from "./source";
+import { type SourceFacts, demandLockBudget, demandReadable, readSourceFacts } from "./source";
 
 export interface BackupOptions {
   readonly target: DatabaseTarget;
@@ -29,8 +29,15 @@ export interface BackupOptions {
   /** Connections that compute the fingerprint. Default 2. */
   readonly jobs?: number;
   readonly signal?: AbortSignal;
+  /** Called once, before the first row is read: a scratch server can start meanwhile. */
+  readonly onSource?: (source: BackupSource) => void;
   /** One line of progress at a time. */
   readonly onProgress?: (line: string) => void;
+}
+
+/** What a server that the backup can be restored into must be like. */
+export interface BackupSource extends SourceFacts {
+  readonly major: number;
 }
 
 export interface FinishedBackup {
@@ -77,6 +84,7 @@ async function writeBackup(
   const programs = findPostgres({ atLeast: majorOf(identity.serverVersion), use: "client" });
   const reference = { tier: options.tier, name: await freeName(options.store, snapshot.takenAt) };
   const facts = await readSourceFacts(snapshot.leader);
+  options.onSource?.({ ...facts, major: majorOf(identity.serverVersion) });
   const [archives, fingerprint] = await bothOrNeither(
     (signal) => writeArchives({ ...options, signal }, reference, snapshot, programs.binDir),
     (signal) => computeFingerprint(snapshot, { jobs: options.jobs ?? 2, signal }),

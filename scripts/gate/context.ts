@@ -36,7 +36,8 @@ export interface GateState {
   migrations?: Receipt["migrations"];
   backup?: BackupReference & { readonly lsn: string; readonly takenAt: string };
   verification?: VerificationResult;
-  scratch?: ScratchDatabase;
+  /** Where the backup is restored: starts while it is taken. Whoever ends the gate without a receipt closes it. */
+  scratch?: Promise<ScratchDatabase>;
   readonly usedOverrides: Override[];
   /** The steps that ended so far, for the receipt. */
   readonly reports: StepReport[];

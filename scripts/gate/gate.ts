@@ -13,6 +13,7 @@ import type { Store } from "../store/store";
 import { claimStore } from "../store/storeIdentity";
 import type { GateContext, GateStep } from "./context";
 import { type GateObserver, type StepsResult, runSteps } from "./runSteps";
+import { closeStarted } from "./scratch";
 import { backupStep } from "./steps/backup";
 import { connectionStep } from "./steps/connection";
 import { dataChecksStep } from "./steps/dataChecks";
@@ -75,7 +76,7 @@ export async function runGate(context: GateContext, observer?: GateObserver): Pr
     await spendUnused(store, onProgress);
     const guarded = { ...context, signal: AbortSignal.any([signal, lease.lost]) };
     const result = await runSteps(guarded, fullSteps, observer);
-    const { receiptSha256, scratch } = result.state;
+    const { receiptSha256 } = result.state;
     // Without a version no release step can show the receipt: nobody would give the lease back.
     if (result.verdict === "pass" && releaseVersion === "") return resultOf(context, result);
     if (result.verdict === "pass" && receiptSha256 !== undefined) {
@@ -83,7 +84,7 @@ export async function runGate(context: GateContext, observer?: GateObserver): Pr
       await recordEvent(store, { runId, releaseVersion, stack, receiptSha256 }, "gate-passed", "");
       await lease.pass({ receiptSha256, releaseVersion });
       kept = true;
-    } else if (scratch !== undefined) await closeScratch(scratch.place);
+    } else await closeStarted(result.state);
     return resultOf(context, result);
   } finally {
     if (!kept) await lease.release();

@@ -41,6 +41,8 @@ export interface VerifyOptions {
   readonly backup: BackupReference;
   readonly depth: Depth;
   readonly runId: string;
+  /** An empty database to restore into at depth 4, being opened since before the backup ended. Default: a new one. */
+  readonly scratch?: Promise<ScratchDatabase>;
   /** How long the scratch server may outlive this call; absent: it ends with it. */
   readonly keepScratchUntil?: Date;
   readonly signal?: AbortSignal;
@@ -145,18 +147,8 @@ async function verifyByRestore(
   for (const archive of manifest.archives.filter((candidate) => !isRestored(candidate))) {
     await readWhole({ store: options.store, backup: manifest, archive, ...signal });
   }
+  const scratch = await (options.scratch ?? openScratch(options, manifest));
   const started = performance.now();
-  const scratch = await openScratchDatabase(
-    { ...manifest, major: majorOf(manifest.database.serverVersion) },
-    {
-      runId: options.runId,
-      lifetime:
-        options.keepScratchUntil === undefined
-          ? { kind: "process" }
-          : { kind: "deadline", at: options.keepScratchUntil },
-      ...signal,
-    },
-  );
   try {
     const progress = options.onProgress === undefined ? {} : { onProgress: options.onProgress };
     await restoreBackup({ store: options.store, manifest, target: scratch.target, ...signal, ...progress });
@@ -171,4 +163,18 @@ async function verifyByRestore(
     await closeScratch(scratch.place);
     throw error;
   }
+}
+
+function openScratch(options: VerifyOptions, manifest: Manifest): Promise<ScratchDatabase> {
+  return openScratchDatabase(
+    { ...manifest, major: majorOf(manifest.database.serverVersion) },
+    {
+      runId: options.runId,
+      lifetime:
+        options.keepScratchUntil === undefined
+          ? { kind: "process" }
+          : { kind: "deadline", at: options.keepScratchUntil },
+      ...(options.signal === undefined ? {} : { signal: options.signal }),
+    },
+  );
 }

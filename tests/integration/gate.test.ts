@@ -18,6 +18,7 @@ import { parseTarget } from "../../scripts/database/target";
 import type { GateContext, GateStep } from "../../scripts/gate/context";
 import { type GateResult, fullSteps, readOnlySteps, runGate, runReadOnlyGate } from "../../scripts/gate/gate";
 import { runSteps } from "../../scripts/gate/runSteps";
+import { closeStarted } from "../../scripts/gate/scratch";
 import { readReceipt } from "../../scripts/record/receipt";
 import { closeScratch, isScratchAlive } from "../../scripts/scratch/scratchServer";
 import { type OperationSettingsInput, operationSettingsSchema } from "../../scripts/settings";
@@ -80,7 +81,7 @@ async function without(step: string, context: GateContext): Promise<{ verdict: s
   assert.equal(left.length, fullSteps.length - 1);
   await claimStore(context.store!, await identityOf(context));
   const result = await runSteps(context, left);
-  if (result.state.scratch !== undefined) await closeScratch(result.state.scratch.place);
+  await closeStarted(result.state);
   return result;
 }
 

@@ -31,7 +31,7 @@ export const receiptStep: GateStep = {
         depth: verification.depth,
         restoreSeconds: verification.restoreSeconds,
       },
-      scratch: scratch?.place ?? null,
+      scratch: (await scratch)?.place ?? null,
       migrations: state.migrations ?? [],
       recoveryPoint: { lsn: backup.lsn, utc: backup.takenAt },
       steps: state.reports,

@@ -1,24 +1,26 @@
 /** Gate step: the backup is read back, restored into a scratch server and compared with the snapshot. */
 import { verifyBackup } from "../../verification/verifyBackup";
 import type { GateStep } from "../context";
+import { scratchDeadline } from "../scratch";
 import { withoutStore } from "./withoutStore";
 
 export const verificationStep: GateStep = {
   name: "verification",
   async run({ store, settings, runId, signal, onProgress }, state) {
     if (store === undefined || state.backup === undefined) return withoutStore;
-    const { depth, scratchHours } = settings.verification;
+    const { depth } = settings.verification;
     const { result, scratch } = await verifyBackup({
       store,
       backup: state.backup,
       depth,
       runId,
-      keepScratchUntil: new Date(Date.now() + scratchHours * 3_600_000),
+      keepScratchUntil: scratchDeadline(settings),
+      ...(state.scratch === undefined ? {} : { scratch: state.scratch }),
       signal,
       onProgress,
     });
     state.verification = result;
-    if (scratch !== undefined) state.scratch = scratch;
+    if (scratch !== undefined) state.scratch = Promise.resolve(scratch);
     return {
       summary:
         result.restoreSeconds === null
