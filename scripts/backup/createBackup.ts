@@ -11,6 +11,7 @@ import { type DatabaseIdentity, majorOf, readIdentity } from "../database/identi
 import { findPostgres } from "../database/postgresPrograms";
 import { startProgram } from "../database/program";
 import { type DatabaseSnapshot, openSnapshot } from "../database/snapshot";
+import { type BackupScope, readScope } from "../database/supabasePreset";
 import { type DatabaseTarget, describeTarget } from "../database/target";
 import { computeFingerprint } from "../fingerprint/compute";
 import { type Fingerprint, serializeFingerprint, totalsOf } from "../fingerprint/fingerprint";
@@ -18,6 +19,7 @@ import { encodeDocument } from "../store/documents";
 import { type RetentionTier, manifestKey, retentionTiers, backupPrefix } from "../store/layout";
 import type { Store } from "../store/store";
 import { type StoredStream, storeCompressed } from "./archiveStream";
+import { dumpFilters, oldestPgDump } from "./dumpFilters";
 import { type Archive, type BackupReference, type Manifest, fileKey } from "./manifest";
 import { type SourceFacts, demandLockBudget, demandReadable, readSourceFacts } from "./source";
 
@@ -81,12 +83,13 @@ async function writeBackup(
   snapshot: DatabaseSnapshot,
 ): Promise<FinishedBackup> {
   const startedAt = new Date().toISOString();
-  const programs = findPostgres({ atLeast: majorOf(identity.serverVersion), use: "client" });
+  const scope = await readScope(snapshot.leader);
+  const programs = findPostgres({ atLeast: oldestPgDump(majorOf(identity.serverVersion), scope), use: "client" });
   const reference = { tier: options.tier, name: await freeName(options.store, snapshot.takenAt) };
   const facts = await readSourceFacts(snapshot.leader);
   options.onSource?.({ ...facts, major: majorOf(identity.serverVersion) });
   const [archives, fingerprint] = await bothOrNeither(
-    (signal) => writeArchives({ ...options, signal }, reference, snapshot, programs.binDir),
+    (signal) => writeArchives({ ...options, signal }, reference, { snapshot, scope, binDir: programs.binDir }),
     (signal) => computeFingerprint(snapshot, { jobs: options.jobs ?? 2, signal }),
     options.signal,
   );
@@ -157,8 +160,14 @@ interface ArchivePlan {
   readonly args: readonly string[];
 }
 
+interface DumpSource {
+  readonly snapshot: DatabaseSnapshot;
+  readonly scope: BackupScope;
+  readonly binDir: string;
+}
+
 /** `-Z0`: compression is ours, so that every frame carries a checksum. */
-function planArchives(snapshot: DatabaseSnapshot, database: string): ArchivePlan[] {
+function planArchives({ snapshot, scope }: DumpSource, database: string): ArchivePlan[] {
   const section = (name: Exclude<Archive["section"], "roles">): readonly string[] => [
     "--format=custom",
     "--compress=0",
@@ -166,6 +175,7 @@ function planArchives(snapshot: DatabaseSnapshot, database: string): ArchivePlan
     "--lock-wait-timeout=10s",
     `--snapshot=${snapshot.id}`,
     `--section=${name}`,
+    ...dumpFilters(scope),
   ];
   return [
     {
@@ -198,13 +208,12 @@ function planArchives(snapshot: DatabaseSnapshot, database: string): ArchivePlan
 async function writeArchives(
   options: BackupOptions,
   reference: BackupReference,
-  snapshot: DatabaseSnapshot,
-  binDir: string,
+  source: DumpSource,
 ): Promise<Archive[]> {
-  const plans = planArchives(snapshot, options.target.database);
+  const plans = planArchives(source, options.target.database);
   const write = async (lane: readonly ArchivePlan[], signal: AbortSignal): Promise<Archive[]> => {
     const archives: Archive[] = [];
-    for (const plan of lane) archives.push(await writeArchive({ ...options, signal }, reference, plan, binDir));
+    for (const plan of lane) archives.push(await writeArchive({ ...options, signal }, reference, plan, source.binDir));
     return archives;
   };
   const rows = plans.filter(({ section }) => section === "data");

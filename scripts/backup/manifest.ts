@@ -5,6 +5,7 @@
 import { z } from "zod";
 import { readFreezes } from "../control/freeze";
 import { UsageError } from "../contract/failure";
+import { databasePropertiesSchema } from "../database/databaseProperties";
 import { databaseIdentitySchema } from "../database/identity";
 import { readTrustedReceipt } from "../record/receipt";
 import { readDocument } from "../store/documents";
@@ -18,6 +19,7 @@ import {
   retentionTiers,
 } from "../store/layout";
 import type { Store } from "../store/store";
+import { notRestoredSchema } from "./notRestored";
 
 export const archiveFormatSchema = z.enum(["custom", "copy", "sql"]);
 
@@ -52,6 +54,10 @@ export const manifestSchema = z.object({
   /** Roles that own or may use something in the backup. */
   roles: z.array(z.string()),
   extensions: z.array(z.object({ name: z.string(), version: z.string(), schema: z.string() })),
+  /** What a restore gives the new database besides its contents. */
+  databaseProperties: databasePropertiesSchema.default({ settings: [], rights: null }),
+  /** What does not come back, and why. */
+  notRestored: z.array(notRestoredSchema).default([]),
   tables: z.array(
     z.object({ schema: z.string(), name: z.string(), rows: z.int(), checksum: z.string(), coverage: z.string() }),
   ),

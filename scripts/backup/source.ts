@@ -1,13 +1,21 @@
 /** What a backup must know of its source beyond the tables: how to make a database like it, and what could stop it. */
 import type { ClientBase } from "pg";
 import { Refusal, UsageError } from "../contract/failure";
+import { readDatabaseProperties } from "../database/databaseProperties";
 import { displayName } from "../database/sqlText";
+import { leftOutNames, readScope } from "../database/supabasePreset";
 import { type ProtectedTable, unreadableTables } from "../database/tables";
 import type { Manifest } from "./manifest";
+import { findNotRestored } from "./notRestored";
 
-export type SourceFacts = Pick<Manifest, "databaseBytes" | "encoding" | "collate" | "ctype" | "roles" | "extensions">;
+export type SourceFacts = Pick<
+  Manifest,
+  "databaseBytes" | "encoding" | "collate" | "ctype" | "roles" | "extensions" | "databaseProperties" | "notRestored"
+>;
 
+/** @param client a session in the backup's snapshot. */
 export async function readSourceFacts(client: ClientBase): Promise<SourceFacts> {
+  const scope = await readScope(client);
   const { rows } = await client.query<{ bytes: string; encoding: string; collate: string; ctype: string }>(
     `SELECT pg_database_size(oid)::text AS bytes, pg_encoding_to_char(encoding) AS encoding,
             datcollate AS collate, datctype AS ctype
@@ -27,7 +35,8 @@ export async function readSourceFacts(client: ClientBase): Promise<SourceFacts> 
   );
   const extensions = await client.query<{ name: string; version: string; schema: string }>(
     `SELECT e.extname AS name, e.extversion AS version, n.nspname AS schema
-       FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace ORDER BY 1`,
+       FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace WHERE e.extname <> ALL ($1) ORDER BY 1`,
+    [leftOutNames(scope, "extension")],
   );
   return {
     databaseBytes: Number(database.bytes),
@@ -36,6 +45,8 @@ export async function readSourceFacts(client: ClientBase): Promise<SourceFacts> 
     ctype: database.ctype,
     roles: roles.rows.map((row) => row.name),
     extensions: extensions.rows,
+    databaseProperties: await readDatabaseProperties(client),
+    notRestored: await findNotRestored(client, scope),
   };
 }
 

@@ -4,6 +4,7 @@
  */
 import { UsageError } from "../contract/failure";
 import { withConnection } from "../database/connect";
+import { applyDatabaseProperties } from "../database/databaseProperties";
 import { majorOf } from "../database/identity";
 import { findPostgres } from "../database/postgresPrograms";
 import { startProgram } from "../database/program";
@@ -55,6 +56,10 @@ export async function restoreBackup(options: RestoreOptions): Promise<void> {
       options.onProgress?.(`${archive.file} restored`);
     }
   }
+  const notes = await withConnection(options.target, (client) =>
+    applyDatabaseProperties(client, manifest.databaseProperties),
+  );
+  for (const note of notes) options.onProgress?.(note);
 }
 
 async function restoreArchive(options: RestoreOptions, archive: Archive, binDir: string): Promise<void> {
@@ -63,7 +68,11 @@ async function restoreArchive(options: RestoreOptions, archive: Archive, binDir:
     binDir,
     program: "pg_restore",
     // One transaction an archive: an archive that turns out to be damaged at its end leaves no row behind.
-    args: ["--no-password", "--exit-on-error", "--single-transaction", `--dbname=${options.target.database}`],
+    args: [
+      ...["--no-password", "--exit-on-error", "--single-transaction", `--dbname=${options.target.database}`],
+      // Another server need have neither the tablespaces nor what provides the labels (manifest.notRestored).
+      ...["--no-tablespaces", "--no-security-labels"],
+    ],
     target: options.target,
     ...signal,
   });
