@@ -87,7 +87,7 @@ async function writeBackup(
   const programs = findPostgres({ atLeast: oldestPgDump(majorOf(identity.serverVersion), scope), use: "client" });
   const reference = { tier: options.tier, name: await freeName(options.store, snapshot.takenAt) };
   const facts = await readSourceFacts(snapshot.leader);
-  options.onSource?.({ ...facts, major: majorOf(identity.serverVersion) });
+  options.onSource?.({ ...facts, major: Math.max(majorOf(identity.serverVersion), programs.major) });
   const [archives, fingerprint] = await bothOrNeither(
     (signal) => writeArchives({ ...options, signal }, reference, { snapshot, scope, binDir: programs.binDir }),
     (signal) => computeFingerprint(snapshot, { jobs: options.jobs ?? 2, signal }),

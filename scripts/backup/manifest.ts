@@ -6,7 +6,7 @@ import { z } from "zod";
 import { readFreezes } from "../control/freeze";
 import { UsageError } from "../contract/failure";
 import { databasePropertiesSchema } from "../database/databaseProperties";
-import { databaseIdentitySchema } from "../database/identity";
+import { databaseIdentitySchema, majorOf } from "../database/identity";
 import { readTrustedReceipt } from "../record/receipt";
 import { readDocument } from "../store/documents";
 import {
@@ -68,6 +68,15 @@ export const manifestSchema = z.object({
 });
 
 export type Manifest = z.infer<typeof manifestSchema>;
+
+/**
+ * The oldest major of the server, and of the pg_restore, that the archives go into: the source's, or that of the
+ * pg_dump that wrote them, where that is newer. What pg_restore 17 sends, no older server understands
+ * (`SET transaction_timeout`).
+ */
+export function oldestServer(manifest: Pick<Manifest, "database" | "clientVersion">): number {
+  return Math.max(majorOf(manifest.database.serverVersion), Number.parseInt(manifest.clientVersion, 10));
+}
 
 /** A backup as it is addressed: tier and name. */
 export interface BackupReference {

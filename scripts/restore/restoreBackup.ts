@@ -10,7 +10,7 @@ import { findPostgres } from "../database/postgresPrograms";
 import { startProgram } from "../database/program";
 import { quoteIdentifier } from "../database/sqlText";
 import type { DatabaseTarget } from "../database/target";
-import type { Archive, Manifest } from "../backup/manifest";
+import { type Archive, type Manifest, oldestServer } from "../backup/manifest";
 import type { Store } from "../store/store";
 import { feedArchive } from "./readArchive";
 
@@ -41,10 +41,10 @@ export async function restoreBackup(options: RestoreOptions): Promise<void> {
     );
     return majorOf(rows[0]!.version);
   });
-  const sourceMajor = majorOf(manifest.database.serverVersion);
-  if (serverMajor < sourceMajor) {
+  const oldest = oldestServer(manifest);
+  if (serverMajor < oldest) {
     throw new UsageError(
-      `the backup is of PostgreSQL ${sourceMajor}, the server to restore into is ${serverMajor}: expected ${sourceMajor} or newer`,
+      `the backup is of PostgreSQL ${majorOf(manifest.database.serverVersion)}, written by pg_dump ${manifest.clientVersion}; the server to restore into is ${serverMajor}: expected ${oldest} or newer`,
     );
   }
   await createMissingRoles(options);

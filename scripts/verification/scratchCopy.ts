@@ -1,6 +1,5 @@
 /** The restored copy that a receipt speaks of: the still-living one, or restored again from its backup. */
-import { readManifest } from "../backup/manifest";
-import { majorOf } from "../database/identity";
+import { oldestServer, readManifest } from "../backup/manifest";
 import type { DatabaseTarget } from "../database/target";
 import type { Receipt } from "../record/receipt";
 import { restoreBackup } from "../restore/restoreBackup";
@@ -33,7 +32,7 @@ export class ScratchCopy {
     this.options.onProgress?.(`the scratch server is gone: restoring ${this.receipt.backup.name} again`);
     const manifest = await readManifest(this.store, this.receipt.backup);
     const scratch = await openScratchDatabase(
-      { ...manifest, major: majorOf(manifest.database.serverVersion) },
+      { ...manifest, major: oldestServer(manifest) },
       {
         runId: `${this.receipt.runId}_again_${process.pid}`,
         lifetime: { kind: "process" },

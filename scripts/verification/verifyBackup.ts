@@ -4,9 +4,15 @@
  * called "verified": 1 and 2 pass on truncated and bit-flipped archives.
  */
 import { z } from "zod";
-import { type Archive, type BackupReference, type Manifest, fileKey, readManifest } from "../backup/manifest";
+import {
+  type Archive,
+  type BackupReference,
+  type Manifest,
+  fileKey,
+  oldestServer,
+  readManifest,
+} from "../backup/manifest";
 import { Damage, Refusal } from "../contract/failure";
-import { majorOf } from "../database/identity";
 import { findPostgres } from "../database/postgresPrograms";
 import { startProgram } from "../database/program";
 import { encodeDocument } from "../store/documents";
@@ -113,7 +119,7 @@ async function demandObjects(options: VerifyOptions, manifest: Manifest): Promis
 
 async function verifyByReading(options: VerifyOptions, manifest: Manifest): Promise<undefined> {
   if (options.depth < 2) return;
-  const { binDir } = findPostgres({ atLeast: majorOf(manifest.database.serverVersion), use: "client" });
+  const { binDir } = findPostgres({ atLeast: oldestServer(manifest), use: "client" });
   for (const archive of manifest.archives) {
     options.signal?.throwIfAborted();
     await readArchive(options, manifest, archive, binDir);
@@ -167,7 +173,7 @@ async function verifyByRestore(
 
 function openScratch(options: VerifyOptions, manifest: Manifest): Promise<ScratchDatabase> {
   return openScratchDatabase(
-    { ...manifest, major: majorOf(manifest.database.serverVersion) },
+    { ...manifest, major: oldestServer(manifest) },
     {
       runId: options.runId,
       lifetime:
