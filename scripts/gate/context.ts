@@ -34,7 +34,12 @@ export interface GateState {
   identity?: DatabaseIdentity;
   /** The pending migrations as they were judged. */
   migrations?: Receipt["migrations"];
-  backup?: BackupReference & { readonly lsn: string; readonly takenAt: string };
+  backup?: BackupReference & {
+    readonly lsn: string;
+    readonly takenAt: string;
+    /** How old a reused one is; null: this gate took it. */
+    readonly rpoSeconds: number | null;
+  };
   verification?: VerificationResult;
   /** Where the backup is restored: starts while it is taken. Whoever ends the gate without a receipt closes it. */
   scratch?: Promise<ScratchDatabase>;

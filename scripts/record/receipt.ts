@@ -35,6 +35,8 @@ export const receiptSchema = z.object({
     depth: z.int(),
     /** Measured seconds to a restored and compared copy; null when the depth was below 4. */
     restoreSeconds: z.number().nullable(),
+    /** Seconds of writes before the gate that a reused backup lacks; null: it is the gate's own. */
+    rpoSeconds: z.number().nullable().default(null),
   }),
   /** Where the restored copy is; null: it has to be restored again from the backup. */
   scratch: scratchPlaceSchema.nullable(),

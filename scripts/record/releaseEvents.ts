@@ -158,6 +158,18 @@ export async function isReleased(
   return false;
 }
 
+/** Runs whose last events are read: those that waited for a lease together may have taken it out of their order. */
+const newestRuns = 20;
+
+/** When something was last released, or a release was verified or accepted; undefined: never. */
+export async function newestEventTime(store: Store): Promise<Date | undefined> {
+  const runs = (await listHistories(store)).slice(-newestRuns);
+  const last = await Promise.all(runs.map(async ({ runId }) => (await readEvents(store, runId)).at(-1)));
+  const times = last.flatMap((event) => (event === undefined ? [] : [event.at]));
+  const newest = times.sort().at(-1);
+  return newest === undefined ? undefined : new Date(newest);
+}
+
 /** A run releases one version of one stack by one receipt: every event of it says the same. */
 export async function identityOf(store: Store, runId: string): Promise<RunIdentity | undefined> {
   const first = (await store.list(`${releasesPrefix}${runId}/`))[0];

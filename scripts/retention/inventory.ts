@@ -118,7 +118,7 @@ async function readManifestFacts(store: Store, { tier, name }: Folder): Promise<
 }
 
 /** By backup: the deepest verification; the keys say it, so that none has to be read. */
-async function readDepths(store: Store): Promise<ReadonlyMap<string, number>> {
+export async function readDepths(store: Store): Promise<ReadonlyMap<string, number>> {
   const depths = new Map<string, number>();
   for (const { key } of await store.list(verificationsPrefix)) {
     const found = parseVerificationKey(key);

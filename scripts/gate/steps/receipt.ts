@@ -30,6 +30,7 @@ export const receiptStep: GateStep = {
         name: backup.name,
         depth: verification.depth,
         restoreSeconds: verification.restoreSeconds,
+        rpoSeconds: backup.rpoSeconds,
       },
       scratch: (await scratch)?.place ?? null,
       migrations: state.migrations ?? [],
