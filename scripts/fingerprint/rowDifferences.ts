@@ -34,7 +34,8 @@ export async function findRowDifferences(
   const [before, after] = [new HashedRows(original, table, buckets), new HashedRows(live, table, buckets)];
   let [missing, changed, added] = [0, 0, 0];
   try {
-    let [was, is] = [await before.next(), await after.next()];
+    // Both servers hash and sort before their first row: at the same time.
+    let [was, is] = await Promise.all([before.next(), after.next()]);
     while (was !== undefined || is !== undefined) {
       if (is === undefined || (was !== undefined && compareIdentity(was, is, table) < 0)) {
         missing++;
@@ -45,7 +46,8 @@ export async function findRowDifferences(
         is = await after.next();
       } else {
         if (was.r !== is.r) changed++;
-        [was, is] = [await before.next(), await after.next()];
+        was = await before.next();
+        is = await after.next();
       }
     }
     return { missing, changed, added };
@@ -61,25 +63,37 @@ function compareIdentity(a: HashedRow, b: HashedRow, table: HashedTable): number
   return (a.key ?? "") < (b.key ?? "") ? -1 : 1;
 }
 
+/** The rows in order; a batch is read while the one before it is used up. */
 class HashedRows {
   private readonly cursor: Cursor<{ k: string; r: string; key: string | null }>;
+  private reading: Promise<HashedRow[]>;
   private batch: HashedRow[] = [];
   private place = 0;
 
   constructor(client: Client, table: HashedTable, buckets: readonly number[]) {
     this.cursor = client.query(new Cursor(rowsQuery(table, buckets)));
+    this.reading = this.read();
   }
 
   async next(): Promise<HashedRow | undefined> {
     if (this.place >= this.batch.length) {
-      const rows = await this.cursor.read(batchRows);
-      this.batch = rows.map((row) => ({ k: BigInt(row.k), r: BigInt(row.r), key: row.key }));
+      this.batch = await this.reading;
       this.place = 0;
+      if (this.batch.length > 0) this.reading = this.read();
     }
     return this.batch[this.place++];
   }
 
-  close(): Promise<void> {
-    return this.cursor.close();
+  async close(): Promise<void> {
+    await this.reading.catch(() => undefined);
+    await this.cursor.close();
+  }
+
+  private read(): Promise<HashedRow[]> {
+    const reading = this.cursor
+      .read(batchRows)
+      .then((rows) => rows.map((row) => ({ k: BigInt(row.k), r: BigInt(row.r), key: row.key })));
+    reading.catch(() => undefined); // whoever waits for the rows gets it
+    return reading;
   }
 }
