@@ -55,6 +55,8 @@ export interface FinishedBackup {
 export async function createBackup(options: BackupOptions): Promise<FinishedBackup> {
   return withConnection(options.target, async (guard) => {
     await holdBackupLock(guard, options.target);
+    // With the lock held nobody else writes archives: what is unfinished is of runs that were killed.
+    await options.store.removeUnfinished();
     const identity = await readIdentity(guard, options.target);
     const snapshot = await openSnapshot(options.target);
     try {

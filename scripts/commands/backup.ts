@@ -8,12 +8,12 @@ import { type DatabaseTarget, targetFromEnvironment } from "../database/target";
 import { readInventory } from "../retention/inventory";
 import { scheduledTier } from "../retention/scheduledTier";
 import type { RetentionTier } from "../store/layout";
-import { openStore } from "../store/openStore";
 import type { Store } from "../store/store";
 import { claimStore } from "../store/storeIdentity";
 import { type Depth, depthSchema, verifyBackup } from "../verification/verifyBackup";
 import { newRunId } from "./gateContext";
 import { interrupted, printResult, progress } from "./session";
+import { storeFromEnvironment } from "./store";
 
 export function configure(command: Command): void {
   command
@@ -24,7 +24,7 @@ export function configure(command: Command): void {
     .option("--json", "one JSON document on stdout")
     .action(async (options: { tier: "manual" | "predeploy" | "scheduled"; depth: Depth; json?: boolean }) => {
       const target = targetFromEnvironment("DATABASE_URL");
-      const store = openStore(undefined);
+      const store = storeFromEnvironment();
       const identity = await withConnection(target, (client) => readIdentity(client, target));
       await claimStore(store, { systemIdentifier: identity.systemIdentifier, name: identity.database });
       const run = { store, runId: newRunId(), signal: interrupted, onProgress: progress };
@@ -36,7 +36,14 @@ export function configure(command: Command): void {
       const how = result.depth === 4 ? "verified: restored and equal to the snapshot" : "not restored";
       printResult(
         options.json === true,
-        { backup: reference, store: store.url, bytes, notRestored: manifest.notRestored, verification: result },
+        {
+          backup: reference,
+          store: store.url,
+          bytes,
+          notRestored: manifest.notRestored,
+          verification: result,
+          warnings: store.warnings,
+        },
         `${reference.name} (${reference.tier}) in ${store.url}: ${result.rows} rows of ${result.tables} tables in ${(bytes / 1e6).toFixed(1)} MB, depth ${result.depth} (${how})`,
       );
     });

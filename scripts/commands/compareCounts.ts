@@ -8,11 +8,11 @@ import { targetFromEnvironment } from "../database/target";
 import { listReceipts, readReceipt } from "../record/receipt";
 import { renderTable } from "../report/table";
 import { type OperationSettings, readOperationSettings } from "../settings";
-import { openStore } from "../store/openStore";
 import type { Store } from "../store/store";
 import { demandOwnStore } from "../store/storeIdentity";
 import { compareCounts } from "../verification/countComparison";
 import { printResult } from "./session";
+import { storeFromEnvironment } from "./store";
 
 export function configure(command: Command): void {
   command
@@ -20,7 +20,7 @@ export function configure(command: Command): void {
     .option("--json", "one JSON document on stdout")
     .action(async (options: { backup?: string; json?: boolean }) => {
       const target = targetFromEnvironment("DATABASE_URL");
-      const store = openStore(undefined);
+      const store = storeFromEnvironment();
       const identity = await withConnection(target, (client) => readIdentity(client, target));
       await demandOwnStore(store, { systemIdentifier: identity.systemIdentifier, name: identity.database });
       const { manifest, tables } = await chooseBasis(store, options.backup);

@@ -3,8 +3,8 @@ import type { Command } from "commander";
 import { exitCode } from "../contract/failure";
 import { checkEnvironment } from "../environment/checkEnvironment";
 import { readOperationSettings } from "../settings";
-import { openStore } from "../store/openStore";
 import { printResult } from "./session";
+import { storeFromEnvironment } from "./store";
 
 export function configure(command: Command): void {
   command
@@ -12,7 +12,7 @@ export function configure(command: Command): void {
     .option("--json", "one JSON document on stdout")
     .action(async (options: { settings?: string; json?: boolean }) => {
       const { environment } = readOperationSettings(options.settings);
-      const store = (process.env["BACKUP_STORE"] ?? "") === "" ? undefined : openStore(undefined);
+      const store = (process.env["BACKUP_STORE"] ?? "") === "" ? undefined : storeFromEnvironment();
       const check = await checkEnvironment({ store, settings: environment });
       printResult(options.json === true, check, [...check.lines, "", check.verdict.toUpperCase()].join("\n"));
       process.exitCode = check.verdict === "pass" ? exitCode.pass : exitCode.refused;

@@ -9,10 +9,10 @@ import { checkEnvironment } from "../environment/checkEnvironment";
 import { matchesAny } from "../environment/namePatterns";
 import { overriddenVariables } from "../gate/overrides";
 import { readOperationSettings } from "../settings";
-import { openStore } from "../store/openStore";
 import { readStoreIdentity } from "../store/storeIdentity";
 import { newRunId } from "./gateContext";
 import { printResult } from "./session";
+import { storeFromEnvironment } from "./store";
 
 export function configure(command: Command): void {
   command
@@ -21,7 +21,7 @@ export function configure(command: Command): void {
     .option("--json", "one JSON document on stdout")
     .action(async (options: { accept?: boolean; settings?: string; json?: boolean }) => {
       const { environment, overrides } = readOperationSettings(options.settings);
-      const store = openStore(undefined);
+      const store = storeFromEnvironment();
       const check = await checkEnvironment({ store, settings: environment });
       const overridden = overriddenVariables(overrides);
       const findings = check.findings.filter(({ name }) => !matchesAny(name, overridden));

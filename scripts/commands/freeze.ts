@@ -1,8 +1,8 @@
 /** `deploy:freeze`: halts every gate and release until a person lifts it. */
 import type { Command } from "commander";
 import { setFreeze } from "../control/freeze";
-import { openStore } from "../store/openStore";
 import { confirm, printResult } from "./session";
+import { storeFromEnvironment } from "./store";
 
 export function configure(command: Command): void {
   command
@@ -11,7 +11,7 @@ export function configure(command: Command): void {
     .option("--yes", "do not ask")
     .option("--json", "one JSON document on stdout")
     .action(async (options: { person: string; reason: string; yes?: boolean; json?: boolean }) => {
-      const store = openStore(undefined);
+      const store = storeFromEnvironment();
       await confirm(`halts every gate and release that uses ${store.url}`, options.yes === true);
       const { person, reason } = options;
       await setFreeze(store, { kind: "manual", runId: null, reason, person, missingRows: {} });

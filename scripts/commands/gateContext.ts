@@ -7,8 +7,8 @@ import { targetFromEnvironment } from "../database/target";
 import type { GateContext } from "../gate/context";
 import { readOperationSettings } from "../settings";
 import { compactUtc } from "../store/layout";
-import { openStore } from "../store/openStore";
 import { interrupted, progress } from "./session";
+import { storeFromEnvironment } from "./store";
 
 const runIdPattern = /^[A-Za-z0-9][A-Za-z0-9-]{0,63}$/;
 
@@ -37,11 +37,12 @@ export function gateContext(options: {
   onProgress?: (line: string) => void;
 }): GateContext {
   const { env } = process;
+  const onProgress = options.onProgress ?? progress;
   const hasStore = options.store === "required" || (env["BACKUP_STORE"] ?? "") !== "";
   return {
     settings: readOperationSettings(options.settings),
     target: targetFromEnvironment("DATABASE_URL"),
-    store: hasStore ? openStore(undefined) : undefined,
+    store: hasStore ? storeFromEnvironment(onProgress) : undefined,
     runId: newRunId(),
     releaseVersion: env["DBPROTECT_RELEASE_VERSION"] ?? "",
     stack: stackFromEnvironment(),
@@ -50,7 +51,7 @@ export function gateContext(options: {
     addresses: { appUrl: address(env["APP_URL"]), frontendUrl: address(env["FRONTEND_URL"]) },
     waitSeconds: options.waitSeconds ?? 0,
     signal: interrupted,
-    onProgress: options.onProgress ?? progress,
+    onProgress,
   };
 }
 

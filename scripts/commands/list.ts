@@ -2,12 +2,12 @@
 import type { Command } from "commander";
 import { renderBackups } from "../report/backupList";
 import { readInventory } from "../retention/inventory";
-import { openStore } from "../store/openStore";
 import { interrupted, printResult } from "./session";
+import { storeFromEnvironment } from "./store";
 
 export function configure(command: Command): void {
   command.option("--json", "one JSON document on stdout").action(async (options: { json?: boolean }) => {
-    const store = openStore(undefined);
+    const store = storeFromEnvironment();
     const backups = await readInventory(store, interrupted);
     printResult(
       options.json === true,

@@ -5,9 +5,9 @@ import { renderPlan } from "../report/backupList";
 import type { PlannedBackup, RetentionPlan } from "../retention/plan";
 import { type PruneInput, planPrune, prune, removalIn } from "../retention/prune";
 import { readOperationSettings } from "../settings";
-import { openStore } from "../store/openStore";
 import { newRunId } from "./gateContext";
 import { confirm, interrupted, printResult, progress } from "./session";
+import { storeFromEnvironment } from "./store";
 
 interface Options {
   readonly settings?: string;
@@ -23,7 +23,7 @@ export function configure(command: Command): void {
     .action(async (options: Options) => {
       const { retention, verification } = readOperationSettings(options.settings);
       const input: PruneInput = {
-        store: openStore(undefined),
+        store: storeFromEnvironment(),
         rules: { ...retention, depth: verification.depth },
         runId: newRunId(),
         signal: interrupted,

@@ -4,9 +4,9 @@ import { targetFromEnvironment } from "../database/target";
 import { type ReleaseStep, releaseSteps } from "../record/releaseEvents";
 import { releaseVersionFromEnvironment } from "../release/admission";
 import { runReleaseStep } from "../release/releaseStep";
-import { openStore } from "../store/openStore";
 import { stackFromEnvironment } from "./gateContext";
 import { interrupted, printResult, progress } from "./session";
+import { storeFromEnvironment } from "./store";
 
 export function configure(command: Command): void {
   command
@@ -17,7 +17,7 @@ export function configure(command: Command): void {
         step,
         releaseVersion: releaseVersionFromEnvironment(),
         stack: stackFromEnvironment(),
-        store: openStore(undefined),
+        store: storeFromEnvironment(),
         target: targetFromEnvironment("DATABASE_URL"),
         signal: interrupted,
         onLine: progress,

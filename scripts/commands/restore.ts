@@ -6,8 +6,8 @@ import { describeIdentity, readIdentity } from "../database/identity";
 import { targetFromEnvironment } from "../database/target";
 import { besideName, restoreBeside } from "../restore/restoreBeside";
 import { findMissingRoles } from "../restore/restoreBackup";
-import { openStore } from "../store/openStore";
 import { confirm, interrupted, printResult, progress } from "./session";
+import { storeFromEnvironment } from "./store";
 
 export function configure(command: Command): void {
   command
@@ -16,7 +16,7 @@ export function configure(command: Command): void {
     .option("--yes", "do not ask")
     .option("--json", "one JSON document on stdout")
     .action(async (wanted: string, options: { database?: string; yes?: boolean; json?: boolean }) => {
-      const store = openStore(undefined);
+      const store = storeFromEnvironment();
       const live = targetFromEnvironment("DATABASE_URL");
       const manifest = await readManifest(store, await resolveBackup(store, wanted));
       const database = options.database ?? besideName(live.database, manifest.name);

@@ -2,8 +2,8 @@
 import type { Command } from "commander";
 import { describeTarget, targetFromEnvironment } from "../database/target";
 import { type UnfreezePlan, planUnfreeze, unfreeze } from "../release/unfreeze";
-import { openStore } from "../store/openStore";
 import { confirm, interrupted, printResult, progress } from "./session";
+import { storeFromEnvironment } from "./store";
 
 export function configure(command: Command): void {
   command
@@ -14,7 +14,7 @@ export function configure(command: Command): void {
     .option("--json", "one JSON document on stdout")
     .action(
       async (options: { person: string; reason: string; acceptMissing?: boolean; yes?: boolean; json?: boolean }) => {
-        const store = openStore(undefined);
+        const store = storeFromEnvironment();
         const target = targetFromEnvironment("DATABASE_URL");
         const input = {
           store,

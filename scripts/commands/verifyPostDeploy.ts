@@ -4,9 +4,9 @@ import { exitCode } from "../contract/failure";
 import { targetFromEnvironment } from "../database/target";
 import { type PostDeployResult, verifyPostDeploy } from "../release/postDeploy";
 import { renderTable } from "../report/table";
-import { openStore } from "../store/openStore";
 import { summarize } from "../verification/verifyReceipt";
 import { interrupted, printResult, progress } from "./session";
+import { storeFromEnvironment } from "./store";
 
 export function configure(command: Command): void {
   command
@@ -14,7 +14,7 @@ export function configure(command: Command): void {
     .option("--json", "one JSON document on stdout")
     .action(async (options: { receipt?: string; json?: boolean }) => {
       const result = await verifyPostDeploy({
-        store: openStore(undefined),
+        store: storeFromEnvironment(),
         target: targetFromEnvironment("DATABASE_URL"),
         ...(options.receipt === undefined ? {} : { runId: options.receipt }),
         addresses: {

@@ -45,6 +45,8 @@ export const receiptSchema = z.object({
   /** What a point-in-time recovery to just before the release would aim at. */
   recoveryPoint: z.object({ lsn: z.string(), utc: z.iso.datetime() }),
   steps: z.array(stepReportSchema),
+  /** What went wrong with the stores without stopping the gate: an optional one that was lost. */
+  warnings: z.array(z.string()).default([]),
   overrides: z.array(overrideSchema),
   /** The settings that the release and its verification follow; they hold no secret. */
   settings: operationSettingsSchema,

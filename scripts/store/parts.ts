@@ -8,14 +8,19 @@ const largestPart = 5 * 1024 * mebibyte;
 /** How many parts S3 allows; some servers allow 1,000. */
 export const s3MostParts = 10_000;
 
+export const partShapes = ["growing", "fixed"] as const;
+export type PartShape = (typeof partShapes)[number];
+
 export interface PartPolicy {
   /** How many parts the server allows in one upload. */
   readonly mostParts: number;
   /** Bytes of the part with this number (from 1). */
-  sizeOf(number: number): number;
+  readonly sizeOf: (number: number) => number;
 }
 
 export interface PartLimits {
+  /** Whether later parts may be larger than the first. Default: what the server at the store's host wants. */
+  readonly shape?: PartShape;
   /** Bytes of the first part (growing) or of every part (fixed). Default: 8 MiB growing, 32 MiB fixed. */
   readonly bytes?: number;
   /** Default 10,000. */
@@ -23,24 +28,27 @@ export interface PartLimits {
 }
 
 /**
- * Parts that double after every tenth of those allowed: an object below 8 GiB costs 8 MiB of memory a part, and
- * yet the 10,000 parts that S3 allows hold more than the 5 TiB that it allows.
+ * Growing parts double after every tenth of those allowed: an object below 8 GiB costs 8 MiB of memory a part, and
+ * yet the 10,000 parts that S3 allows hold more than the 5 TiB that it allows. 10,000 fixed ones hold 312 GiB.
+ *
+ * @param host of the server.
  */
-export function growingParts({ bytes = 8 * mebibyte, mostParts = s3MostParts }: PartLimits = {}): PartPolicy {
+export function partPolicy(host: string, limits: PartLimits = {}): PartPolicy {
+  const { shape = shapeAt(host), mostParts = s3MostParts } = limits;
+  if (shape === "fixed") {
+    const { bytes = 32 * mebibyte } = limits;
+    return { mostParts, sizeOf: () => bytes };
+  }
+  const { bytes = 8 * mebibyte } = limits;
   const step = Math.ceil(mostParts / 10);
   return { mostParts, sizeOf: (number) => Math.min(bytes * 2 ** Math.floor((number - 1) / step), largestPart) };
 }
 
-/** Parts of one size, which some servers demand. 10,000 parts of 32 MiB hold 312 GiB. */
-export function fixedParts({ bytes = 32 * mebibyte, mostParts = s3MostParts }: PartLimits = {}): PartPolicy {
-  return { mostParts, sizeOf: () => bytes };
-}
-
 /**
- * What the server at `host` wants: Cloudflare R2 completes an upload only if all parts but the last are of one
- * size (developers.cloudflare.com/r2/objects/multipart-objects, "Limitations"), others take growing parts.
+ * Cloudflare R2 completes an upload only if all parts but the last are of one size
+ * (developers.cloudflare.com/r2/objects/multipart-objects, "Limitations"); others take growing parts.
  */
-export function partShapeOf(host: string): "growing" | "fixed" {
+function shapeAt(host: string): PartShape {
   return /\.r2\.cloudflarestorage\.com(:\d+)?$/.test(host) ? "fixed" : "growing";
 }
 
@@ -54,7 +62,7 @@ export function mostBytes({ mostParts, sizeOf }: PartPolicy): number {
 /** Memory for one part, to be given back once it is sent. */
 export interface PartBuffer {
   readonly buffer: Buffer;
-  giveBack(): void;
+  readonly giveBack: () => void;
 }
 
 export interface Part {
@@ -63,7 +71,7 @@ export interface Part {
   /** Nothing follows. The first part may be the last one, and empty. */
   readonly last: boolean;
   /** To be called when `bytes` is needed no longer: the memory is used for another part. */
-  giveBack(): void;
+  readonly giveBack: () => void;
 }
 
 /**

@@ -14,7 +14,7 @@ import { UsageError, messageOf } from "../contract/failure";
 import { chunksOf, orAbort } from "./chunks";
 import { assertKey, assertMutable, assertRemovable, assertWrittenOnce } from "./layout";
 import { type PartMemory, sharedPartMemory } from "./partMemory";
-import { type PartPolicy, growingParts, partsOf } from "./parts";
+import { type PartLimits, type PartPolicy, partPolicy, partsOf } from "./parts";
 import { type Loaded, type S3Access, S3Connection } from "./s3Connection";
 import { isAbsent, isConditionRefused, statusOf } from "./s3Failure";
 import { type S3Support, s3Support } from "./s3Support";
@@ -28,8 +28,8 @@ const readAttempts = 6;
 const expireTag: Tag = { Key: "expire", Value: "yes" };
 
 export interface S3StoreOptions extends S3Access {
-  /** Default: growing parts of 8 MiB and more, at most 10,000. */
-  readonly parts?: PartPolicy;
+  /** How uploads are cut. Default: as the server at the endpoint wants it. */
+  readonly parts?: PartLimits;
   /** The KMS key that encrypts the objects: id, ARN or alias. Default: what the bucket says. */
   readonly kmsKeyId?: string | undefined;
   /**
@@ -39,6 +39,8 @@ export interface S3StoreOptions extends S3Access {
   readonly demand?: "conditions" | "nothing";
   /** Default: that of the process. */
   readonly memory?: PartMemory;
+  /** Told each line of `warnings` as it comes up. */
+  readonly onWarning?: ((line: string) => void) | undefined;
 }
 
 /** What the options do not say, region and credentials say where the AWS SDK always looks. */
@@ -49,15 +51,17 @@ export class S3Store implements Store {
   readonly #demand: "conditions" | "nothing";
   readonly #memory: PartMemory;
   readonly #warnings: string[] = [];
+  readonly #onWarning: ((line: string) => void) | undefined;
   #support: Promise<S3Support> | undefined;
 
   constructor(options: S3StoreOptions) {
     this.#connection = new S3Connection(options);
-    this.#parts = options.parts ?? growingParts();
+    this.#parts = partPolicy(this.#connection.host, options.parts);
     const { kmsKeyId } = options;
     this.#encryption = kmsKeyId === undefined ? {} : { ServerSideEncryption: "aws:kms", SSEKMSKeyId: kmsKeyId };
     this.#demand = options.demand ?? "conditions";
     this.#memory = options.memory ?? sharedPartMemory;
+    this.#onWarning = options.onWarning;
   }
 
   get url(): string {
@@ -214,7 +218,9 @@ export class S3Store implements Store {
     } catch (error) {
       const failure = this.#connection.failure(error);
       // They cost money and harm nothing; whether the store can be written at all, the next write says.
-      this.#warnings.push(`unfinished uploads were not removed: ${messageOf(failure)}`);
+      const line = `unfinished uploads were not removed: ${messageOf(failure)}`;
+      this.#warnings.push(line);
+      this.#onWarning?.(line);
     }
     return removed;
   }

@@ -7,6 +7,7 @@ import { z } from "zod";
 import { Damage, UsageError } from "../contract/failure";
 import { encodeDocument, readDocument } from "./documents";
 import { storeIdentityKey } from "./layout";
+import { ReplicatedStore, storesOf } from "./replicatedStore";
 import { AlreadyExists, type Store } from "./store";
 
 export const storeIdentitySchema = z.object({
@@ -25,7 +26,7 @@ export type StoreIdentity = z.infer<typeof storeIdentitySchema>;
 export type StoreDatabase = StoreIdentity["database"];
 
 /**
- * Makes an unclaimed store this database's, or checks that it is already.
+ * Makes an unclaimed store this database's, or checks that it is already; of several stores each one.
  *
  * @throws UsageError when it belongs to another database; Damage when `store.json` is unreadable.
  */
@@ -34,8 +35,12 @@ export async function claimStore(
   database: StoreDatabase,
   now: () => Date = () => new Date(),
 ): Promise<StoreIdentity> {
-  const found = (await readStoreIdentity(store)) ?? (await createIdentity(store, database, now()));
-  demandSame(store, found, database);
+  const [first = store] = storesOf(store);
+  const found = await claimOne(first, identityOf(database, now()));
+  demandSame(first, found, database);
+  // The first one's salt counts; the others only have to say that they are no other database's.
+  if (store instanceof ReplicatedStore)
+    await store.onOthers(async (other) => demandSame(other, await claimOne(other, found), database));
   return found;
 }
 
@@ -45,8 +50,13 @@ export async function claimStore(
  * @throws UsageError when it belongs to another database; Damage when `store.json` is unreadable.
  */
 export async function demandOwnStore(store: Store, database: StoreDatabase): Promise<void> {
-  const found = await readStoreIdentity(store);
-  if (found !== undefined) demandSame(store, found, database);
+  const demand = async (one: Store): Promise<void> => {
+    const found = await readStoreIdentity(one);
+    if (found !== undefined) demandSame(one, found, database);
+  };
+  const [first = store] = storesOf(store);
+  await demand(first);
+  if (store instanceof ReplicatedStore) await store.onOthers(demand);
 }
 
 function demandSame(store: Store, found: StoreIdentity, database: StoreDatabase): void {
@@ -66,13 +76,19 @@ export async function readStoreIdentity(store: Store): Promise<StoreIdentity | u
   return readDocument(store, storeIdentityKey, storeIdentitySchema);
 }
 
-async function createIdentity(store: Store, database: StoreDatabase, now: Date): Promise<StoreIdentity> {
-  const identity: StoreIdentity = {
+function identityOf(database: StoreDatabase, now: Date): StoreIdentity {
+  return {
     schemaVersion: 1,
     database: { systemIdentifier: database.systemIdentifier, name: database.name },
     salt: randomBytes(16).toString("base64"),
     createdAt: now.toISOString(),
   };
+}
+
+/** The store's identity; the one given, where it had none. */
+async function claimOne(store: Store, identity: StoreIdentity): Promise<StoreIdentity> {
+  const found = await readStoreIdentity(store);
+  if (found !== undefined) return found;
   try {
     await store.create(storeIdentityKey, encodeDocument(identity));
     return identity;

@@ -7,7 +7,7 @@ import type { AddressInfo } from "node:net";
 import { Readable } from "node:stream";
 import { buffer } from "node:stream/consumers";
 import { Interrupted, Unavailable, UsageError } from "../../scripts/contract/failure";
-import { fixedParts, smallestPart } from "../../scripts/store/parts";
+import { smallestPart } from "../../scripts/store/parts";
 import { S3Store } from "../../scripts/store/s3Store";
 import { AlreadyExists, readBytes } from "../../scripts/store/store";
 import { freshPrefix, testBucket, useTestBucket } from "../servers/stores";
@@ -213,7 +213,7 @@ describe("s3 store under faults", function () {
     return new S3Store({
       bucket: testBucket,
       prefix,
-      parts: fixedParts({ bytes: smallestPart }),
+      parts: { shape: "fixed", bytes: smallestPart },
       pauseMilliseconds: 10,
     });
   }

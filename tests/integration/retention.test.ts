@@ -87,6 +87,7 @@ async function putReceipt(store: Store, runId: string, backup: string): Promise<
     migrations: [],
     recoveryPoint: { lsn: "0/1", utc: new Date().toISOString() },
     steps: [],
+    warnings: [],
     overrides: [],
     settings: operationSettingsSchema.parse({}),
     addresses: { appUrl: null, frontendUrl: null },

@@ -10,7 +10,7 @@ import { fileURLToPath } from "node:url";
 import { Damage, Interrupted, UsageError } from "../../scripts/contract/failure";
 import { s3ProbeKey, s3SupportKey } from "../../scripts/store/layout";
 import { FileStore } from "../../scripts/store/fileStore";
-import { fixedParts, smallestPart } from "../../scripts/store/parts";
+import { smallestPart } from "../../scripts/store/parts";
 import { S3Store } from "../../scripts/store/s3Store";
 import { claimStore, readStoreIdentity } from "../../scripts/store/storeIdentity";
 import { AlreadyExists, NotFound, type Store, readBytes } from "../../scripts/store/store";
@@ -215,7 +215,7 @@ describe("s3 store: versioned bucket with object lock", function () {
     await useTestBucket();
     const bucket = `dbp-locked-${process.pid}`;
     await (await sharedSeaweed()).createBucket(bucket, { objectLock: true });
-    const store = new S3Store({ bucket, prefix: "crm", parts: fixedParts({ bytes: smallestPart }) });
+    const store = new S3Store({ bucket, prefix: "crm", parts: { shape: "fixed", bytes: smallestPart } });
     await store.create("receipts/a.json", Buffer.from("{}"));
     await assert.rejects(store.create("receipts/a.json", Buffer.from("other")), AlreadyExists);
     const big = Readable.from(Array(12).fill(Buffer.alloc(mebibyte)), { objectMode: false });

@@ -6,7 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Store } from "../../scripts/store/store";
 import { FileStore } from "../../scripts/store/fileStore";
-import { fixedParts, smallestPart } from "../../scripts/store/parts";
+import { smallestPart } from "../../scripts/store/parts";
 import { S3Store } from "../../scripts/store/s3Store";
 import { atEnd } from "./atEnd";
 import { sharedSeaweed } from "./seaweedfs";
@@ -47,7 +47,7 @@ export const storeKinds: readonly StoreKind[] = [
     make: async () => {
       await useTestBucket();
       // The smallest parts that S3 takes, so that a small stream is already a multipart upload.
-      return new S3Store({ bucket: testBucket, prefix: freshPrefix(), parts: fixedParts({ bytes: smallestPart }) });
+      return new S3Store({ bucket: testBucket, prefix: freshPrefix(), parts: { shape: "fixed", bytes: smallestPart } });
     },
   },
 ];

@@ -36,11 +36,19 @@ export const receiptStep: GateStep = {
       migrations: state.migrations ?? [],
       recoveryPoint: { lsn: backup.lsn, utc: backup.takenAt },
       steps: state.reports,
+      warnings: [...store.warnings],
       overrides: usedOverrides,
       settings,
       addresses: { appUrl: addresses.appUrl ?? null, frontendUrl: addresses.frontendUrl ?? null },
       at: new Date().toISOString(),
     });
-    return { summary: `receipt ${runId}`, evidence: [`SHA-256 ${state.receiptSha256}`, `environment ${snapshot}`] };
+    return {
+      summary: `receipt ${runId}${store.warnings.length === 0 ? "" : ", with warnings"}`,
+      evidence: [
+        `SHA-256 ${state.receiptSha256}`,
+        `environment ${snapshot}`,
+        ...store.warnings.map((line) => `WARNING ${line}`),
+      ],
+    };
   },
 };

@@ -1,21 +1,12 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import {
-  type Part,
-  type PartPolicy,
-  fixedParts,
-  growingParts,
-  mostBytes,
-  partShapeOf,
-  partsOf,
-  smallestPart,
-} from "../../../scripts/store/parts";
+import { type Part, type PartPolicy, mostBytes, partPolicy, partsOf, smallestPart } from "../../../scripts/store/parts";
 
 const largestPart = 5 * 1024 ** 3;
 
 describe("parts of a multipart upload", () => {
   it("hold the largest object that S3 allows, each within S3's limits", () => {
-    const policy = growingParts();
+    const policy = partPolicy("AWS S3");
     for (let number = 1; number <= policy.mostParts; number++) {
       const bytes = policy.sizeOf(number);
       assert.ok(bytes >= smallestPart && bytes <= largestPart, `part ${number}: ${bytes}`);
@@ -24,7 +15,7 @@ describe("parts of a multipart upload", () => {
   });
 
   it("cost 8 MiB each up to an object of nearly 8 GiB", () => {
-    const { sizeOf } = growingParts();
+    const { sizeOf } = partPolicy("AWS S3");
     assert.deepEqual(
       [1, 1000, 1001].map(sizeOf),
       [8, 8, 16].map((mebibytes) => mebibytes * 1024 ** 2),
@@ -32,18 +23,18 @@ describe("parts of a multipart upload", () => {
   });
 
   it("grow faster where fewer are allowed", () => {
-    const policy = growingParts({ mostParts: 1_000 });
+    const policy = partPolicy("AWS S3", { mostParts: 1_000 });
     assert.equal(policy.sizeOf(101), 16 * 1024 ** 2);
     assert.ok(mostBytes(policy) >= 700 * 1024 ** 3, `${mostBytes(policy)} bytes`);
   });
 
   it("are of one size for Cloudflare R2, and for nobody else unless told", () => {
-    assert.equal(partShapeOf("0123456789abcdef.r2.cloudflarestorage.com"), "fixed");
-    assert.equal(partShapeOf("0123456789abcdef.eu.r2.cloudflarestorage.com:443"), "fixed");
+    const last = (host: string, limits = {}): number => partPolicy(host, limits).sizeOf(10_000);
+    for (const host of ["0123abcd.r2.cloudflarestorage.com", "0123abcd.eu.r2.cloudflarestorage.com:443"])
+      assert.equal(last(host), 32 * 1024 ** 2);
     for (const host of ["AWS S3", "s3.us-west-004.backblazeb2.com", "r2.cloudflarestorage.com.example.org"])
-      assert.equal(partShapeOf(host), "growing");
-    const { sizeOf } = fixedParts();
-    assert.equal(sizeOf(1), sizeOf(10_000));
+      assert.ok(last(host) > 32 * 1024 ** 2);
+    assert.equal(last("s3.example.com", { shape: "fixed", bytes: smallestPart }), smallestPart);
   });
 
   it("joined are the stream, whatever its chunks; all but the last are full; all memory comes back", async () => {

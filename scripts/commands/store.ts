@@ -1,0 +1,14 @@
+/** The store of this run, as the environment names it. */
+import { openStore } from "../store/openStore";
+import type { Store } from "../store/store";
+import { progress } from "./session";
+
+/**
+ * What goes wrong without stopping anything is said on stderr at once.
+ *
+ * @param onLine takes those lines; default: stderr.
+ * @throws UsageError when BACKUP_STORE names no store.
+ */
+export function storeFromEnvironment(onLine: (line: string) => void = progress): Store {
+  return openStore(undefined, process.env, { onWarning: (line) => onLine(`warning: ${line}`) });
+}
