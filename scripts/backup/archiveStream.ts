@@ -1,14 +1,16 @@
 /**
  * Streams into and out of a store: zstd frames that carry a content checksum (pg_dump's own zstd output has
- * none), hashed on the way. Nothing is staged on disk and nothing becomes visible before its source is known
+ * none), encrypted if so wanted, hashed on the way. Nothing is staged on disk and nothing becomes visible before its source is known
  * to have ended well.
  */
 import { createHash } from "node:crypto";
-import { type Readable, Transform } from "node:stream";
+import { type Readable, Transform, Writable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { constants, createZstdCompress, createZstdDecompress } from "node:zlib";
-import { Damage, codeOf, messageOf } from "../contract/failure";
+import { Damage, UsageError, codeOf, messageOf } from "../contract/failure";
 import { AlreadyExists, NotFound, type Store } from "../store/store";
+import { encryptedSuffix, readIdentities } from "./ageKeys";
+import { AgeDamage, NoIdentityFits, decryptWith, encryptTo } from "./ageStream";
 
 export interface StoredStream {
   readonly bytes: number;
@@ -54,21 +56,21 @@ class Meter extends Transform {
 }
 
 /**
- * Compresses `source` into a new object. `succeeded` is awaited when the source has ended and before the
+ * Compresses `source` into a new object, encrypted to `recipients` if there are any. `succeeded` is awaited when the source has ended and before the
  * object is completed: a program that exits non-zero must not leave an object that looks whole.
  */
 export async function storeCompressed(
   store: Store,
   key: string,
   source: Readable,
-  options: { succeeded?: () => Promise<void>; signal?: AbortSignal } = {},
+  options: { succeeded?: () => Promise<void>; recipients?: readonly string[]; signal?: AbortSignal } = {},
 ): Promise<StoredStream> {
+  const { recipients = [] } = options;
+  const encryption = recipients.length === 0 ? [] : [encryptTo(recipients)];
   const incoming = new Meter(options.succeeded);
   const outgoing = new Meter();
-  const compression = pipeline(source, incoming, createZstdCompress({ params: zstdParameters }), outgoing, {
-    end: true,
-    ...(options.signal === undefined ? {} : { signal: options.signal }),
-  });
+  const stages = [source, incoming, createZstdCompress({ params: zstdParameters }), ...encryption, outgoing];
+  const compression = pipeline(stages, options.signal === undefined ? {} : { signal: options.signal });
   const [compressed, stored] = await Promise.allSettled([compression, store.create(key, outgoing, options.signal)]);
   // The source's own failure says more than the store's "the stream ended early".
   if (compressed.status === "rejected" && !isPrematureClose(compressed.reason)) throw compressed.reason;
@@ -82,9 +84,10 @@ function isPrematureClose(error: unknown): boolean {
 }
 
 /**
- * Reads an archive into `sink`, checking its length and SHA-256 against the manifest and zstd's checksums.
+ * Reads an archive into `sink`, checking its length and SHA-256 against the manifest and zstd's checksums. What is
+ * encrypted, as its name says, is opened by the identities of `BACKUP_AGE_IDENTITY`.
  *
- * @throws Damage on any difference. `sink` may have received bytes by then: it must not treat the end of
+ * @throws Damage on any difference; UsageError when no identity opens it. `sink` may have received bytes by then: it must not treat the end of
  *   the stream as success before this function has returned.
  */
 export async function readVerified(
@@ -94,15 +97,39 @@ export async function readVerified(
   sink: NodeJS.WritableStream,
   signal?: AbortSignal,
 ): Promise<void> {
-  const incoming: Meter = new Meter(async () => checkStored(incoming, key, expected));
+  const options = signal === undefined ? {} : { signal };
   try {
-    await pipeline(await openObject(store, key), incoming, createZstdDecompress(), sink, {
-      ...(signal === undefined ? {} : { signal }),
-    });
+    const decryption = key.endsWith(encryptedSuffix) ? [decryptWith(demandIdentities(key))] : [];
+    const incoming = checkedMeter(key, expected);
+    const stages = [await openObject(store, key), incoming, ...decryption, createZstdDecompress(), sink];
+    await pipeline(stages, options);
   } catch (error) {
-    if (isZstdError(error)) throw new Damage(`${key} is damaged: ${messageOf(error)}`, { cause: error });
+    // Whoever reads the other end must not wait for what never comes.
+    if (sink instanceof Writable) sink.destroy();
+    if (error instanceof NoIdentityFits) {
+      // Damage of the header can look like that: the stored bytes tell.
+      await pipeline([await openObject(store, key), checkedMeter(key, expected), discard()], options);
+      throw new UsageError(`${key} is encrypted to other keys than that of BACKUP_AGE_IDENTITY`, { cause: error });
+    }
+    if (isZstdError(error) || error instanceof AgeDamage)
+      throw new Damage(`${key} is damaged: ${messageOf(error)}`, { cause: error });
     throw error;
   }
+}
+
+function demandIdentities(key: string): readonly string[] {
+  const identities = readIdentities();
+  if (identities.length > 0) return identities;
+  throw new UsageError(`BACKUP_AGE_IDENTITY: found nothing: expected the private key of age that opens ${key}`);
+}
+
+function checkedMeter(key: string, expected: { bytes: number; sha256: string }): Meter {
+  const meter: Meter = new Meter(async () => checkStored(meter, key, expected));
+  return meter;
+}
+
+function discard(): Writable {
+  return new Writable({ write: (_chunk, _encoding, done) => done() });
 }
 
 async function openObject(store: Store, key: string): Promise<Readable> {
