@@ -49,6 +49,9 @@ export const manifestSchema = z.object({
   encoding: z.string(),
   collate: z.string(),
   ctype: z.string(),
+  /** Who compares text; `locale` is of icu and builtin only (PostgreSQL manual, "23.1.4 Locale Providers"). */
+  localeProvider: z.enum(["libc", "icu", "builtin"]).default("libc"),
+  locale: z.string().nullable().default(null),
   clientVersion: z.string(),
   snapshot: z.object({ id: z.string(), visibility: z.string(), lsn: z.string(), takenAt: z.iso.datetime() }),
   /** Roles that own or may use something in the backup. */
@@ -59,8 +62,20 @@ export const manifestSchema = z.object({
   /** What does not come back, and why. */
   notRestored: z.array(notRestoredSchema).default([]),
   tables: z.array(
-    z.object({ schema: z.string(), name: z.string(), rows: z.int(), checksum: z.string(), coverage: z.string() }),
+    z.object({
+      schema: z.string(),
+      name: z.string(),
+      rows: z.int(),
+      /** Null in an encrypted backup: of a small table it would let a guess of the rows be confirmed. */
+      checksum: z.string().nullable(),
+      coverage: z.string(),
+    }),
   ),
+  /** Public keys that the archives and the fingerprint are encrypted to; null: they are not. */
+  encryption: z
+    .object({ format: z.literal("age"), recipients: z.array(z.string()).min(1) })
+    .nullable()
+    .default(null),
   archives: z.array(archiveSchema),
   fingerprint: z.object({ file: z.string(), bytes: z.int(), sha256: z.string() }),
   startedAt: z.iso.datetime(),

@@ -10,16 +10,30 @@ import { findNotRestored } from "./notRestored";
 
 export type SourceFacts = Pick<
   Manifest,
-  "databaseBytes" | "encoding" | "collate" | "ctype" | "roles" | "extensions" | "databaseProperties" | "notRestored"
+  | "databaseBytes"
+  | "encoding"
+  | "collate"
+  | "ctype"
+  | "localeProvider"
+  | "locale"
+  | "roles"
+  | "extensions"
+  | "databaseProperties"
+  | "notRestored"
 >;
 
 /** @param client a session in the backup's snapshot. */
 export async function readSourceFacts(client: ClientBase): Promise<SourceFacts> {
   const scope = await readScope(client);
-  const { rows } = await client.query<{ bytes: string; encoding: string; collate: string; ctype: string }>(
+  const { rows } = await client.query<
+    Pick<SourceFacts, "encoding" | "collate" | "ctype" | "localeProvider" | "locale"> & { bytes: string }
+  >(
     `SELECT pg_database_size(oid)::text AS bytes, pg_encoding_to_char(encoding) AS encoding,
-            datcollate AS collate, datctype AS ctype
-       FROM pg_database WHERE datname = current_database()`,
+            datcollate AS collate, datctype AS ctype,
+            -- Not before 15; the locale was renamed in 17.
+            CASE to_jsonb(d) ->> 'datlocprovider' WHEN 'i' THEN 'icu' WHEN 'b' THEN 'builtin' ELSE 'libc' END AS "localeProvider",
+            COALESCE(to_jsonb(d) ->> 'datlocale', to_jsonb(d) ->> 'daticulocale') AS locale
+       FROM pg_database d WHERE datname = current_database()`,
   );
   const database = rows[0]!;
   // Every server brings its own pg_* roles, and nobody may create one.
@@ -43,6 +57,8 @@ export async function readSourceFacts(client: ClientBase): Promise<SourceFacts> 
     encoding: database.encoding,
     collate: database.collate,
     ctype: database.ctype,
+    localeProvider: database.localeProvider,
+    locale: database.locale,
     roles: roles.rows.map((row) => row.name),
     extensions: extensions.rows,
     databaseProperties: await readDatabaseProperties(client),

@@ -14,7 +14,7 @@ const notOfExtension = (catalog: string, oid: string): string =>
   `NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = '${catalog}'::regclass AND d.objid = ${oid} AND d.deptype = 'e')`;
 
 /** An ACL in one order, with the defaults written out: NULL and an explicit default are the same rights. */
-const rights = (acl: string, objectType: string, owner: string): string =>
+export const rightsOf = (acl: string, objectType: string, owner: string): string =>
   `(SELECT string_agg(x.granted, ',' ORDER BY x.granted COLLATE "C")
       FROM (SELECT DISTINCT concat_ws(' ', CASE WHEN e.grantee = 0 THEN 'PUBLIC' ELSE pg_get_userbyid(e.grantee) END,
                                       e.privilege_type, e.is_grantable) AS granted
@@ -30,18 +30,18 @@ function catalogQueries(scope: BackupScope): Readonly<Record<string, string>> {
   // For `n` the schema and `c` the table that the object is of.
   const userTable = `${userSchema("n")} AND n.nspname || '.' || c.relname <> ALL (${tables})`;
   return {
-    schema: `SELECT n.nspname AS name, concat_ws('|', pg_get_userbyid(n.nspowner), ${rights("n.nspacl", "n", "n.nspowner")}) AS definition
+    schema: `SELECT n.nspname AS name, concat_ws('|', pg_get_userbyid(n.nspowner), ${rightsOf("n.nspacl", "n", "n.nspowner")}) AS definition
              FROM pg_namespace n WHERE ${userSchema("n")} AND n.nspname <> 'public'`,
     relation: `SELECT n.nspname || '.' || c.relname AS name,
                     concat_ws('|', c.relkind, c.relpersistence, pg_get_userbyid(c.relowner),
-                              ${rights("c.relacl", "r", "c.relowner")},
+                              ${rightsOf("c.relacl", "r", "c.relowner")},
                               CASE WHEN c.relkind IN ('v', 'm') THEN pg_get_viewdef(c.oid) END) AS definition
                FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
               WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND c.relpersistence <> 't' AND ${userTable} AND ${notOfExtension("pg_class", "c.oid")}`,
     column: `SELECT n.nspname || '.' || c.relname || '.' || a.attname AS name,
                   concat_ws('|', format_type(a.atttypid, a.atttypmod), a.attnotnull, a.attidentity, a.attgenerated,
                             co.collname, pg_get_expr(ad.adbin, ad.adrelid),
-                            CASE WHEN a.attacl IS NOT NULL THEN ${rights("a.attacl", "c", "c.relowner")} END) AS definition
+                            CASE WHEN a.attacl IS NOT NULL THEN ${rightsOf("a.attacl", "c", "c.relowner")} END) AS definition
              FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace
              LEFT JOIN pg_attrdef ad ON ad.adrelid = c.oid AND ad.adnum = a.attnum
              LEFT JOIN pg_collation co ON co.oid = a.attcollation
@@ -75,7 +75,7 @@ function catalogQueries(scope: BackupScope): Readonly<Record<string, string>> {
                      CROSS JOIN LATERAL (VALUES ('', c.relrowsecurity), (' (forced)', c.relforcerowsecurity)) s(suffix, is_on)
                     WHERE s.is_on AND c.relpersistence <> 't' AND ${userTable} AND ${notOfExtension("pg_class", "c.oid")}`,
     routine: `SELECT n.nspname || '.' || p.proname || '(' || pg_get_function_identity_arguments(p.oid) || ')' AS name,
-                   concat_ws('|', pg_get_userbyid(p.proowner), ${rights("p.proacl", "f", "p.proowner")},
+                   concat_ws('|', pg_get_userbyid(p.proowner), ${rightsOf("p.proacl", "f", "p.proowner")},
                              CASE WHEN p.prokind IN ('f', 'p') THEN pg_get_functiondef(p.oid) ELSE p.prokind::text END) AS definition
               FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
              WHERE ${userSchema("n")} AND ${notOfExtension("pg_proc", "p.oid")}`,
@@ -106,7 +106,7 @@ function catalogQueries(scope: BackupScope): Readonly<Record<string, string>> {
                                    WHERE r.prpubid = p.oid AND ${userTable})) AS definition
                   FROM pg_publication p`,
     "default-privileges": `SELECT concat_ws(' ', pg_get_userbyid(d.defaclrole), n.nspname, d.defaclobjtype) AS name,
-                                ${rights("d.defaclacl", "r", "d.defaclrole")} AS definition
+                                ${rightsOf("d.defaclacl", "r", "d.defaclrole")} AS definition
                            FROM pg_default_acl d LEFT JOIN pg_namespace n ON n.oid = d.defaclnamespace
                           WHERE n.nspname IS NULL OR ${userSchema("n")}`,
   };

@@ -1,6 +1,12 @@
 /** Compares two fingerprints: what differs, by name. Pure. */
 import { displayName } from "../database/sqlText";
-import type { CatalogItem, Fingerprint, SequenceFingerprint, TableFingerprint } from "./fingerprint";
+import type {
+  CatalogItem,
+  Fingerprint,
+  LargeObjectsFingerprint,
+  SequenceFingerprint,
+  TableFingerprint,
+} from "./fingerprint";
 import { totalsOf } from "./fingerprint";
 
 /** Lines that say how `copy` differs from `original`; none: the copy is equal. Sequences may be ahead. */
@@ -9,7 +15,14 @@ export function differencesOf(original: Fingerprint, copy: Fingerprint): string[
     ...tableDifferences(original.tables, copy.tables),
     ...sequenceRegressions(original.sequences, copy.sequences),
     ...catalogDifferences(original.catalog, copy.catalog),
+    ...largeObjectDifferences(original.largeObjects, copy.largeObjects),
   ];
+}
+
+function largeObjectDifferences(original: LargeObjectsFingerprint, copy: LargeObjectsFingerprint): string[] {
+  if (original.objects !== copy.objects) return [`${copy.objects} large objects, expected ${original.objects}`];
+  if (original.bytes !== copy.bytes) return [`${copy.bytes} bytes of large objects, expected ${original.bytes}`];
+  return original.checksum === copy.checksum ? [] : ["large objects have other content, owners or rights"];
 }
 
 function tableDifferences(original: readonly TableFingerprint[], copy: readonly TableFingerprint[]): string[] {

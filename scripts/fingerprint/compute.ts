@@ -6,6 +6,7 @@ import { displayName, quoteName } from "../database/sqlText";
 import { type ProtectedTable, listSequences } from "../database/tables";
 import { readCatalog } from "./catalog";
 import { type Bucket, type Fingerprint, type TableFingerprint, bucketCountFor } from "./fingerprint";
+import { readLargeObjects } from "./largeObjects";
 import { type HashedTable, bucketQuery } from "./hashing";
 
 export interface ComputeOptions {
@@ -19,6 +20,7 @@ export interface ComputeOptions {
 export async function computeFingerprint(snapshot: DatabaseSnapshot, options: ComputeOptions): Promise<Fingerprint> {
   const sequences = await listSequences(snapshot.leader);
   const catalog = await readCatalog(snapshot.leader);
+  const largeObjects = await readLargeObjects(snapshot.leader);
   const largestFirst = [...snapshot.tables].sort((a, b) => b.bytes - a.bytes);
   const tables = await readInParallel(snapshot, options.jobs, largestFirst, async (client, table) => {
     options.signal?.throwIfAborted();
@@ -26,7 +28,7 @@ export async function computeFingerprint(snapshot: DatabaseSnapshot, options: Co
     options.onTable?.(fingerprint);
     return fingerprint;
   });
-  return { tables: sortByName(tables), sequences, catalog };
+  return { tables: sortByName(tables), sequences, catalog, largeObjects };
 }
 
 async function fingerprintTable(client: ClientBase, table: ProtectedTable): Promise<TableFingerprint> {

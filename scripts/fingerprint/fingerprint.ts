@@ -40,10 +40,15 @@ export type SequenceFingerprint = z.infer<typeof sequenceFingerprintSchema>;
 export const catalogItemSchema = z.object({ kind: z.string(), name: z.string(), digest: z.string() });
 export type CatalogItem = z.infer<typeof catalogItemSchema>;
 
+/** All large objects at once: how many, their bytes, the sum of the hashes of content, owner and rights. */
+export const largeObjectsFingerprintSchema = z.object({ objects: z.int(), bytes: z.string(), checksum: z.string() });
+export type LargeObjectsFingerprint = z.infer<typeof largeObjectsFingerprintSchema>;
+
 export interface Fingerprint {
   readonly tables: readonly TableFingerprint[];
   readonly sequences: readonly SequenceFingerprint[];
   readonly catalog: readonly CatalogItem[];
+  readonly largeObjects: LargeObjectsFingerprint;
 }
 
 const rowsPerBucket = 256;
@@ -74,15 +79,17 @@ const lineSchema = z.discriminatedUnion("type", [
   z.object({ type: z.literal("table"), ...tableFingerprintSchema.shape }),
   z.object({ type: z.literal("sequence"), ...sequenceFingerprintSchema.shape }),
   z.object({ type: z.literal("catalog"), ...catalogItemSchema.shape }),
+  z.object({ type: z.literal("large-objects"), ...largeObjectsFingerprintSchema.shape }),
 ]);
 
-/** Newline-delimited JSON: a header line, then a line a table, sequence and catalog item. */
+/** Newline-delimited JSON: a header line, then a line a table, sequence and catalog item, and one for all large objects. */
 export function serializeFingerprint(fingerprint: Fingerprint): string {
   const lines = [
     { type: "fingerprint", schemaVersion: 1 },
     ...fingerprint.tables.map((table) => ({ type: "table", ...table })),
     ...fingerprint.sequences.map((sequence) => ({ type: "sequence", ...sequence })),
     ...fingerprint.catalog.map((item) => ({ type: "catalog", ...item })),
+    { type: "large-objects", ...fingerprint.largeObjects },
   ];
   return lines.map((line) => `${JSON.stringify(line)}\n`).join("");
 }
@@ -92,6 +99,7 @@ export function parseFingerprint(text: string): Fingerprint {
   const tables: TableFingerprint[] = [];
   const sequences: SequenceFingerprint[] = [];
   const catalog: CatalogItem[] = [];
+  let largeObjects: LargeObjectsFingerprint = { objects: 0, bytes: "0", checksum: "0" };
   const [header, ...rest] = text.split("\n").filter((line) => line !== "");
   z.object({ type: z.literal("fingerprint") }).parse(JSON.parse(header ?? "null"));
   for (const text of rest) {
@@ -99,6 +107,7 @@ export function parseFingerprint(text: string): Fingerprint {
     if (type === "table") tables.push(line as TableFingerprint);
     else if (type === "sequence") sequences.push(line as SequenceFingerprint);
     else if (type === "catalog") catalog.push(line as CatalogItem);
+    else if (type === "large-objects") largeObjects = line as LargeObjectsFingerprint;
   }
-  return { tables, sequences, catalog };
+  return { tables, sequences, catalog, largeObjects };
 }

@@ -36,6 +36,9 @@ export interface ScratchNeeds {
   readonly encoding: string;
   readonly collate: string;
   readonly ctype: string;
+  readonly localeProvider: "libc" | "icu" | "builtin";
+  /** Of icu and builtin. */
+  readonly locale: string | null;
   readonly extensions: readonly { readonly name: string }[];
 }
 
@@ -167,22 +170,26 @@ async function demandExtensions(server: DatabaseTarget, needs: ScratchNeeds): Pr
 export async function createDatabaseLike(
   server: DatabaseTarget,
   database: string,
-  like: Pick<ScratchNeeds, "encoding" | "collate" | "ctype">,
+  like: Pick<ScratchNeeds, "encoding" | "collate" | "ctype" | "localeProvider" | "locale">,
 ): Promise<string[]> {
   return withConnection(server, async (client) => {
-    const create = (collate: string, ctype: string): Promise<unknown> =>
+    const provider =
+      like.localeProvider === "libc" || like.locale === null
+        ? ""
+        : ` LOCALE_PROVIDER ${like.localeProvider} ${like.localeProvider}_LOCALE ${quoteLiteral(like.locale)}`;
+    const create = (collate: string, ctype: string, more: string): Promise<unknown> =>
       client.query(
         `CREATE DATABASE ${quoteIdentifier(database)} TEMPLATE template0 ENCODING ${quoteLiteral(like.encoding)}
-           LC_COLLATE ${quoteLiteral(collate)} LC_CTYPE ${quoteLiteral(ctype)}`,
+           LC_COLLATE ${quoteLiteral(collate)} LC_CTYPE ${quoteLiteral(ctype)}${more}`,
       );
     try {
-      await create(like.collate, like.ctype);
+      await create(like.collate, like.ctype, provider);
       return [];
     } catch (error) {
-      if (!(error instanceof Error) || !/locale/.test(error.message)) throw error;
-      await create("C", "C");
+      if (!(error instanceof Error) || !/locale|ICU/.test(error.message)) throw error;
+      await create("C", "C", "");
       return [
-        `locale ${like.collate} is not on this machine: the copy sorts text bytewise (C); rows and keys are unaffected`,
+        `locale ${like.locale ?? like.collate} is not on this machine: the copy sorts text bytewise (C); rows and keys are unaffected`,
       ];
     }
   });
