@@ -1,7 +1,7 @@
 /**
  * Streams into and out of a store: zstd frames that carry a content checksum (pg_dump's own zstd output has
- * none), encrypted if so wanted, hashed on the way. Nothing is staged on disk and nothing becomes visible before its source is known
- * to have ended well.
+ * none), encrypted if so wanted, hashed on the way. Nothing is staged on disk and nothing becomes visible
+ * before its source is known to have ended well.
  */
 import { createHash } from "node:crypto";
 import { type Readable, Transform, Writable } from "node:stream";
@@ -56,8 +56,9 @@ class Meter extends Transform {
 }
 
 /**
- * Compresses `source` into a new object, encrypted to `recipients` if there are any. `succeeded` is awaited when the source has ended and before the
- * object is completed: a program that exits non-zero must not leave an object that looks whole.
+ * Compresses `source` into a new object, encrypted to `recipients` if there are any. `succeeded` is awaited when
+ * the source has ended and before the object is completed: a program that exits non-zero must not leave an object
+ * that looks whole.
  */
 export async function storeCompressed(
   store: Store,
@@ -87,8 +88,8 @@ function isPrematureClose(error: unknown): boolean {
  * Reads an archive into `sink`, checking its length and SHA-256 against the manifest and zstd's checksums. What is
  * encrypted, as its name says, is opened by the identities of `BACKUP_AGE_IDENTITY`.
  *
- * @throws Damage on any difference; UsageError when no identity opens it. `sink` may have received bytes by then: it must not treat the end of
- *   the stream as success before this function has returned.
+ * @throws Damage on any difference; UsageError when no identity opens it. `sink` may have received bytes by then: it
+ *   must not treat the end of the stream as success before this function has returned.
  */
 export async function readVerified(
   store: Store,

@@ -18,6 +18,7 @@ import { type Fingerprint, serializeFingerprint, totalsOf } from "../fingerprint
 import { encodeDocument } from "../store/documents";
 import { type RetentionTier, manifestKey, retentionTiers, backupPrefix } from "../store/layout";
 import type { Store } from "../store/store";
+import { encryptedSuffix, readRecipients } from "./ageKeys";
 import { type StoredStream, storeCompressed } from "./archiveStream";
 import { dumpFilters, oldestPgDump } from "./dumpFilters";
 import { type Archive, type BackupReference, type Manifest, fileKey } from "./manifest";
@@ -30,6 +31,8 @@ export interface BackupOptions {
   readonly runId: string;
   /** Connections that compute the fingerprint. Default 2. */
   readonly jobs?: number;
+  /** Public keys of age that archives and fingerprint are encrypted to. Default: those of `BACKUP_AGE_RECIPIENT`. */
+  readonly recipients?: readonly string[];
   readonly signal?: AbortSignal;
   /** Called once, before the first row is read: a scratch server can start meanwhile. */
   readonly onSource?: (source: BackupSource) => void;
@@ -52,7 +55,8 @@ export interface FinishedBackup {
  * @throws Refusal when the role cannot read every row; UsageError when no client program is new enough or
  *   the lock budget is too small; Unavailable when another backup of this database is running.
  */
-export async function createBackup(options: BackupOptions): Promise<FinishedBackup> {
+export async function createBackup(given: BackupOptions): Promise<FinishedBackup> {
+  const options = { ...given, recipients: given.recipients ?? (await readRecipients()) };
   return withConnection(options.target, async (guard) => {
     await holdBackupLock(guard, options.target);
     // With the lock held nobody else writes archives: what is unfinished is of runs that were killed.
@@ -79,8 +83,11 @@ async function holdBackupLock(client: Client, target: DatabaseTarget): Promise<v
   }
 }
 
+/** With what was left to the environment. */
+type CompleteOptions = BackupOptions & Required<Pick<BackupOptions, "recipients">>;
+
 async function writeBackup(
-  options: BackupOptions,
+  options: CompleteOptions,
   identity: DatabaseIdentity,
   snapshot: DatabaseSnapshot,
 ): Promise<FinishedBackup> {
@@ -114,11 +121,12 @@ async function writeBackup(
       schema: table.schema,
       name: table.name,
       rows: table.rows,
-      checksum: totalsOf(table).content,
+      checksum: options.recipients.length === 0 ? totalsOf(table).content : null,
       coverage: table.coverage,
     })),
+    encryption: options.recipients.length === 0 ? null : { format: "age", recipients: [...options.recipients] },
     archives,
-    fingerprint: { file: fingerprintFile, bytes: stored.bytes, sha256: stored.sha256 },
+    fingerprint: { file: storedName(fingerprintFile, options), bytes: stored.bytes, sha256: stored.sha256 },
     startedAt,
     finishedAt: new Date().toISOString(),
   };
@@ -128,16 +136,20 @@ async function writeBackup(
 
 const fingerprintFile = "fingerprint.ndjson.zst";
 
+function storedName(file: string, { recipients }: CompleteOptions): string {
+  return recipients.length === 0 ? file : `${file}${encryptedSuffix}`;
+}
+
 async function storeFingerprint(
-  options: BackupOptions,
+  options: CompleteOptions,
   reference: BackupReference,
   fingerprint: Fingerprint,
 ): Promise<StoredStream> {
   return storeCompressed(
     options.store,
-    fileKey(reference, fingerprintFile),
+    fileKey(reference, storedName(fingerprintFile, options)),
     Readable.from([Buffer.from(serializeFingerprint(fingerprint))]),
-    options.signal === undefined ? {} : { signal: options.signal },
+    { recipients: options.recipients, ...(options.signal === undefined ? {} : { signal: options.signal }) },
   );
 }
 
@@ -208,7 +220,7 @@ function planArchives({ snapshot, scope }: DumpSource, database: string): Archiv
 
 /** The rows take longest: they are dumped while the other archives are. */
 async function writeArchives(
-  options: BackupOptions,
+  options: CompleteOptions,
   reference: BackupReference,
   source: DumpSource,
 ): Promise<Archive[]> {
@@ -229,16 +241,18 @@ async function writeArchives(
 }
 
 async function writeArchive(
-  options: BackupOptions,
+  options: CompleteOptions,
   reference: BackupReference,
   plan: ArchivePlan,
   binDir: string,
 ): Promise<Archive> {
   const signal = options.signal === undefined ? {} : { signal: options.signal };
-  const { file, format, section, args } = plan;
+  const { format, section, args } = plan;
+  const file = storedName(plan.file, options);
   const program = startProgram({ binDir, program: plan.program, args, target: options.target, ...signal });
   const stored = await storeCompressed(options.store, fileKey(reference, file), program.stdout, {
     succeeded: () => program.succeeded,
+    recipients: options.recipients,
     ...signal,
   });
   options.onProgress?.(`${file}: ${stored.bytes} bytes`);

@@ -1,5 +1,6 @@
 /** `db:backup` and `db:backup:pre-deploy`: take a backup, then verify it to a depth. */
 import { type Command, InvalidArgumentError, Option } from "commander";
+import { demandIdentity, readRecipients } from "../backup/ageKeys";
 import { createBackup } from "../backup/createBackup";
 import { withConnection } from "../database/connect";
 import { readClock } from "../database/clock";
@@ -24,6 +25,8 @@ export function configure(command: Command): void {
     .option("--json", "one JSON document on stdout")
     .action(async (options: { tier: "manual" | "predeploy" | "scheduled"; depth: Depth; json?: boolean }) => {
       const target = targetFromEnvironment("DATABASE_URL");
+      if (options.depth > 1)
+        await demandIdentity(await readRecipients(), `at depth ${options.depth} the encrypted backup is read back`);
       const store = storeFromEnvironment();
       const identity = await withConnection(target, (client) => readIdentity(client, target));
       await claimStore(store, { systemIdentifier: identity.systemIdentifier, name: identity.database });

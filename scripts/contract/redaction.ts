@@ -28,6 +28,7 @@ export function registerSecret(value: string | undefined): void {
 /** Secrets whatever they look like: what this program, its libraries and the platforms' tools are known to read. */
 const secretVariables = [
   "BACKUP_PASSPHRASE",
+  "BACKUP_AGE_IDENTITY",
   "PGPASSWORD",
   "RAILWAY_TOKEN",
   "RAILWAY_API_TOKEN",

@@ -10,6 +10,7 @@ import { findPostgres } from "../database/postgresPrograms";
 import { startProgram } from "../database/program";
 import { quoteIdentifier } from "../database/sqlText";
 import type { DatabaseTarget } from "../database/target";
+import { demandIdentity } from "../backup/ageKeys";
 import { type Archive, type Manifest, oldestServer } from "../backup/manifest";
 import type { Store } from "../store/store";
 import { feedArchive } from "./readArchive";
@@ -35,6 +36,7 @@ export function isRestored(archive: Archive): boolean {
  */
 export async function restoreBackup(options: RestoreOptions): Promise<void> {
   const { manifest } = options;
+  await demandIdentity(manifest.encryption?.recipients ?? [], `${manifest.name} is encrypted`);
   const serverMajor = await withConnection(options.target, async (client) => {
     const { rows } = await client.query<{ version: number }>(
       "SELECT current_setting('server_version_num')::int AS version",

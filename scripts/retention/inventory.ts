@@ -2,6 +2,7 @@
  * What lies below `backups/`, whole or not: the facts that a list shows and that retention decides by. Nothing found
  * there ends the reading: a manifest that cannot be read is a fact about its backup.
  */
+import { encryptedSuffix } from "../backup/ageKeys";
 import { listSuspects, manifestSchema } from "../backup/manifest";
 import { Damage, messageOf } from "../contract/failure";
 import { redact } from "../contract/redaction";
@@ -47,9 +48,6 @@ export interface StoredBackup {
 
 /** Manifests, and with them requests, under way at once. */
 const readsInFlight = 8;
-
-/** What the name of an encrypted archive ends with. */
-const encryptedSuffix = ".age";
 
 /** All that lies below `backups/`, oldest first. What is no backup's file, by its key, is none of our business. */
 export async function readInventory(store: Store, signal?: AbortSignal): Promise<StoredBackup[]> {

@@ -4,6 +4,7 @@
  * called "verified": 1 and 2 pass on truncated and bit-flipped archives.
  */
 import { z } from "zod";
+import { demandIdentity } from "../backup/ageKeys";
 import {
   type Archive,
   type BackupReference,
@@ -69,6 +70,7 @@ export async function verifyBackup(options: VerifyOptions): Promise<Verified> {
   const manifest = await readManifest(options.store, options.backup);
   demandItsOwn(manifest, options.backup);
   await demandObjects(options, manifest);
+  if (options.depth > 1) await demandIdentity(manifest.encryption?.recipients ?? [], `${manifest.name} is encrypted`);
   const restored =
     options.depth === 4 ? await verifyByRestore(options, manifest) : await verifyByReading(options, manifest);
   const result: VerificationResult = {

@@ -34,7 +34,10 @@ export const backupStep: GateStep = {
 function evidenceOf({ snapshot, tables }: Manifest): string[] {
   return [
     `snapshot ${snapshot.id} at ${snapshot.takenAt}, LSN ${snapshot.lsn}`,
-    ...tables.map((table) => `${table.schema}.${table.name}: ${table.rows} rows, ${table.coverage} ${table.checksum}`),
+    ...tables.map(
+      (table) =>
+        `${table.schema}.${table.name}: ${table.rows} rows, ${table.coverage} ${table.checksum ?? "(encrypted)"}`,
+    ),
   ];
 }
 

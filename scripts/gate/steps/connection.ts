@@ -1,4 +1,5 @@
 /** Gate step: can the database be reached, read whole and dumped, and is it the one that the store belongs to? */
+import { demandIdentity, readRecipients } from "../../backup/ageKeys";
 import { demandLockBudget, demandReadable } from "../../backup/source";
 import { withConnection } from "../../database/connect";
 import { describeIdentity, majorOf, readIdentity } from "../../database/identity";
@@ -10,6 +11,7 @@ import type { GateStep } from "../context";
 export const connectionStep: GateStep = {
   name: "connection",
   async run({ target, store }, state) {
+    await demandIdentity(await readRecipients(), "the gate reads its encrypted backup back");
     return withConnection(target, async (client) => {
       const identity = await readIdentity(client, target);
       const programs = findPostgres({ atLeast: majorOf(identity.serverVersion), use: "client" });
