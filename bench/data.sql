@@ -1,0 +1,61 @@
+-- A database of :megabytes MB of heap, half of it in one table, as applications fill them: short columns, JSON, text of
+-- common words, some of it unique. A row of events takes about 400 bytes, of the others about 300.
+CREATE TABLE customers (
+  id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  name text NOT NULL,
+  email text NOT NULL,
+  address jsonb NOT NULL,
+  notes text,
+  created_at timestamptz NOT NULL
+);
+CREATE TABLE orders (
+  id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  customer_id bigint NOT NULL,
+  state text NOT NULL,
+  total numeric(12, 2) NOT NULL,
+  lines jsonb NOT NULL,
+  placed_at timestamptz NOT NULL
+);
+CREATE TABLE events (
+  id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  customer_id bigint NOT NULL,
+  kind text NOT NULL,
+  payload jsonb NOT NULL,
+  message text NOT NULL,
+  token text NOT NULL,
+  happened_at timestamptz NOT NULL
+);
+
+-- Words by a row's number: the same at every run, repeated as people repeat them.
+CREATE FUNCTION words(seed bigint, count int) RETURNS text LANGUAGE sql IMMUTABLE AS $$
+  SELECT string_agg((ARRAY['order','customer','the','delivery','was','late','invoice','paid','and','confirmed','by',
+    'phone','returned','item','with','damage','refund','of','price','stock','warehouse','address','changed','please',
+    'call','back','tomorrow','meeting','contract','signed','renewal','quarter'])[1 + ((seed * 7919 + n * n * 104729 + n * seed) % 32)::int], ' ')
+    FROM generate_series(1, count) n
+$$;
+
+INSERT INTO customers (name, email, address, notes, created_at)
+SELECT 'Customer ' || i, 'customer' || i || '@' || substr(md5(i::text), 1, 8) || '.example',
+       jsonb_build_object('street', words(i, 2), 'number', i % 200, 'city', substr(md5((i % 500)::text), 1, 6)),
+       words(i, 15) || md5(i::text || 'note'), timestamptz '2024-01-01' + i * interval '11 seconds'
+  FROM generate_series(1, :megabytes::bigint * 700) i;
+
+INSERT INTO orders (customer_id, state, total, lines, placed_at)
+SELECT 1 + i % (:megabytes::bigint * 700), (ARRAY['open','paid','sent','returned'])[1 + i % 4], (i * 37 % 100000) / 100.0,
+       jsonb_build_array(jsonb_build_object('sku', substr(md5(i::text), 1, 10), 'count', i % 9, 'text', words(i, 12)),
+                         jsonb_build_object('sku', md5((i + 1)::text), 'count', i % 5)),
+       timestamptz '2024-01-01' + i * interval '7 seconds'
+  FROM generate_series(1, :megabytes::bigint * 800) i;
+
+INSERT INTO events (customer_id, kind, payload, message, token, happened_at)
+SELECT 1 + i % (:megabytes::bigint * 700), (ARRAY['view','click','login','purchase','logout'])[1 + i % 5],
+       jsonb_build_object('path', '/' || words(i % 1000, 3), 'duration', i % 3000, 'agent', words(i % 40, 8)),
+       words(i, 20), md5(i::text) || md5(i::text || 'token'), timestamptz '2024-01-01' + i * interval '3 seconds'
+  FROM generate_series(1, :megabytes::bigint * 1250) i;
+
+DROP FUNCTION words;
+CREATE INDEX ON orders (customer_id);
+CREATE INDEX ON events (customer_id, happened_at);
+ALTER TABLE orders ADD FOREIGN KEY (customer_id) REFERENCES customers;
+VACUUM (ANALYZE);
+CHECKPOINT;
