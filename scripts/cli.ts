@@ -58,6 +58,11 @@ const entries: readonly Entry[] = [
     module: "backup",
   },
   {
+    name: "db:verify",
+    description: "verify a backup that was taken earlier",
+    module: "verify",
+  },
+  {
     name: "db:list",
     description: "every backup of the store, and what is known of it",
     module: "list",

@@ -1,5 +1,5 @@
 /** `db:backup` and `db:backup:pre-deploy`: take a backup, then verify it to a depth. */
-import { type Command, InvalidArgumentError, Option } from "commander";
+import { type Command, Option } from "commander";
 import { demandIdentity, readRecipients } from "../backup/ageKeys";
 import { createBackup } from "../backup/createBackup";
 import { withConnection } from "../database/connect";
@@ -11,7 +11,8 @@ import { scheduledTier } from "../retention/scheduledTier";
 import type { RetentionTier } from "../store/layout";
 import type { Store } from "../store/store";
 import { claimStore } from "../store/storeIdentity";
-import { type Depth, depthSchema, verifyBackup } from "../verification/verifyBackup";
+import { type Depth, verifyBackup } from "../verification/verifyBackup";
+import { parseDepth } from "./depth";
 import { newRunId } from "./gateContext";
 import { interrupted, printResult, progress } from "./session";
 import { storeFromEnvironment } from "./store";
@@ -55,11 +56,5 @@ export function configure(command: Command): void {
 /** By the database's clock, which also names the backups. */
 async function tierOfSchedule(store: Store, target: DatabaseTarget): Promise<RetentionTier> {
   const now = await withConnection(target, (client) => readClock(client));
-  return scheduledTier(await readInventory(store, interrupted), now);
-}
-
-function parseDepth(text: string): Depth {
-  const depth = depthSchema.safeParse(Number(text));
-  if (!depth.success) throw new InvalidArgumentError(`found ${text}: expected 1, 2, 3 or 4`);
-  return depth.data;
+  return scheduledTier(await readInventory(store, { signal: interrupted }), now);
 }

@@ -1,10 +1,11 @@
-/** `db:prune`: what retention lets go; looks only, unless it is told or answered to go on. */
+/** `db:prune`: what retention lets go in each store; looks only, unless it is told or answered to go on. */
 import type { Command } from "commander";
-import { Refusal } from "../contract/failure";
+import { exitCode } from "../contract/failure";
 import { renderPlan } from "../report/backupList";
 import type { PlannedBackup, RetentionPlan } from "../retention/plan";
-import { type PruneInput, planPrune, prune, removalIn } from "../retention/prune";
+import { type PruneInput, type Pruned, type Removal, planPrune, prune, removalIn } from "../retention/prune";
 import { readOperationSettings } from "../settings";
+import { storesOf } from "../store/replicatedStore";
 import { newRunId } from "./gateContext";
 import { confirm, interrupted, printResult, progress } from "./session";
 import { storeFromEnvironment } from "./store";
@@ -15,65 +16,89 @@ interface Options {
   readonly json?: boolean;
 }
 
+/** Each of several stores by itself: one may have been lost for a while, and its floor is its own. */
+interface StorePlan {
+  readonly input: PruneInput;
+  readonly removal: Removal;
+  readonly plan: RetentionPlan;
+}
+
 export function configure(command: Command): void {
   command
     .option("--settings <file>", "settings as JSON; default: DBPROTECT_SETTINGS, else all defaults")
     .option("--yes", "do not ask, remove")
     .option("--json", "one JSON document on stdout")
     .action(async (options: Options) => {
-      const { retention, verification } = readOperationSettings(options.settings);
-      const input: PruneInput = {
-        store: storeFromEnvironment(),
-        rules: { ...retention, depth: verification.depth },
-        runId: newRunId(),
-        signal: interrupted,
-        onProgress: progress,
-      };
-      const plan = await planPrune(input);
-      if (plan.refusal !== null)
-        throw new Refusal(`no backup of ${input.store.url} is removed: ${plan.refusal}`, {
-          hint: "take a backup that passes its verification (npm run db:backup), then prune again",
-        });
-      await carryOut(input, plan, options);
+      const plans = await makePlans(options);
+      const wanted = plans.some(({ plan }) => plan.remove.length > 0);
+      const execute = wanted && (await mayRemove(plans, options));
+      const done = new Map<StorePlan, Pruned>();
+      if (execute) for (const each of plans) done.set(each, await prune(each.input, each.plan));
+      const document = { executed: execute, stores: plans.map((each) => documentOf(each, done.get(each))) };
+      printResult(options.json === true, document, plans.map((each) => textOf(each, done.get(each))).join("\n\n"));
+      for (const { input, plan } of plans.filter((each) => each.plan.refusal !== null)) {
+        progress(`error: no backup of ${input.store.url} is removed: ${plan.refusal ?? ""}`);
+        progress("hint: take a backup that passes its verification (npm run db:backup), then prune again");
+        process.exitCode = exitCode.refused;
+      }
     });
 }
 
-async function carryOut(input: PruneInput, plan: RetentionPlan, options: Options): Promise<void> {
-  const { store, rules } = input;
-  const how = removalIn(store, rules);
-  const result = (executed: boolean, removed: readonly string[], stayed: readonly PlannedBackup[]): object => ({
-    executed,
-    store: store.url,
-    removal: how,
-    remove: plan.remove.map(documentOf),
-    keep: plan.keep.map(documentOf),
-    removed,
-    stayed: stayed.map(documentOf),
-  });
-  const verb = how === "tag" ? "tags expire=yes" : "deletes";
-  const megabytes = plan.remove.reduce((sum, { backup }) => sum + backup.bytes, 0) / 1e6;
-  const summary = `${plan.remove.length} of ${plan.remove.length + plan.keep.length} in ${store.url} (${megabytes.toFixed(1)} MB)`;
-  if (plan.remove.length === 0)
-    return printResult(options.json === true, result(false, [], []), `${renderPlan(plan)}\n\nnothing to remove`);
-  const mayAsk = options.json !== true && process.stdin.isTTY && process.stderr.isTTY;
-  if (options.yes !== true && !mayAsk)
-    return printResult(
-      options.json === true,
-      result(false, [], []),
-      `${renderPlan(plan)}\n\ndry run: --yes ${verb} ${summary}`,
-    );
-  await confirm(`${renderPlan(plan)}\n\n${verb} ${summary}`, options.yes === true);
-  const { removed, stayed } = await prune(input, plan);
-  printResult(
-    options.json === true,
-    result(true, removed, stayed),
-    [
-      `${how === "tag" ? "tagged" : "removed"} ${removed.length} of ${plan.remove.length}`,
-      ...stayed.map(({ backup, why }) => `stays: ${backup.name}: ${why}`),
-    ].join("\n"),
+async function makePlans(options: Options): Promise<StorePlan[]> {
+  const { retention, verification } = readOperationSettings(options.settings);
+  const rules = { ...retention, depth: verification.depth };
+  const control = storeFromEnvironment();
+  const common = { control, rules, runId: newRunId(), signal: interrupted, onProgress: progress };
+  return Promise.all(
+    storesOf(control).map(async (store) => {
+      const input = { ...common, store };
+      return { input, removal: removalIn(store, rules), plan: await planPrune(input) };
+    }),
   );
 }
 
-function documentOf({ backup, why }: PlannedBackup): object {
-  return { tier: backup.tier, name: backup.name, bytes: backup.bytes, why };
+/** Without a terminal, or with one document as the result, there is nobody to ask. */
+async function mayRemove(plans: readonly StorePlan[], { yes = false, json = false }: Options): Promise<boolean> {
+  if (!yes && (json || !process.stdin.isTTY || !process.stderr.isTTY)) return false;
+  const shown = plans.map(({ plan, ...each }) => `${renderPlan(plan)}\n${summaryOf({ plan, ...each })}`);
+  await confirm(shown.join("\n\n"), yes);
+  return true;
+}
+
+function textOf(each: StorePlan, done: Pruned | undefined): string {
+  const { plan, removal } = each;
+  if (plan.refusal !== null) return `${each.input.store.url}: nothing may be removed`;
+  if (done === undefined)
+    return [
+      renderPlan(plan),
+      plan.remove.length === 0 ? "nothing to remove" : `dry run: --yes ${summaryOf(each)}`,
+    ].join("\n");
+  return [
+    `${removal === "tag" ? "tagged" : "removed"} ${done.removed.length} of ${plan.remove.length} in ${each.input.store.url}`,
+    ...done.stayed.map(({ backup, why }) => `stays: ${backup.name}: ${why}`),
+  ].join("\n");
+}
+
+/** `deletes 3 of 12 in file:///backups (41.2 MB)`. */
+function summaryOf({ input, plan, removal }: StorePlan): string {
+  const megabytes = plan.remove.reduce((sum, { backup }) => sum + backup.bytes, 0) / 1e6;
+  const all = plan.remove.length + plan.keep.length;
+  const verb = removal === "tag" ? "tags expire=yes" : "deletes";
+  return `${verb} ${plan.remove.length} of ${all} in ${input.store.url} (${megabytes.toFixed(1)} MB)`;
+}
+
+function documentOf({ input, plan, removal }: StorePlan, done: Pruned | undefined): object {
+  const planned = ({ backup, why }: PlannedBackup): object => {
+    const { tier, name, bytes } = backup;
+    return { tier, name, bytes, why };
+  };
+  return {
+    store: input.store.url,
+    removal,
+    refusal: plan.refusal,
+    remove: plan.remove.map(planned),
+    keep: plan.keep.map(planned),
+    removed: done?.removed ?? [],
+    stayed: (done?.stayed ?? []).map(planned),
+  };
 }

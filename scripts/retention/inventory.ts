@@ -49,9 +49,16 @@ export interface StoredBackup {
 /** Manifests, and with them requests, under way at once. */
 const readsInFlight = 8;
 
-/** All that lies below `backups/`, oldest first. What is no backup's file, by its key, is none of our business. */
-export async function readInventory(store: Store, signal?: AbortSignal): Promise<StoredBackup[]> {
-  const [folders, depths, suspects] = await Promise.all([listFolders(store), readDepths(store), listSuspects(store)]);
+/**
+ * All that lies below `backups/`, oldest first. What is no backup's file, by its key, is none of our business.
+ *
+ * @param options.control the store that holds marks and freezes. Default: `store`; of several stores the whole.
+ */
+export async function readInventory(
+  store: Store,
+  { control = store, signal }: { control?: Store; signal?: AbortSignal } = {},
+): Promise<StoredBackup[]> {
+  const [folders, depths, suspects] = await Promise.all([listFolders(store), readDepths(store), listSuspects(control)]);
   const backups = await mapBounded(folders, readsInFlight, async (folder): Promise<StoredBackup> => {
     signal?.throwIfAborted();
     const [manifest, removability] = await Promise.all([

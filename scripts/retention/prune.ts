@@ -16,6 +16,8 @@ import { type PlannedBackup, type RetentionPlan, type RetentionRules, planRetent
 
 export interface PruneInput {
   readonly store: Store;
+  /** Where lease, freezes and receipts are. Default: `store`; of several stores the whole. */
+  readonly control?: Store;
   readonly rules: RetentionRules;
   readonly runId: string;
   readonly signal?: AbortSignal;
@@ -36,8 +38,9 @@ export interface Pruned {
 const removalsInFlight = 8;
 
 /** Reads only. @throws Damage when an open receipt, or that of a freeze, cannot be read. */
-export async function planPrune({ store, rules, signal }: PruneInput): Promise<RetentionPlan> {
-  const [backups, named] = await Promise.all([readInventory(store, signal), readNamed(store)]);
+export async function planPrune({ store, control = store, rules, signal }: PruneInput): Promise<RetentionPlan> {
+  const options = signal === undefined ? { control } : { control, signal };
+  const [backups, named] = await Promise.all([readInventory(store, options), readNamed(control)]);
   return planRetention({ backups, named, now: new Date() }, rules);
 }
 
@@ -78,14 +81,14 @@ export async function prune(input: PruneInput, plan: RetentionPlan): Promise<Pru
   return { removed, stayed };
 }
 
-async function demandCalm({ store, runId }: PruneInput): Promise<void> {
-  const lease = await readLease(store);
+async function demandCalm({ store, control = store, runId }: PruneInput): Promise<void> {
+  const lease = await readLease(control);
   const mine = thisHolder("db:prune", runId);
   if (lease !== undefined && !claimOf(lease, mine, new Date(), { takeOver: false }).may)
     throw new Unavailable(`a release is under way: ${describeHolder(lease)}`, {
       hint: "prune again when it is over; what was removed so far stays removed",
     });
-  if ((await readFreezes(store)).some(({ kind }) => kind === "failed-verification"))
+  if ((await readFreezes(control)).some(({ kind }) => kind === "failed-verification"))
     throw new Unavailable("a verification failed: no backup is removed while its freeze stands", {
       hint: "repair what is missing and lift the freeze, then prune again",
     });

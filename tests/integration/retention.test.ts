@@ -295,9 +295,43 @@ describe("db:list and db:prune", function () {
     assert.match(again.stdout, /nothing to remove/);
 
     await put(store, -0.0005, { depth: 0 });
-    const refused = await runCli(["db:prune", "--yes"], env);
+    const refused = await runCli(["db:prune", "--yes", "--json"], env);
     assert.equal(refused.code, 1);
     assert.match(refused.stderr, /the newest attempt, backup_\w+, was verified to depth 0 only, not 4/);
+    const [{ refusal, removed }] = JSON.parse(refused.stdout).stores;
+    assert.match(refusal, /the newest attempt/);
+    assert.deepEqual(removed, []);
     assert.ok((await namesIn(store)).includes(newest));
+  });
+
+  it("take each of several stores by itself, and say when one beside the first is not to be reached", async () => {
+    const [first, second] = [await storeKinds[0]!.make(), await storeKinds[0]!.make()];
+    const env = {
+      BACKUP_STORE: `${first.url} optional:${second.url}`,
+      DBPROTECT_SETTINGS: JSON.stringify({ retention: { daily: rules.daily, floor: 1 } }),
+    };
+    const days = [20, 1, 0];
+    const names: string[] = [];
+    for (const daysAgo of days) names.push(await put(first, daysAgo));
+    // Lost for the last two runs, the second store may let nothing go: its only backup is its last.
+    await put(second, 20);
+    const listed = JSON.parse((await runCli(["db:list", "--json"], env)).stdout).stores;
+    assert.deepEqual(
+      listed.map(({ store, backups }: { store: string; backups: unknown[] }) => [store, backups.length]),
+      [
+        [first.url, 3],
+        [second.url, 1],
+      ],
+    );
+    const run = await runCli(["db:prune", "--yes"], env);
+    assert.equal(run.code, 0, run.stderr);
+    assert.deepEqual([await namesIn(first), await namesIn(second)], [names.slice(1), [names[0]]]);
+    const unreachable = { ...env, BACKUP_STORE: `${first.url} optional:s3://dbp-nobody/x?endpoint=http://127.0.0.1:1` };
+    const lists = await runCli(["db:list"], {
+      ...unreachable,
+      ...{ AWS_REGION: "us-east-1", AWS_ACCESS_KEY_ID: "x", AWS_SECRET_ACCESS_KEY: "secret-y", AWS_MAX_ATTEMPTS: "1" },
+    });
+    assert.equal(lists.code, 0, lists.stderr);
+    assert.match(lists.stdout, /s3:\/\/dbp-nobody\/x\nstore .* cannot reach 127\.0\.0\.1:1/);
   });
 });
