@@ -70,6 +70,7 @@ export class PartMemory {
   #lend(upload: UploadMemory, bytes: number): PartBuffer {
     this.#held += bytes;
     upload.held += bytes;
+    upload.parts += 1;
     this.#peak = Math.max(this.#peak, this.#held);
     const place = this.#idle.findIndex(({ length }) => length === bytes);
     const buffer = place >= 0 ? this.#idle.splice(place, 1)[0] : undefined;
@@ -84,6 +85,7 @@ export class PartMemory {
         given = true;
         this.#held -= bytes;
         upload.held -= bytes;
+        upload.parts -= 1;
         if (this.#open.size > 0) this.#idle.push(lent);
         this.#grant();
       },
@@ -91,20 +93,27 @@ export class PartMemory {
   }
 
   /**
-   * In the order of asking: a large part is not overtaken for ever by small ones. But an upload that holds nothing
-   * gets its part at once, whatever the ceiling says: what fills another one's part may have to wait for this one, as
-   * when a stream is written to two stores, and both would wait for ever.
+   * First those that hold nothing, then the others in the order of asking: a large part is not overtaken for ever by
+   * small ones.
+   *
+   * Whoever holds nothing waits only while somebody has a part on its way, which comes back whatever happens. Else it
+   * gets one above the ceiling: what fills another one's part may have to wait for this one, as when a stream is
+   * written to two stores, and both would wait for ever.
    */
   #grant(): void {
-    let full = false;
-    for (const waiting of [...this.#waiting]) {
-      if (waiting.upload.held > 0) {
-        full ||= !this.#fits(waiting.bytes);
-        if (full) continue;
-      }
-      this.#waiting.splice(this.#waiting.indexOf(waiting), 1);
-      waiting.grant(this.#lend(waiting.upload, waiting.bytes));
+    for (const waiting of this.#waiting.filter(({ upload }) => upload.held === 0)) {
+      const onItsWay = [...this.#open].some(({ parts }) => parts > 1);
+      if (this.#held + waiting.bytes <= this.ceiling || !onItsWay) this.#fulfil(waiting);
     }
+    for (const waiting of this.#waiting.filter(({ upload }) => upload.held > 0)) {
+      if (!this.#fits(waiting.bytes)) return;
+      this.#fulfil(waiting);
+    }
+  }
+
+  #fulfil(waiting: Waiting): void {
+    this.#waiting.splice(this.#waiting.indexOf(waiting), 1);
+    waiting.grant(this.#lend(waiting.upload, waiting.bytes));
   }
 }
 
@@ -112,9 +121,14 @@ export class PartMemory {
 export class UploadMemory {
   /** Bytes. */
   held = 0;
+  /** All but one are certainly full and on their way. */
+  parts = 0;
 
   constructor(
-    /** Waits until all uploads together stay below the ceiling, unless this one holds nothing yet. */
+    /**
+     * Memory for the next part, once the former one is full and on its way. All uploads together stay below the
+     * ceiling, or at one part each where there are so many that the ceiling does not hold these.
+     */
     readonly take: (bytes: number, signal?: AbortSignal) => Promise<PartBuffer>,
     readonly close: () => void,
   ) {}

@@ -121,6 +121,7 @@ export class S3Connection {
       import("@aws-sdk/client-s3"),
       import("@aws-sdk/credential-provider-node"),
     ]);
+    // An explicit profile comes before keys in the environment: that both are there is no reason for the SDK to warn.
     const named = profile === undefined ? {} : { profile };
     const client = new sdk.S3Client({
       // Buckets as host names need wildcard DNS, which only AWS has for sure.
@@ -128,7 +129,7 @@ export class S3Connection {
       ...(region !== undefined && { region }),
       ...named,
       // A file of credentials that somebody renews is read anew by each client; the SDK would keep the first one.
-      credentials: defaultProvider({ ...named, ignoreCache: true }),
+      credentials: defaultProvider({ ...named, ignoreCache: true, ...(profile !== undefined && { logger: silent }) }),
       // Without these an endpoint that swallows packets would hang us for ever.
       requestHandler: { connectionTimeout: 5_000, socketTimeout: stallSeconds * 1000 },
       // Every reader checks SHA-256s of its own; the SDK's check of streams would hide broken connections from us.
@@ -137,6 +138,9 @@ export class S3Connection {
     return { sdk, client };
   }
 }
+
+const quiet = (): void => undefined;
+const silent = { debug: quiet, info: quiet, warn: quiet, error: quiet };
 
 /** `http(s)://host[:port]`, without user and password. */
 export function isEndpoint(text: string): boolean {

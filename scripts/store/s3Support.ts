@@ -126,7 +126,9 @@ async function probe(
   const refuses = (condition: WriteCondition): Promise<boolean> =>
     isRefused(connection, ({ sdk, client }) =>
       client.send(new sdk.PutObjectCommand({ ...object, Body: probeBody, ...condition })),
-    );
+    ).catch((error: unknown) => {
+      throw connection.failure(error);
+    });
   // The first probe of a store writes the object; only the second can be refused.
   const writeOnce = insist((await refuses(once)) || (await refuses(once)), "If-None-Match");
   const swap = insist(await refuses({ IfMatch: '"00000000000000000000000000000000"' }), "If-Match");
@@ -145,31 +147,37 @@ async function probe(
   };
 }
 
+/** How often an upload is tried that another run, which found it unfinished, takes back meanwhile. */
+const uploadAttempts = 3;
+
 /** Some servers honour the condition of a plain write but not of a completed upload. Undefined: there are no uploads. */
 async function probeUpload(connection: S3Connection, encryption: Encryption): Promise<boolean | undefined> {
-  const place = connection.at(s3ProbeKey);
-  let uploadId: string | undefined;
-  try {
-    const started = await connection.send(({ sdk, client }) =>
-      client.send(new sdk.CreateMultipartUploadCommand({ ...place, ...encryption })),
-    );
-    uploadId = started.UploadId;
-  } catch (error) {
-    if (statusOf(error) === 501) return undefined;
-    throw connection.failure(error);
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await tryUpload(connection, encryption);
+    } catch (error) {
+      if (nameOf(error) === "NoSuchUpload" && attempt < uploadAttempts) continue;
+      if (statusOf(error) === 501) return undefined;
+      throw connection.failure(error);
+    }
   }
-  const upload = { ...place, UploadId: uploadId };
+}
+
+/** @throws the SDK's error. */
+async function tryUpload(connection: S3Connection, encryption: Encryption): Promise<boolean> {
+  const object = connection.at(s3ProbeKey);
+  const { UploadId } = await connection.send(({ sdk, client }) =>
+    client.send(new sdk.CreateMultipartUploadCommand({ ...object, ...encryption })),
+  );
+  const upload = { ...object, UploadId };
   try {
-    return await isRefused(connection, async ({ sdk, client }) => {
-      const part = await client.send(new sdk.UploadPartCommand({ ...upload, PartNumber: 1, Body: probeBody }));
-      await client.send(
-        new sdk.CompleteMultipartUploadCommand({
-          ...upload,
-          IfNoneMatch: "*",
-          MultipartUpload: { Parts: [{ PartNumber: 1, ETag: part.ETag }] },
-        }),
-      );
-    });
+    const { ETag } = await connection.send(({ sdk, client }) =>
+      client.send(new sdk.UploadPartCommand({ ...upload, PartNumber: 1, Body: probeBody })),
+    );
+    const whole = { MultipartUpload: { Parts: [{ PartNumber: 1, ETag }] } };
+    return await isRefused(connection, ({ sdk, client }) =>
+      client.send(new sdk.CompleteMultipartUploadCommand({ ...upload, ...whole, IfNoneMatch: "*" })),
+    );
   } finally {
     await connection
       .send(({ sdk, client }) => client.send(new sdk.AbortMultipartUploadCommand(upload)))
@@ -177,6 +185,7 @@ async function probeUpload(connection: S3Connection, encryption: Encryption): Pr
   }
 }
 
+/** @throws the SDK's error, when it is another one than a refusal. */
 async function isRefused(connection: S3Connection, write: Parameters<S3Connection["send"]>[0]): Promise<boolean> {
   try {
     await connection.send(write);
@@ -185,7 +194,7 @@ async function isRefused(connection: S3Connection, write: Parameters<S3Connectio
     // 404: what `If-Match` names is not there. 501: the server says itself that it can't.
     if (isConditionRefused(error) || isAbsent(error)) return true;
     if (statusOf(error) === 501) return false;
-    throw connection.failure(error);
+    throw error;
   }
 }
 

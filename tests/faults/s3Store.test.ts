@@ -1,21 +1,16 @@
 import { ListMultipartUploadsCommand, S3Client } from "@aws-sdk/client-s3";
 import assert from "node:assert/strict";
 import { createHash, randomBytes } from "node:crypto";
-import { once } from "node:events";
-import { type IncomingMessage, type Server, type ServerResponse, createServer, request } from "node:http";
-import type { AddressInfo } from "node:net";
 import { Readable } from "node:stream";
 import { buffer } from "node:stream/consumers";
 import { Interrupted, Unavailable, UsageError } from "../../scripts/contract/failure";
 import { smallestPart } from "../../scripts/store/parts";
 import { S3Store } from "../../scripts/store/s3Store";
 import { AlreadyExists, readBytes } from "../../scripts/store/store";
+import { type Fault, type ProxiedRequest, type S3FaultProxy, serve, startS3FaultProxy } from "../servers/s3FaultProxy";
 import { freshPrefix, testBucket, useTestBucket } from "../servers/stores";
 
 const mebibyte = 1024 * 1024;
-
-/** What a faulty network does to one request; undefined: nothing. */
-type Fault = "lose the answer" | "cut the answer" | undefined;
 
 describe("s3 store under faults", function () {
   this.timeout(120_000);
@@ -63,14 +58,14 @@ describe("s3 store under faults", function () {
   it("recognises its own write when the answer was lost and the request repeated", async () => {
     const lost: string[] = [];
     await throughProxy(
-      ({ method, url = "" }) => {
+      ({ method, url }) => {
         // The first try of: a plain write, a swap, the completion of an upload. Not the proofs that go before.
         const write = ["PUT receipts/a.json", "PUT control/lease.json", "POST backups/manual/a?uploadId"].find((each) =>
           `${method} ${url}`.replace(/ .*\/t-[0-9a-f]+\//, " ").startsWith(each),
         );
         if (write === undefined || lost.includes(write)) return undefined;
         lost.push(write);
-        return "lose the answer";
+        return "reset after";
       },
       async () => {
         const store = newStore();
@@ -106,9 +101,9 @@ describe("s3 store under faults", function () {
     await newStore(prefix).create("receipts/a.json", Buffer.from("x".repeat(100)));
     await throughProxy(
       ({ method, headers }) => (method === "GET" && headers.range === undefined ? "cut the answer" : undefined),
-      async (stop) => {
+      async (proxy) => {
         const stream = await newStore(prefix).read("receipts/a.json");
-        await stop();
+        await proxy.stop();
         await assert.rejects(buffer(stream), Unavailable);
       },
     );
@@ -117,10 +112,10 @@ describe("s3 store under faults", function () {
   it("refuses a server that ignores conditions, before anything is written to it", async () => {
     const written: string[] = [];
     await withServer(
-      (req, res) => {
+      await serve((req, res) => {
         if (req.method !== "GET") written.push(req.url ?? "");
         req.resume().on("end", () => res.writeHead(200, { etag: '"00"' }).end());
-      },
+      }),
       async () => {
         for (const write of [
           () => newStore().create("receipts/a.json", Buffer.from("{}")),
@@ -143,10 +138,10 @@ describe("s3 store under faults", function () {
 
   it("refuses a server that honours only some conditions", async () => {
     await withServer(
-      (req, res) => {
+      await serve((req, res) => {
         const refused = req.headers["if-none-match"] !== undefined;
         req.resume().on("end", () => res.writeHead(refused ? 412 : 200, { etag: '"00"' }).end());
-      },
+      }),
       async () => {
         await assert.rejects(newStore().create("receipts/a.json", Buffer.from("{}")), /ignores If-Match,/);
       },
@@ -200,13 +195,10 @@ describe("s3 store under faults", function () {
 
   it("lets go at once of an endpoint that never answers when interrupted", async () => {
     const interrupt = new AbortController();
-    await withServer(
-      () => undefined,
-      async () => {
-        setTimeout(() => interrupt.abort(new Interrupted("SIGINT")), 300);
-        await assert.rejects(newStore().create("receipts/a.json", Buffer.from("{}"), interrupt.signal), Interrupted);
-      },
-    );
+    await withServer(await serve(() => undefined), async () => {
+      setTimeout(() => interrupt.abort(new Interrupted("SIGINT")), 300);
+      await assert.rejects(newStore().create("receipts/a.json", Buffer.from("{}"), interrupt.signal), Interrupted);
+    });
   });
 
   function newStore(prefix: string = freshPrefix()): S3Store {
@@ -225,48 +217,21 @@ describe("s3 store under faults", function () {
     return Uploads ?? [];
   }
 
-  /** Runs `work` with the real server behind a network that loses or cuts answers. */
+  /** Runs `work` with the real server behind a network, or in the place of one, that does this to requests. */
   async function throughProxy(
-    faultOf: (req: IncomingMessage) => Fault,
-    work: (stop: () => Promise<void>) => Promise<void>,
+    faultOf: (request: ProxiedRequest) => Fault | undefined,
+    work: (proxy: S3FaultProxy) => Promise<void>,
   ): Promise<void> {
-    await withServer((req, res) => {
-      const fault = faultOf(req);
-      const onward = request(real + (req.url ?? ""), { method: req.method, headers: req.headers }, (answer) => {
-        if (fault === "lose the answer") {
-          answer.resume().on("end", () => req.socket.destroy());
-        } else if (fault === "cut the answer") {
-          res.writeHead(answer.statusCode ?? 500, answer.headers);
-          answer.once("data", (chunk: Buffer) => {
-            res.write(chunk.subarray(0, chunk.length / 2), () => req.socket.destroy());
-            answer.destroy();
-          });
-        } else {
-          res.writeHead(answer.statusCode ?? 500, answer.headers);
-          answer.pipe(res);
-        }
-      });
-      onward.on("error", () => req.socket.destroy());
-      req.pipe(onward);
-    }, work);
+    await withServer(await startS3FaultProxy(real, faultOf), work);
   }
 
   /** Runs `work` with this server as the S3 endpoint. */
-  async function withServer(
-    handler: (req: IncomingMessage, res: ServerResponse) => void,
-    work: (stop: () => Promise<void>) => Promise<void>,
-  ): Promise<void> {
-    const server: Server = createServer(handler);
-    await once(server.listen(0, "127.0.0.1"), "listening");
-    process.env["AWS_ENDPOINT_URL_S3"] = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
-    const stop = async (): Promise<void> => {
-      server.closeAllConnections();
-      if (server.listening) await new Promise((done) => server.close(done));
-    };
+  async function withServer(server: S3FaultProxy, work: (server: S3FaultProxy) => Promise<void>): Promise<void> {
+    process.env["AWS_ENDPOINT_URL_S3"] = server.endpoint;
     try {
-      await work(stop);
+      await work(server);
     } finally {
-      await stop();
+      await server.stop();
     }
   }
 

@@ -32,10 +32,10 @@ async function count(store: Store, argument: string): Promise<void> {
   console.log("done");
 }
 
-/** Starts to write an object that never ends. */
+/** Starts to write an object that never ends, larger than two parts of an upload. */
 async function hang(store: Store, argument: string): Promise<void> {
   async function* endless(): AsyncGenerator<Buffer> {
-    yield Buffer.alloc(1024 * 1024);
+    for (let megabytes = 0; megabytes < 20; megabytes++) yield Buffer.alloc(1024 * 1024);
     console.log("writing");
     await sleep(600_000);
   }

@@ -23,17 +23,29 @@ describe("memory for parts", () => {
     assert.ok(memory.peak <= 40 && memory.peak >= 30, `${memory.peak}`);
   });
 
-  it("is given to an upload that holds none, also above the ceiling: another one may be waiting for it", async () => {
+  it("is given to an upload that holds none, as soon as a part on its way comes back", async () => {
     const memory = new PartMemory(20);
     const one = memory.open();
-    await one.take(10);
-    await one.take(10);
-    let more = false;
-    void one.take(10).then(() => (more = true));
-    await memory.open().take(10);
+    const [first] = [await one.take(10), await one.take(10)];
+    const order: string[] = [];
+    void one.take(10).then(() => order.push("one"));
+    void memory
+      .open()
+      .take(10)
+      .then(() => order.push("two"));
     await tick();
-    assert.equal(more, false);
-    assert.equal(memory.peak, 30);
+    assert.deepEqual(order, []);
+    first.giveBack();
+    await tick();
+    assert.deepEqual(order, ["two"]);
+    assert.equal(memory.peak, 20);
+  });
+
+  it("is given above the ceiling where none is on its way: who fills a part may be waiting for this one", async () => {
+    const memory = new PartMemory(10);
+    await memory.open().take(10);
+    await memory.open().take(10);
+    assert.equal(memory.peak, 20);
   });
 
   it("is given in the order of asking: a large part is not overtaken for ever", async () => {
@@ -58,6 +70,7 @@ describe("memory for parts", () => {
     const held = await upload.take(10);
     const interrupt = new AbortController();
     const waiting = upload.take(10, interrupt.signal);
+    await tick();
     interrupt.abort(new Error("interrupted"));
     await assert.rejects(waiting, /interrupted/);
     const next = upload.take(10);
