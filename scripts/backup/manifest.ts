@@ -56,6 +56,8 @@ export const manifestSchema = z.object({
   snapshot: z.object({ id: z.string(), visibility: z.string(), lsn: z.string(), takenAt: z.iso.datetime() }),
   /** Roles that own or may use something in the backup. */
   roles: z.array(z.string()),
+  /** Those of them that are superusers at the source: some objects may belong to nobody else. */
+  superusers: z.array(z.string()).default([]),
   extensions: z.array(z.object({ name: z.string(), version: z.string(), schema: z.string() })),
   /** What a restore gives the new database besides its contents. */
   databaseProperties: databasePropertiesSchema.default({ settings: [], rights: null }),

@@ -17,6 +17,7 @@ export type SourceFacts = Pick<
   | "localeProvider"
   | "locale"
   | "roles"
+  | "superusers"
   | "extensions"
   | "databaseProperties"
   | "notRestored"
@@ -37,8 +38,8 @@ export async function readSourceFacts(client: ClientBase): Promise<SourceFacts> 
   );
   const database = rows[0]!;
   // Every server brings its own pg_* roles, and nobody may create one.
-  const roles = await client.query<{ name: string }>(
-    `SELECT name FROM (
+  const roles = await client.query<{ name: string; superuser: boolean }>(
+    `SELECT name, EXISTS (SELECT FROM pg_roles WHERE rolname = name AND rolsuper) AS superuser FROM (
       SELECT DISTINCT r.rolname::text AS name
        FROM pg_shdepend d JOIN pg_roles r ON r.oid = d.refobjid
       WHERE d.refclassid = 'pg_authid'::regclass
@@ -60,6 +61,7 @@ export async function readSourceFacts(client: ClientBase): Promise<SourceFacts> 
     localeProvider: database.localeProvider,
     locale: database.locale,
     roles: roles.rows.map((row) => row.name),
+    superusers: roles.rows.filter((row) => row.superuser).map((row) => row.name),
     extensions: extensions.rows,
     databaseProperties: await readDatabaseProperties(client),
     notRestored: await findNotRestored(client, scope),

@@ -134,7 +134,10 @@ async function hasPlatformRole(client: ClientBase): Promise<boolean> {
   return (rowCount ?? 0) > 0;
 }
 
-/** An extension is in use when anything that is not its own depends on one of its members. */
+/**
+ * An extension is in use when anything that is not its own depends on one of its members. Its own are its members, and
+ * what goes with one of them: the rule of a view, the default of a column.
+ */
 const foundQuery = `
 SELECT i.kind, i.name
   FROM unnest($1::text[], $2::text[], $3::bool[]) AS i(kind, name, unless_used)
@@ -150,7 +153,11 @@ SELECT i.kind, i.name
                             AND m.deptype = 'e' AND d.deptype IN ('n', 'a')
                             AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend o
                                              WHERE o.classid = d.classid AND o.objid = d.objid AND o.deptype = 'e'
-                                               AND o.refobjid = e.oid))))
+                                               AND o.refobjid = e.oid)
+                            AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend p
+                                              JOIN pg_catalog.pg_depend o ON o.classid = p.refclassid AND o.objid = p.refobjid
+                                             WHERE p.classid = d.classid AND p.objid = d.objid AND p.deptype IN ('i', 'a')
+                                               AND o.deptype = 'e' AND o.refobjid = e.oid))))
        END`;
 
 async function findManaged(client: ClientBase): Promise<ManagedItem[]> {

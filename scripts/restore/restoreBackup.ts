@@ -49,7 +49,22 @@ export async function restoreBackup(options: RestoreOptions): Promise<void> {
       `the backup is of PostgreSQL ${majorOf(manifest.database.serverVersion)}, written by pg_dump ${manifest.clientVersion}; the server to restore into is ${serverMajor}: expected ${oldest} or newer`,
     );
   }
-  await createMissingRoles(options);
+  const created = await createMissingRoles(options);
+  try {
+    await restoreArchives(options, serverMajor);
+  } catch (error) {
+    await demote(options.target, created).catch(() => undefined); // the first failure says more
+    throw error;
+  }
+  await demote(options.target, created);
+  const notes = await withConnection(options.target, (client) =>
+    applyDatabaseProperties(client, manifest.databaseProperties),
+  );
+  for (const note of notes) options.onProgress?.(note);
+}
+
+async function restoreArchives(options: RestoreOptions, serverMajor: number): Promise<void> {
+  const { manifest } = options;
   const { binDir } = findPostgres({ atLeast: serverMajor, use: "client" });
   for (const section of sectionOrder) {
     for (const archive of manifest.archives.filter((candidate) => candidate.section === section)) {
@@ -58,10 +73,6 @@ export async function restoreBackup(options: RestoreOptions): Promise<void> {
       options.onProgress?.(`${archive.file} restored`);
     }
   }
-  const notes = await withConnection(options.target, (client) =>
-    applyDatabaseProperties(client, manifest.databaseProperties),
-  );
-  for (const note of notes) options.onProgress?.(note);
 }
 
 async function restoreArchive(options: RestoreOptions, archive: Archive, binDir: string): Promise<void> {
@@ -92,12 +103,34 @@ export async function findMissingRoles(target: DatabaseTarget, roles: readonly s
   });
 }
 
-/** Owners and grantees must exist before their objects; they get no right to log in from us. */
-async function createMissingRoles(options: RestoreOptions): Promise<void> {
+/**
+ * Owners and grantees must exist before their objects; they get no right to log in from us. An event trigger or a
+ * foreign-data wrapper may belong to nobody but a superuser: such roles are superusers while the restore runs.
+ *
+ * @returns the superusers among those that were created.
+ */
+async function createMissingRoles(options: RestoreOptions): Promise<string[]> {
   const missing = await findMissingRoles(options.target, options.manifest.roles);
-  if (missing.length === 0) return;
-  await withConnection(options.target, async (client) => {
-    for (const name of missing) await client.query(`CREATE ROLE ${quoteIdentifier(name)} NOLOGIN`);
+  if (missing.length === 0) return [];
+  const raised = await withConnection(options.target, async (client) => {
+    const { rows } = await client.query<{ superuser: boolean }>(
+      "SELECT rolsuper AS superuser FROM pg_roles WHERE rolname = current_user",
+    );
+    const superusers = rows[0]?.superuser === true ? options.manifest.superusers : [];
+    for (const name of missing) {
+      const attribute = superusers.includes(name) ? " SUPERUSER" : "";
+      await client.query(`CREATE ROLE ${quoteIdentifier(name)} NOLOGIN${attribute}`);
+    }
+    return missing.filter((name) => superusers.includes(name));
   });
   options.onProgress?.(`roles created on the server, without login: ${missing.join(", ")}`);
+  return raised;
+}
+
+/** What already belongs to them stays theirs: PostgreSQL asks only when an owner is set. */
+async function demote(target: DatabaseTarget, roles: readonly string[]): Promise<void> {
+  if (roles.length === 0) return;
+  await withConnection(target, async (client) => {
+    for (const name of roles) await client.query(`ALTER ROLE ${quoteIdentifier(name)} NOSUPERUSER`);
+  });
 }
