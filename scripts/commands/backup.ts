@@ -6,8 +6,7 @@ import { withConnection } from "../database/connect";
 import { readClock } from "../database/clock";
 import { readIdentity } from "../database/identity";
 import { type DatabaseTarget, targetFromEnvironment } from "../database/target";
-import { readInventory } from "../retention/inventory";
-import { scheduledTier } from "../retention/scheduledTier";
+import { chooseScheduledTier } from "../retention/scheduledTier";
 import type { RetentionTier } from "../store/layout";
 import type { Store } from "../store/store";
 import { claimStore } from "../store/storeIdentity";
@@ -56,5 +55,5 @@ export function configure(command: Command): void {
 /** By the database's clock, which also names the backups. */
 async function tierOfSchedule(store: Store, target: DatabaseTarget): Promise<RetentionTier> {
   const now = await withConnection(target, (client) => readClock(client));
-  return scheduledTier(await readInventory(store, { signal: interrupted }), now);
+  return chooseScheduledTier(store, now);
 }

@@ -10,11 +10,13 @@ import { recordEvent } from "../../scripts/record/releaseEvents";
 import { readInventory } from "../../scripts/retention/inventory";
 import type { RetentionRules } from "../../scripts/retention/plan";
 import { type PruneInput, planPrune, prune } from "../../scripts/retention/prune";
+import { chooseScheduledTier } from "../../scripts/retention/scheduledTier";
 import { operationSettingsSchema, retentionSettingsSchema } from "../../scripts/settings";
 import { encodeDocument } from "../../scripts/store/documents";
 import {
   type RetentionTier,
   backupPrefix,
+  backupTime,
   compactUtc,
   manifestKey,
   suspectMarkKey,
@@ -135,6 +137,19 @@ for (const { kind, make } of storeKinds)
       assert.match(found[0]?.problem ?? "", /damaged or of another version/);
       assert.match(found[1]?.problem ?? "", /is that of daily\/backup_20200101_000000/);
       assert.equal(found[2]?.bytes, 14);
+    });
+
+    it("chooses a schedule's tier by what succeeded: after a failed first one the next takes its place", async () => {
+      const store = await make();
+      const now = new Date();
+      for (const how of [{ manifest: null }, { depth: 0 }])
+        await put(store, how.depth ?? 0.001, { tier: "monthly", ...how });
+      assert.equal(await chooseScheduledTier(store, now), "monthly");
+      const suspect = await put(store, 0.002, { tier: "monthly" });
+      await store.create(suspectMarkKey(suspect, "20260101T000000Z-1"), encodeDocument({}));
+      assert.equal(await chooseScheduledTier(store, now), "monthly");
+      const good = await put(store, 0.003, { tier: "monthly", depth: 1 });
+      assert.equal(await chooseScheduledTier(store, backupTime(good)!), "daily");
     });
 
     it("removes what is past its promise and what runs left behind, and nothing that a repair may need", async () => {
