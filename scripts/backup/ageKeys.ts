@@ -9,6 +9,11 @@ import { registerSecret } from "../contract/redaction";
 /** What the name of an encrypted file ends with. */
 export const encryptedSuffix = ".age";
 
+/** The name that a file is stored under. */
+export function archiveName(file: string, recipients: readonly string[]): string {
+  return recipients.length === 0 ? file : `${file}${encryptedSuffix}`;
+}
+
 /**
  * Public keys (`age1…`), with white space or commas between them; none: archives are not encrypted.
  *

@@ -3,14 +3,15 @@
  * none), encrypted if so wanted, hashed on the way. Nothing is staged on disk and nothing becomes visible
  * before its source is known to have ended well.
  */
-import { createHash } from "node:crypto";
-import { type Readable, Transform, Writable } from "node:stream";
+import { type Readable, type Transform, Writable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { constants, createZstdCompress, createZstdDecompress } from "node:zlib";
 import { Damage, UsageError, codeOf, messageOf } from "../contract/failure";
 import { AlreadyExists, NotFound, type Store } from "../store/store";
 import { encryptedSuffix, readIdentities } from "./ageKeys";
 import { AgeDamage, NoIdentityFits, decryptWith, encryptTo } from "./ageStream";
+import type { CompressionLevel } from "./compressionLevel";
+import { Gather, Meter } from "./streamStages";
 
 export interface StoredStream {
   readonly bytes: number;
@@ -18,41 +19,26 @@ export interface StoredStream {
   readonly sha256: string;
 }
 
-const zstdParameters = {
-  [constants.ZSTD_c_compressionLevel]: 1,
-  [constants.ZSTD_c_checksumFlag]: 1,
-};
+export interface StoringOptions {
+  /** What has to be true, once the source has ended, for it to have ended well. */
+  readonly succeeded?: () => Promise<void>;
+  /** Keys of age to encrypt to. Default: none, it is not encrypted. */
+  readonly recipients?: readonly string[];
+  /** Chooses zstd's level, and hears how it went. Default: level 1. */
+  readonly compression?: CompressionLevel;
+  /** Hears of uncompressed bytes as they come. */
+  readonly onBytes?: (bytes: number) => void;
+  readonly signal?: AbortSignal;
+}
 
-/** A stream that counts and hashes what passes through; `ended` may hold back the end of the stream. */
-class Meter extends Transform {
-  bytes = 0;
-  private readonly hash = createHash("sha256");
+/** Bytes that zstd writes into at once, and reads out at once. */
+const zstdChunk = 256 * 1024;
 
-  constructor(private readonly ended?: () => Promise<void>) {
-    super();
-  }
-
-  override _transform(
-    chunk: Buffer,
-    _encoding: BufferEncoding,
-    done: (error?: Error | null, data?: Buffer) => void,
-  ): void {
-    this.bytes += chunk.length;
-    this.hash.update(chunk);
-    done(null, chunk);
-  }
-
-  override _flush(done: (error?: Error | null) => void): void {
-    if (this.ended === undefined) return done();
-    this.ended().then(
-      () => done(),
-      (error: unknown) => done(error instanceof Error ? error : new Error(String(error))),
-    );
-  }
-
-  sha256(): string {
-    return this.hash.digest("hex");
-  }
+function compressor(level: number): Transform {
+  return createZstdCompress({
+    chunkSize: zstdChunk,
+    params: { [constants.ZSTD_c_compressionLevel]: level, [constants.ZSTD_c_checksumFlag]: 1 },
+  });
 }
 
 /**
@@ -64,20 +50,25 @@ export async function storeCompressed(
   store: Store,
   key: string,
   source: Readable,
-  options: { succeeded?: () => Promise<void>; recipients?: readonly string[]; signal?: AbortSignal } = {},
+  options: StoringOptions = {},
 ): Promise<StoredStream> {
-  const { recipients = [] } = options;
+  const { recipients = [], compression } = options;
+  const level = compression?.level ?? 1;
+  const started = performance.now();
   const encryption = recipients.length === 0 ? [] : [encryptTo(recipients)];
-  const incoming = new Meter(options.succeeded);
+  const incoming = new Gather(options.succeeded ?? (() => Promise.resolve()), options.onBytes ?? (() => undefined));
   const outgoing = new Meter();
-  const stages = [source, incoming, createZstdCompress({ params: zstdParameters }), ...encryption, outgoing];
-  const compression = pipeline(stages, options.signal === undefined ? {} : { signal: options.signal });
-  const [compressed, stored] = await Promise.allSettled([compression, store.create(key, outgoing, options.signal)]);
+  const stages = [source, incoming, compressor(level), ...encryption, outgoing];
+  const compressing = pipeline(stages, options.signal === undefined ? {} : { signal: options.signal });
+  const [compressed, stored] = await Promise.allSettled([compressing, store.create(key, outgoing, options.signal)]);
   // The source's own failure says more than the store's "the stream ended early".
   if (compressed.status === "rejected" && !isPrematureClose(compressed.reason)) throw compressed.reason;
   if (stored.status === "rejected") throw stored.reason;
   if (compressed.status === "rejected") throw compressed.reason;
-  return { bytes: outgoing.bytes, uncompressedBytes: incoming.bytes, sha256: outgoing.sha256() };
+  const [bytes, uncompressedBytes] = [outgoing.bytes, incoming.bytes];
+  const waited = outgoing.waitedMs / (performance.now() - started);
+  compression?.observe({ level, bytes, uncompressedBytes, waited });
+  return { bytes, uncompressedBytes, sha256: outgoing.sha256() };
 }
 
 function isPrematureClose(error: unknown): boolean {
@@ -102,7 +93,13 @@ export async function readVerified(
   try {
     const decryption = key.endsWith(encryptedSuffix) ? [decryptWith(demandIdentities(key))] : [];
     const incoming = checkedMeter(key, expected);
-    const stages = [await openObject(store, key), incoming, ...decryption, createZstdDecompress(), sink];
+    const stages = [
+      await openObject(store, key),
+      incoming,
+      ...decryption,
+      createZstdDecompress({ chunkSize: zstdChunk }),
+      sink,
+    ];
     await pipeline(stages, options);
   } catch (error) {
     // Whoever reads the other end must not wait for what never comes.

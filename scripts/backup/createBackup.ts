@@ -8,29 +8,33 @@ import type { Client } from "pg";
 import { Unavailable } from "../contract/failure";
 import { withConnection } from "../database/connect";
 import { type DatabaseIdentity, majorOf, readIdentity } from "../database/identity";
+import { chooseJobs, readCapacity } from "../database/jobs";
+import { allOrNone } from "../database/lanes";
 import { findPostgres } from "../database/postgresPrograms";
-import { startProgram } from "../database/program";
 import { type DatabaseSnapshot, openSnapshot } from "../database/snapshot";
-import { type BackupScope, readScope } from "../database/supabasePreset";
+import { readScope } from "../database/supabasePreset";
 import { type DatabaseTarget, describeTarget } from "../database/target";
 import { computeFingerprint } from "../fingerprint/compute";
 import { type Fingerprint, serializeFingerprint, totalsOf } from "../fingerprint/fingerprint";
 import { encodeDocument } from "../store/documents";
 import { type RetentionTier, manifestKey, retentionTiers, backupPrefix } from "../store/layout";
 import type { Store } from "../store/store";
-import { encryptedSuffix, readRecipients } from "./ageKeys";
+import { archiveName, readRecipients } from "./ageKeys";
 import { type StoredStream, storeCompressed } from "./archiveStream";
-import { dumpFilters, oldestPgDump } from "./dumpFilters";
+import { oldestPgDump } from "./dumpFilters";
 import { type Archive, type BackupReference, type Manifest, fileKey } from "./manifest";
 import { type SourceFacts, demandLockBudget, demandReadable, readSourceFacts } from "./source";
+import { writeArchives } from "./writeArchives";
 
 export interface BackupOptions {
   readonly target: DatabaseTarget;
   readonly store: Store;
   readonly tier: RetentionTier;
   readonly runId: string;
-  /** Connections that compute the fingerprint. Default 2. */
+  /** Archives of rows that are written, and tables that are hashed, at the same time. Default: see `chooseJobs`. */
   readonly jobs?: number;
+  /** Bytes of a table below which it gets no archive of its own. Default 16 MiB. */
+  readonly smallestPiece?: number;
   /** Public keys of age that archives and fingerprint are encrypted to. Default: those of `BACKUP_AGE_RECIPIENT`. */
   readonly recipients?: readonly string[];
   readonly signal?: AbortSignal;
@@ -66,7 +70,9 @@ export async function createBackup(given: BackupOptions): Promise<FinishedBackup
     try {
       demandReadable(snapshot.tables, options.target.user);
       await demandLockBudget(guard, snapshot.tables.length);
-      return await writeBackup(options, identity, snapshot);
+      const { freeConnections } = await readCapacity(guard);
+      const jobs = chooseJobs(options.jobs, freeConnections, sessionsOfJobs);
+      return await writeBackup({ ...options, jobs }, identity, snapshot);
     } finally {
       await snapshot.close();
     }
@@ -83,8 +89,11 @@ async function holdBackupLock(client: Client, target: DatabaseTarget): Promise<v
   }
 }
 
-/** With what was left to the environment. */
-type CompleteOptions = BackupOptions & Required<Pick<BackupOptions, "recipients">>;
+/** Each job has a session that reads rows and one that hashes them; another one reads definitions. */
+const sessionsOfJobs = { each: 2, once: 1 };
+
+/** With what was left to the environment and the server. */
+type CompleteOptions = BackupOptions & Required<Pick<BackupOptions, "recipients" | "jobs">>;
 
 async function writeBackup(
   options: CompleteOptions,
@@ -92,14 +101,18 @@ async function writeBackup(
   snapshot: DatabaseSnapshot,
 ): Promise<FinishedBackup> {
   const startedAt = new Date().toISOString();
+  const { jobs } = options;
   const scope = await readScope(snapshot.leader);
   const programs = findPostgres({ atLeast: oldestPgDump(majorOf(identity.serverVersion), scope), use: "client" });
   const reference = { tier: options.tier, name: await freeName(options.store, snapshot.takenAt) };
   const facts = await readSourceFacts(snapshot.leader);
   options.onSource?.({ ...facts, major: Math.max(majorOf(identity.serverVersion), programs.major) });
-  const [archives, fingerprint] = await bothOrNeither(
-    (signal) => writeArchives({ ...options, signal }, reference, { snapshot, scope, binDir: programs.binDir }),
-    (signal) => computeFingerprint(snapshot, { jobs: options.jobs ?? 2, signal }),
+  const source = { snapshot, scope, reference, binDir: programs.binDir, encoding: facts.encoding };
+  const [archives, fingerprint] = await allOrNone<[Archive[], Fingerprint]>(
+    [
+      (signal) => writeArchives({ ...options, ...source, jobs, signal }),
+      (signal) => computeFingerprint(snapshot, { jobs, signal }),
+    ],
     options.signal,
   );
   options.signal?.throwIfAborted();
@@ -126,7 +139,7 @@ async function writeBackup(
     })),
     encryption: options.recipients.length === 0 ? null : { format: "age", recipients: [...options.recipients] },
     archives,
-    fingerprint: { file: storedName(fingerprintFile, options), bytes: stored.bytes, sha256: stored.sha256 },
+    fingerprint: { file: archiveName(fingerprintFile, options.recipients), bytes: stored.bytes, sha256: stored.sha256 },
     startedAt,
     finishedAt: new Date().toISOString(),
   };
@@ -136,10 +149,6 @@ async function writeBackup(
 
 const fingerprintFile = "fingerprint.ndjson.zst";
 
-function storedName(file: string, { recipients }: CompleteOptions): string {
-  return recipients.length === 0 ? file : `${file}${encryptedSuffix}`;
-}
-
 async function storeFingerprint(
   options: CompleteOptions,
   reference: BackupReference,
@@ -147,7 +156,7 @@ async function storeFingerprint(
 ): Promise<StoredStream> {
   return storeCompressed(
     options.store,
-    fileKey(reference, storedName(fingerprintFile, options)),
+    fileKey(reference, archiveName(fingerprintFile, options.recipients)),
     Readable.from([Buffer.from(serializeFingerprint(fingerprint))]),
     { recipients: options.recipients, ...(options.signal === undefined ? {} : { signal: options.signal }) },
   );
@@ -164,117 +173,4 @@ async function freeName(store: Store, takenAt: Date): Promise<string> {
     const taken = await Promise.all(retentionTiers.map((tier) => store.list(backupPrefix(tier, name))));
     if (taken.every((objects) => objects.length === 0)) return name;
   }
-}
-
-interface ArchivePlan {
-  readonly file: string;
-  readonly format: Archive["format"];
-  readonly section: Archive["section"];
-  readonly program: "pg_dump" | "pg_dumpall";
-  readonly args: readonly string[];
-}
-
-interface DumpSource {
-  readonly snapshot: DatabaseSnapshot;
-  readonly scope: BackupScope;
-  readonly binDir: string;
-}
-
-/** `-Z0`: compression is ours, so that every frame carries a checksum. */
-function planArchives({ snapshot, scope }: DumpSource, database: string): ArchivePlan[] {
-  const section = (name: Exclude<Archive["section"], "roles">): readonly string[] => [
-    "--format=custom",
-    "--compress=0",
-    "--no-password",
-    "--lock-wait-timeout=10s",
-    `--snapshot=${snapshot.id}`,
-    `--section=${name}`,
-    ...dumpFilters(scope),
-  ];
-  return [
-    {
-      file: "roles.sql.zst",
-      format: "sql",
-      section: "roles",
-      program: "pg_dumpall",
-      // Passwords need a superuser, and belong to no archive.
-      args: ["--roles-only", "--no-role-passwords", "--no-password", `--database=${database}`],
-    },
-    {
-      file: "schema-pre.dump.zst",
-      format: "custom",
-      section: "pre-data",
-      program: "pg_dump",
-      args: section("pre-data"),
-    },
-    { file: "data-000.dump.zst", format: "custom", section: "data", program: "pg_dump", args: section("data") },
-    {
-      file: "schema-post.dump.zst",
-      format: "custom",
-      section: "post-data",
-      program: "pg_dump",
-      args: section("post-data"),
-    },
-  ];
-}
-
-/** The rows take longest: they are dumped while the other archives are. */
-async function writeArchives(
-  options: CompleteOptions,
-  reference: BackupReference,
-  source: DumpSource,
-): Promise<Archive[]> {
-  const plans = planArchives(source, options.target.database);
-  const write = async (lane: readonly ArchivePlan[], signal: AbortSignal): Promise<Archive[]> => {
-    const archives: Archive[] = [];
-    for (const plan of lane) archives.push(await writeArchive({ ...options, signal }, reference, plan, source.binDir));
-    return archives;
-  };
-  const rows = plans.filter(({ section }) => section === "data");
-  const rest = plans.filter(({ section }) => section !== "data");
-  const lanes = await bothOrNeither(
-    (signal) => write(rest, signal),
-    (signal) => write(rows, signal),
-    options.signal,
-  );
-  return lanes.flat();
-}
-
-async function writeArchive(
-  options: CompleteOptions,
-  reference: BackupReference,
-  plan: ArchivePlan,
-  binDir: string,
-): Promise<Archive> {
-  const signal = options.signal === undefined ? {} : { signal: options.signal };
-  const { format, section, args } = plan;
-  const file = storedName(plan.file, options);
-  const program = startProgram({ binDir, program: plan.program, args, target: options.target, ...signal });
-  const stored = await storeCompressed(options.store, fileKey(reference, file), program.stdout, {
-    succeeded: () => program.succeeded,
-    recipients: options.recipients,
-    ...signal,
-  });
-  options.onProgress?.(`${file}: ${stored.bytes} bytes`);
-  return { file, format, section, ...stored };
-}
-
-/** Runs both at once; when one fails the other is told to stop, and the first failure is thrown. */
-async function bothOrNeither<A, B>(
-  first: (signal: AbortSignal) => Promise<A>,
-  second: (signal: AbortSignal) => Promise<B>,
-  outer: AbortSignal | undefined,
-): Promise<[A, B]> {
-  const stop = new AbortController();
-  const signal = outer === undefined ? stop.signal : AbortSignal.any([outer, stop.signal]);
-  let failure: { error: unknown } | undefined;
-  const guard = <T>(work: Promise<T>): Promise<T> =>
-    work.catch((error: unknown) => {
-      failure ??= { error };
-      stop.abort();
-      throw error;
-    });
-  const [a, b] = await Promise.allSettled([guard(first(signal)), guard(second(signal))]);
-  if (a.status === "fulfilled" && b.status === "fulfilled") return [a.value, b.value];
-  throw failure?.error;
 }

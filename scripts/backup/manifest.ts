@@ -21,20 +21,40 @@ import {
 import type { Store } from "../store/store";
 import { notRestoredSchema } from "./notRestored";
 
-export const archiveFormatSchema = z.enum(["custom", "copy", "sql"]);
-
-export const archiveSchema = z.object({
+const storedFile = {
   /** File name below the backup's prefix, e.g. `data-000.dump.zst`. */
   file: z.string(),
-  format: archiveFormatSchema,
-  /** What it holds: pg_dump's sections (PostgreSQL manual, pg_dump `--section`), or the cluster's roles. */
-  section: z.enum(["roles", "pre-data", "data", "post-data"]),
   bytes: z.int(),
   uncompressedBytes: z.int(),
   /** SHA-256 of the stored (compressed) bytes. */
   sha256: z.string(),
+};
+
+/** Written by pg_dump (`custom`, for pg_restore) or pg_dumpall (`sql`, for psql). */
+const dumpedArchiveSchema = z.object({
+  ...storedFile,
+  format: z.enum(["custom", "sql"]),
+  /** What it holds: pg_dump's sections (PostgreSQL manual, pg_dump `--section`), or the cluster's roles. */
+  section: z.enum(["roles", "pre-data", "data", "post-data"]),
 });
 
+/** Rows of one table, or of a range of its pages, as COPY writes them (text format). */
+const copiedArchiveSchema = z.object({
+  ...storedFile,
+  format: z.literal("copy"),
+  section: z.literal("data"),
+  schema: z.string(),
+  table: z.string(),
+  /** In the order of the values. */
+  columns: z.array(z.string()).min(1),
+  /** Takes the rows back, for whoever restores with psql. */
+  statement: z.string(),
+});
+
+export const archiveSchema = z.discriminatedUnion("format", [dumpedArchiveSchema, copiedArchiveSchema]);
+
+export type DumpedArchive = z.infer<typeof dumpedArchiveSchema>;
+export type CopiedArchive = z.infer<typeof copiedArchiveSchema>;
 export type Archive = z.infer<typeof archiveSchema>;
 
 export const manifestSchema = z.object({

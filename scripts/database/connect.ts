@@ -3,6 +3,7 @@
  */
 import { Client } from "pg";
 import { Refusal, Unavailable, codeOf, messageOf } from "../contract/failure";
+import { quoteLiteral } from "./sqlText";
 import { type DatabaseTarget, clientConfig, describeTarget, encryptionAttempts } from "./target";
 
 /**
@@ -26,7 +27,19 @@ const sessionSettings: Readonly<Record<string, string>> = {
   idle_session_timeout: "0",
   transaction_timeout: "0",
   lc_monetary: "C",
+  // Compiled expressions cost more than they save where most of the time goes into writing values as text.
+  jit: "off",
 };
+
+/** The majors that brought settings which older servers do not know. */
+const settingSince: Readonly<Record<string, number>> = { idle_session_timeout: 14, transaction_timeout: 17 };
+
+/** The pinned settings as statements, for a session of one of PostgreSQL's programs. */
+export function pinnedSettings(serverMajor: number): string[] {
+  return Object.entries(sessionSettings)
+    .filter(([name]) => serverMajor >= (settingSince[name] ?? 0))
+    .map(([name, value]) => `SET ${name} = ${quoteLiteral(value)}`);
+}
 
 /** `pinned`: for reading and hashing. `plain`: the server's and role's own settings, for what runs the user's SQL. */
 export type SessionKind = "pinned" | "plain";

@@ -3,7 +3,10 @@
  * the same instant (PostgreSQL manual, "9.28.5 Snapshot Synchronization Functions").
  */
 import type { Client } from "pg";
+import { Unavailable } from "../contract/failure";
 import { connect } from "./connect";
+import { majorOf } from "./identity";
+import { runInLanes } from "./lanes";
 import { quoteLiteral, quoteName } from "./sqlText";
 import { type ProtectedTable, listProtectedTables } from "./tables";
 import type { DatabaseTarget } from "./target";
@@ -17,6 +20,7 @@ export interface DatabaseSnapshot {
   readonly lsn: string;
   /** The database's own clock, UTC. */
   readonly takenAt: Date;
+  readonly serverMajor: number;
   readonly tables: readonly ProtectedTable[];
   /** The session that exported the snapshot; reading through it sees the snapshot. */
   readonly leader: Client;
@@ -44,10 +48,16 @@ export async function openSnapshot(target: DatabaseTarget): Promise<DatabaseSnap
       leader,
       known.filter((table) => table.readable),
     );
-    const { rows } = await leader.query<{ id: string; visibility: string; lsn: string; taken_at: Date }>(
+    const { rows } = await leader.query<{
+      id: string;
+      visibility: string;
+      lsn: string;
+      taken_at: Date;
+      version: number;
+    }>(
       `SELECT pg_export_snapshot() AS id, pg_current_snapshot()::text AS visibility,
               (CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END)::text AS lsn,
-              clock_timestamp() AS taken_at`,
+              clock_timestamp() AS taken_at, current_setting('server_version_num')::int AS version`,
     );
     const row = rows[0]!;
     return {
@@ -55,6 +65,7 @@ export async function openSnapshot(target: DatabaseTarget): Promise<DatabaseSnap
       visibility: row.visibility,
       lsn: row.lsn,
       takenAt: row.taken_at,
+      serverMajor: majorOf(row.version),
       tables: await listProtectedTables(leader),
       leader,
       reader: () => joinSnapshot(target, row.id),
@@ -89,30 +100,21 @@ async function joinSnapshot(target: DatabaseTarget, id: string): Promise<Client>
 }
 
 /**
- * Runs `work` for every item on up to `jobs` connections of the same snapshot, the leader among them.
- * Results keep the items' order.
+ * Runs `work` for every item on up to `jobs` connections of the same snapshot, the leader among them; on fewer where
+ * the server has no more to give.
+ *
+ * @returns the results in the order of the items.
  */
 export async function readInParallel<T, R>(
   snapshot: DatabaseSnapshot,
   jobs: number,
   items: readonly T[],
   work: (client: Client, item: T) => Promise<R>,
+  signal?: AbortSignal,
 ): Promise<R[]> {
-  const results: R[] = [];
-  let next = 0;
-  const drain = async (client: Client): Promise<void> => {
-    for (let place = next++; place < items.length; place = next++) results[place] = await work(client, items[place]!);
-  };
-  const helpers = Math.max(0, Math.min(jobs, items.length) - 1);
-  const readers = await openReaders(snapshot, helpers);
-  const lanes = [snapshot.leader, ...readers].map(drain);
+  const readers = await openReaders(snapshot, Math.max(0, Math.min(jobs, items.length) - 1));
   try {
-    await Promise.all(lanes);
-    return results;
-  } catch (error) {
-    next = items.length;
-    await Promise.allSettled(lanes);
-    throw error;
+    return await runInLanes([snapshot.leader, ...readers], items, (item, client) => work(client, item), signal);
   } finally {
     await Promise.allSettled(readers.map((reader) => reader.end()));
   }
@@ -121,7 +123,8 @@ export async function readInParallel<T, R>(
 async function openReaders(snapshot: DatabaseSnapshot, count: number): Promise<Client[]> {
   const opened = await Promise.allSettled(Array.from({ length: count }, () => snapshot.reader()));
   const readers = opened.flatMap((outcome) => (outcome.status === "fulfilled" ? [outcome.value] : []));
-  const failed = opened.find((outcome) => outcome.status === "rejected");
+  const failed = opened.find((outcome) => outcome.status === "rejected" && !(outcome.reason instanceof Unavailable)) as
+    PromiseRejectedResult | undefined;
   if (failed === undefined) return readers;
   await Promise.allSettled(readers.map((reader) => reader.end()));
   throw failed.reason;

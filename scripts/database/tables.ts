@@ -16,7 +16,16 @@ export interface ProtectedTable extends QualifiedName {
   readonly readable: boolean;
   /** Would a row security policy filter what the role sees? */
   readonly filtered: boolean;
+  /** Bytes of the table with what is stored beside it (TOAST), without indexes. */
   readonly bytes: number;
+  /** Pages of the table proper. */
+  readonly pages: number;
+  /** Whether PostgreSQL's own table access method stores it: in pages that can be read by number. */
+  readonly heap: boolean;
+  /** Whether it lies below a table that is partitioned by the hash of an enum: that differs from server to server. */
+  readonly loadedByRoot: boolean;
+  /** Columns that COPY writes and reads, in their own order: all but generated ones. */
+  readonly dataColumns: readonly string[];
 }
 
 /**
@@ -43,7 +52,16 @@ SELECT c.oid::int8::text AS oid, n.nspname AS schema, c.relname AS name,
                   ORDER BY i.indisprimary DESC, i.indnkeyatts, i.indexrelid LIMIT 1), '{}') AS key,
        has_table_privilege(c.oid, 'SELECT') AND has_schema_privilege(n.oid, 'USAGE') AS readable,
        row_security_active(c.oid) AS filtered,
-       pg_table_size(c.oid)::text AS bytes
+       pg_table_size(c.oid)::text AS bytes,
+       (pg_relation_size(c.oid) / current_setting('block_size')::int)::text AS pages,
+       c.relam = (SELECT oid FROM pg_am WHERE amname = 'heap') AS heap,
+       EXISTS (SELECT FROM pg_partition_ancestors(c.oid) p JOIN pg_partitioned_table t ON t.partrelid = p.relid
+                WHERE t.partstrat = 'h'
+                  AND (SELECT o.oid FROM pg_opclass o JOIN pg_am m ON m.oid = o.opcmethod
+                        WHERE o.opcname = 'enum_ops' AND m.amname = 'hash') = ANY (t.partclass::oid[])) AS "loadedByRoot",
+       ARRAY(SELECT a.attname::text FROM pg_attribute a
+              WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = ''
+              ORDER BY a.attnum) AS "dataColumns"
   FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
  WHERE c.relkind = 'r' AND c.relpersistence <> 't'
    AND n.nspname <> 'information_schema' AND n.nspname !~ '^pg_'
@@ -62,12 +80,16 @@ interface TableRow {
   readable: boolean;
   filtered: boolean;
   bytes: string;
+  pages: string;
+  heap: boolean;
+  loadedByRoot: boolean;
+  dataColumns: string[];
 }
 
 /** `row_security_active` tells what a policy would filter, whatever the session's own `row_security` is. */
 export async function listProtectedTables(client: ClientBase): Promise<ProtectedTable[]> {
   const { rows } = await client.query<TableRow>(tablesQuery, leftOut(await readScope(client)));
-  return rows.map((row) => ({ ...row, oid: Number(row.oid), bytes: Number(row.bytes) }));
+  return rows.map((row) => ({ ...row, oid: Number(row.oid), bytes: Number(row.bytes), pages: Number(row.pages) }));
 }
 
 function leftOut(scope: BackupScope): [schemas: string[], tables: string[]] {

@@ -1,54 +1,111 @@
-/** Reads the fingerprint of a database in a snapshot, tables in parallel. */
+/** Reads the fingerprint of a database in a snapshot, tables and ranges of large tables in parallel. */
 import type { ClientBase } from "pg";
-import type { DatabaseSnapshot } from "../database/snapshot";
-import { readInParallel } from "../database/snapshot";
+import { fairPiece, pageRanges } from "../database/pageRanges";
+import { type DatabaseSnapshot, readInParallel } from "../database/snapshot";
 import { displayName, quoteName } from "../database/sqlText";
 import { type ProtectedTable, listSequences } from "../database/tables";
+import { foldBuckets } from "./buckets";
 import { readCatalog } from "./catalog";
-import { type Bucket, type Fingerprint, type TableFingerprint, bucketCountFor } from "./fingerprint";
-import { readLargeObjects } from "./largeObjects";
+import {
+  type Bucket,
+  type CatalogItem,
+  type Fingerprint,
+  type LargeObjectsFingerprint,
+  type RowText,
+  type TableFingerprint,
+  bucketCountFor,
+} from "./fingerprint";
 import { type HashedTable, bucketQuery } from "./hashing";
+import { readLargeObjects } from "./largeObjects";
 
 export interface ComputeOptions {
   /** Connections that read at the same time. */
   readonly jobs: number;
+  /** Default `joined`; a copy is read as its original was. */
+  readonly rowText?: RowText;
   readonly signal?: AbortSignal;
-  readonly onTable?: (table: TableFingerprint) => void;
 }
 
 /** The fingerprint of every protected table. Sequences are read first: they only ever move ahead of the snapshot. */
 export async function computeFingerprint(snapshot: DatabaseSnapshot, options: ComputeOptions): Promise<Fingerprint> {
   const sequences = await listSequences(snapshot.leader);
-  const catalog = await readCatalog(snapshot.leader);
-  const largeObjects = await readLargeObjects(snapshot.leader);
-  const largestFirst = [...snapshot.tables].sort((a, b) => b.bytes - a.bytes);
-  const tables = await readInParallel(snapshot, options.jobs, largestFirst, async (client, table) => {
-    options.signal?.throwIfAborted();
-    const fingerprint = await fingerprintTable(client, table);
-    options.onTable?.(fingerprint);
-    return fingerprint;
-  });
-  return { tables: sortByName(tables), sequences, catalog, largeObjects };
+  let catalog: CatalogItem[] = [];
+  let largeObjects: LargeObjectsFingerprint = { objects: 0, bytes: "0", checksum: "0" };
+  const readings = snapshot.tables.map((table) => new TableReading(table, options.rowText ?? "joined"));
+  const pieceBytes = fairPiece(
+    snapshot.tables.reduce((sum, table) => sum + table.bytes, 0),
+    options.jobs,
+  );
+  const steps: ((client: ClientBase) => Promise<void>)[] = [
+    async (client) => void (catalog = await readCatalog(client)),
+    async (client) => void (largeObjects = await readLargeObjects(client)),
+    // Largest first, and in the order in which they are dumped: who comes second finds the pages in memory.
+    ...readings
+      .sort((a, b) => b.table.bytes - a.table.bytes)
+      .flatMap((reading) => reading.steps(pieceBytes, snapshot.serverMajor)),
+  ];
+  await readInParallel(snapshot, options.jobs, steps, (client, step) => step(client), options.signal);
+  return { tables: sortByName(readings.map((reading) => reading.result())), sequences, catalog, largeObjects };
 }
 
-async function fingerprintTable(client: ClientBase, table: ProtectedTable): Promise<TableFingerprint> {
-  const rows = await countRows(client, table);
-  return hashTable(client, { ...table, bucketCount: bucketCountFor(rows, table.key.length > 0) });
+/** Smallest bytes of a row in a page: its header and its pointer (PostgreSQL manual, "65.6 Database Page Layout"). */
+const smallestRow = 28;
+
+/**
+ * How many buckets a table gets depends on its rows, which nobody has counted. So it is read with as many as its bytes
+ * could need, and these are folded: they are powers of two, and a bucket is the last bits of a hash.
+ */
+class TableReading {
+  readonly #hashed: HashedTable;
+  readonly #buckets: Bucket[] = [];
+
+  constructor(
+    readonly table: ProtectedTable,
+    rowText: RowText,
+  ) {
+    const mostRows = table.heap ? table.bytes / smallestRow : Infinity;
+    this.#hashed = { ...table, rowText, bucketCount: bucketCountFor(mostRows, table.key.length > 0) };
+  }
+
+  steps(pieceBytes: number, serverMajor: number): ((client: ClientBase) => Promise<void>)[] {
+    return pageRanges(this.table, pieceBytes, serverMajor).map(
+      (range) => async (client) => void this.#buckets.push(...(await readBuckets(client, this.#hashed, range))),
+    );
+  }
+
+  result(): TableFingerprint {
+    const rows = this.#buckets.reduce((sum, [, count]) => sum + count, 0);
+    const bucketCount = bucketCountFor(rows, this.table.key.length > 0);
+    return fingerprintOf({ ...this.#hashed, bucketCount }, this.#buckets);
+  }
+}
+
+async function readBuckets(
+  client: ClientBase,
+  table: HashedTable,
+  range: Parameters<typeof bucketQuery>[1],
+): Promise<Bucket[]> {
+  const { rows } = await client.query<{ bucket: number; rows: string; keys: string; content: string }>(
+    bucketQuery(table, range),
+  );
+  return rows.map((row) => [row.bucket, Number(row.rows), row.keys, row.content]);
 }
 
 /** Hashes a table with given columns, key and buckets: also for a copy that is to be compared. */
 export async function hashTable(client: ClientBase, table: HashedTable): Promise<TableFingerprint> {
-  const result = await client.query<{ bucket: number; rows: string; keys: string; content: string }>(
-    bucketQuery(table),
-  );
-  const buckets = result.rows.map((row): Bucket => [row.bucket, Number(row.rows), row.keys, row.content]);
+  return fingerprintOf(table, await readBuckets(client, table, null));
+}
+
+function fingerprintOf(table: HashedTable, read: readonly Bucket[]): TableFingerprint {
+  const buckets = foldBuckets(read, table.bucketCount);
   return {
     schema: table.schema,
     name: table.name,
     coverage: "content",
+    rowText: table.rowText,
     columns: [...table.columns],
     key: [...table.key],
-    rows: buckets.reduce((sum, bucket) => sum + bucket[1], 0),
+    rows: buckets.reduce((sum, [, count]) => sum + count, 0),
     bucketCount: table.bucketCount,
     buckets,
   };

@@ -8,6 +8,13 @@ import { z } from "zod";
 export const coverageSchema = z.enum(["content", "keys", "count"]);
 export type Coverage = z.infer<typeof coverageSchema>;
 
+/**
+ * How a row becomes the text that is hashed. `joined`: its values with a separator between them. `record`, of earlier
+ * versions: PostgreSQL's text of a row.
+ */
+export const rowTextSchema = z.enum(["joined", "record"]);
+export type RowText = z.infer<typeof rowTextSchema>;
+
 /** One bucket of rows: `[bucket, rows, sum of key hashes, sum of row hashes]`; sums are exact decimals. */
 export const bucketSchema = z.tuple([z.int(), z.int(), z.string(), z.string()]);
 export type Bucket = z.infer<typeof bucketSchema>;
@@ -16,6 +23,7 @@ export const tableFingerprintSchema = z.object({
   schema: z.string(),
   name: z.string(),
   coverage: coverageSchema,
+  rowText: rowTextSchema.default("record"),
   /** The columns that were hashed, in `COLLATE "C"` order. */
   columns: z.array(z.string()),
   /** The key's columns; empty: the table has no key, a row is identified by its content. */

@@ -1,31 +1,71 @@
 /**
  * The SQL that hashes rows. Order-independent: sums of 64-bit hashes with the row count, never XOR, whose
- * pairs cancel. `ROW(…)::text` tells NULL from '' and survives added columns and widened types.
- * The session must have pinned settings (`database/connect.ts`): they decide how a value looks as text.
+ * pairs cancel. The session must have pinned settings (`database/connect.ts`): they decide how a value looks as text.
  */
+import { type PageRange, pageCondition } from "../database/pageRanges";
 import { type QualifiedName, quoteIdentifier, quoteLiteral, quoteName } from "../database/sqlText";
+import type { RowText } from "./fingerprint";
 
 export interface HashedTable extends QualifiedName {
   readonly columns: readonly string[];
   readonly key: readonly string[];
   readonly bucketCount: number;
+  readonly rowText: RowText;
 }
 
-function rowHash(columns: readonly string[]): string {
-  return `hashtextextended((ROW(${columns.map(quoteIdentifier).join(", ")})::text) COLLATE "C", 0)`;
+/** Between the values of a row, and in place of a NULL: characters that no text of people has (U+001F, U+0001). */
+const separator = String.raw`E'\x1f'`;
+const nullMark = String.raw`E'\x01'::"char"`;
+
+/** A function takes at most 100 arguments (FUNC_MAX_ARGS): the separator, and two for each column. */
+const columnsPerCall = 49;
+
+/** Half the time of `ROW(…)::text`, which looks at every character for something to quote. NULL is skipped: so a mark. */
+function joinedText(columns: readonly string[]): string {
+  if (columns.length === 0) return "''";
+  const calls: string[] = [];
+  for (let start = 0; start < columns.length; start += columnsPerCall) {
+    const values = columns
+      .slice(start, start + columnsPerCall)
+      .map(quoteIdentifier)
+      .map((column) => `${column}, CASE WHEN ${column} IS NULL THEN ${nullMark} END`);
+    calls.push(`concat_ws(${separator}, ${values.join(", ")})`);
+  }
+  if (calls.length === 1) return calls[0]!;
+  // 1,600 columns, PostgreSQL's most, are 33 calls.
+  return `concat_ws(${separator}, ${calls.join(", ")})`;
+}
+
+/** Both tell NULL from '' and survive added columns and widened types. */
+const textOf: Readonly<Record<RowText, (columns: readonly string[]) => string>> = {
+  joined: joinedText,
+  record: (columns) => `(ROW(${columns.map(quoteIdentifier).join(", ")})::text)`,
+};
+
+function rowHash(table: HashedTable, columns: readonly string[]): string {
+  return `hashtextextended(${textOf[table.rowText](columns)} COLLATE "C", 0)`;
 }
 
 /** What identifies a row: its key, or, without one, its content. */
 function identityHash(table: HashedTable): string {
-  return rowHash(table.key.length > 0 ? table.key : table.columns);
+  return rowHash(table, table.key.length > 0 ? table.key : table.columns);
 }
 
-/** `FROM ONLY`: inherited and partitioned tables are each hashed by themselves. */
-export function bucketQuery(table: HashedTable): string {
+/** `k` identifies a row, `r` stands for its content. `FROM ONLY`: inherited and partitioned tables are hashed each. */
+function hashes(table: HashedTable): string {
+  return `${identityHash(table)} AS k, ${rowHash(table, table.columns)} AS r`;
+}
+
+/**
+ * Count and sums of each bucket. OFFSET 0: without it the planner would compute a hash as often as it is used.
+ *
+ * @param range only these pages of the table; null: all of it.
+ */
+export function bucketQuery(table: HashedTable, range: PageRange | null): string {
   return `SELECT (h.k & ${table.bucketCount - 1})::int AS bucket, count(*)::text AS rows,
                  sum(h.k)::text AS keys, sum(h.r)::text AS content
-            FROM (SELECT ${identityHash(table)} AS k, ${rowHash(table.columns)} AS r FROM ONLY ${quoteName(table)}) h
-           GROUP BY 1 ORDER BY 1`;
+            FROM (SELECT ${hashes(table)} FROM ONLY ${quoteName(table)}${pageCondition(range)} OFFSET 0) h
+           GROUP BY 1`;
 }
 
 /**
@@ -36,8 +76,7 @@ export function rowsQuery(table: HashedTable, buckets: readonly number[]): strin
   const pairs = table.key.map((column) => `${quoteLiteral(column)}, ${quoteIdentifier(column)}::text`);
   const key = pairs.length > 0 ? `json_build_object(${pairs.join(", ")})::text` : "NULL::text";
   return `SELECT h.k::text AS k, h.r::text AS r, h.key
-            FROM (SELECT ${identityHash(table)} AS k, ${rowHash(table.columns)} AS r, ${key} AS key
-                    FROM ONLY ${quoteName(table)}) h
+            FROM (SELECT ${hashes(table)}, ${key} AS key FROM ONLY ${quoteName(table)}) h
            WHERE (h.k & ${table.bucketCount - 1}) = ANY ('{${buckets.join(",")}}'::int8[])
            ORDER BY h.k, h.key COLLATE "C", h.r`;
 }

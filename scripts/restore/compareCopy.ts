@@ -4,6 +4,7 @@ import { PassThrough } from "node:stream";
 import { readVerified } from "../backup/archiveStream";
 import { type Manifest, fileKey } from "../backup/manifest";
 import { Damage, messageOf } from "../contract/failure";
+import { chooseJobs, readCapacity } from "../database/jobs";
 import { openSnapshot } from "../database/snapshot";
 import type { DatabaseTarget } from "../database/target";
 import { differencesOf } from "../fingerprint/compare";
@@ -37,8 +38,11 @@ export async function compareCopy(
 ): Promise<string[]> {
   const snapshot = await openSnapshot(copy);
   try {
+    const { freeConnections } = await readCapacity(snapshot.leader);
+    const rowText = original.tables[0]?.rowText;
     const fingerprint = await computeFingerprint(snapshot, {
-      jobs: options.jobs ?? 2,
+      jobs: chooseJobs(options.jobs, freeConnections, { each: 1, once: 0 }),
+      ...(rowText === undefined ? {} : { rowText }),
       ...(options.signal === undefined ? {} : { signal: options.signal }),
     });
     return differencesOf(original, fingerprint);

@@ -3,9 +3,11 @@
  * Damage is judged before anything that pg_restore says: it explains whatever pg_restore then stumbled over.
  */
 import { Writable } from "node:stream";
+import { DatabaseError } from "pg";
 import { readVerified } from "../backup/archiveStream";
 import { type Archive, type BackupReference, fileKey } from "../backup/manifest";
-import { Damage, codeOf } from "../contract/failure";
+import { Damage, Failure, Refusal, codeOf } from "../contract/failure";
+import { databaseFailure } from "../database/databaseFailure";
 import type { RunningProgram } from "../database/program";
 import type { Store } from "../store/store";
 
@@ -68,6 +70,25 @@ export async function feedArchive(
   }
   if (reading.status === "rejected" && !isClosedPipe(reading.reason)) throw reading.reason;
   if (options.lastBytes !== "ignored") await readWhole(source);
+}
+
+/**
+ * Feeds rows to a COPY that was just started, and waits for its end. Where the server refuses a row, damage explains
+ * it, if there is any.
+ *
+ * @throws Damage when the archive differs from the manifest: the COPY has then failed; Refusal with the server's words.
+ */
+export async function feedCopy(source: ArchiveSource, rows: Writable): Promise<void> {
+  const key = keyOf(source);
+  try {
+    await readVerified(source.store, key, source.archive, rows, source.signal);
+  } catch (error) {
+    if (error instanceof Failure || source.signal?.aborted === true) throw error;
+    await readWhole(source);
+    const failure = databaseFailure(error);
+    if (failure !== undefined || !(error instanceof DatabaseError)) throw failure ?? error;
+    throw new Refusal(`the server does not take the rows of ${key}: ${error.message}`, { cause: error });
+  }
 }
 
 function keyOf({ backup, archive }: ArchiveSource): string {

@@ -1,34 +1,29 @@
 /**
- * Puts a backup's archives into an empty database: roles first, then schema, rows, and what needs the rows.
- * Every archive is checked against the manifest while it is read; a damaged one ends the restore.
+ * Puts a backup into an empty database: the roles that the server lacks, the archives, and what belongs to the database
+ * itself.
  */
 import { UsageError } from "../contract/failure";
 import { withConnection } from "../database/connect";
 import { applyDatabaseProperties } from "../database/databaseProperties";
 import { majorOf } from "../database/identity";
+import { chooseJobs, readCapacity } from "../database/jobs";
 import { findPostgres } from "../database/postgresPrograms";
-import { startProgram } from "../database/program";
 import { quoteIdentifier } from "../database/sqlText";
 import type { DatabaseTarget } from "../database/target";
 import { demandIdentity } from "../backup/ageKeys";
-import { type Archive, type Manifest, oldestServer } from "../backup/manifest";
+import { type Manifest, oldestServer } from "../backup/manifest";
 import type { Store } from "../store/store";
-import { feedArchive } from "./readArchive";
+import { restoreArchives } from "./restoreArchives";
 
 export interface RestoreOptions {
   readonly store: Store;
   readonly manifest: Manifest;
   /** An empty database. */
   readonly target: DatabaseTarget;
+  /** Archives of rows that are read, and indexes that are built, at the same time. Default: see `chooseJobs`. */
+  readonly jobs?: number;
   readonly signal?: AbortSignal;
   readonly onProgress?: (line: string) => void;
-}
-
-const sectionOrder: readonly Archive["section"][] = ["pre-data", "data", "post-data"];
-
-/** Whether `restoreBackup` reads it; of the cluster's roles it makes those that the manifest names. */
-export function isRestored(archive: Archive): boolean {
-  return sectionOrder.includes(archive.section);
 }
 
 /**
@@ -37,21 +32,19 @@ export function isRestored(archive: Archive): boolean {
 export async function restoreBackup(options: RestoreOptions): Promise<void> {
   const { manifest } = options;
   await demandIdentity(manifest.encryption?.recipients ?? [], `${manifest.name} is encrypted`);
-  const serverMajor = await withConnection(options.target, async (client) => {
-    const { rows } = await client.query<{ version: number }>(
-      "SELECT current_setting('server_version_num')::int AS version",
-    );
-    return majorOf(rows[0]!.version);
-  });
+  const { serverMajor, freeConnections } = await withConnection(options.target, readCapacity);
   const oldest = oldestServer(manifest);
   if (serverMajor < oldest) {
     throw new UsageError(
       `the backup is of PostgreSQL ${majorOf(manifest.database.serverVersion)}, written by pg_dump ${manifest.clientVersion}; the server to restore into is ${serverMajor}: expected ${oldest} or newer`,
     );
   }
+  const { binDir } = findPostgres({ atLeast: serverMajor, use: "client" });
+  // pg_restore has a session for each job, and one that leads.
+  const jobs = chooseJobs(options.jobs, freeConnections, { each: 1, once: 1 });
   const created = await createMissingRoles(options);
   try {
-    await restoreArchives(options, serverMajor);
+    await restoreArchives({ ...options, binDir, jobs });
   } catch (error) {
     await demote(options.target, created).catch(() => undefined); // the first failure says more
     throw error;
@@ -61,35 +54,6 @@ export async function restoreBackup(options: RestoreOptions): Promise<void> {
     applyDatabaseProperties(client, manifest.databaseProperties),
   );
   for (const note of notes) options.onProgress?.(note);
-}
-
-async function restoreArchives(options: RestoreOptions, serverMajor: number): Promise<void> {
-  const { manifest } = options;
-  const { binDir } = findPostgres({ atLeast: serverMajor, use: "client" });
-  for (const section of sectionOrder) {
-    for (const archive of manifest.archives.filter((candidate) => candidate.section === section)) {
-      options.signal?.throwIfAborted();
-      await restoreArchive(options, archive, binDir);
-      options.onProgress?.(`${archive.file} restored`);
-    }
-  }
-}
-
-async function restoreArchive(options: RestoreOptions, archive: Archive, binDir: string): Promise<void> {
-  const signal = options.signal === undefined ? {} : { signal: options.signal };
-  const program = startProgram({
-    binDir,
-    program: "pg_restore",
-    // One transaction an archive: an archive that turns out to be damaged at its end leaves no row behind.
-    args: [
-      ...["--no-password", "--exit-on-error", "--single-transaction", `--dbname=${options.target.database}`],
-      // Another server need have neither the tablespaces nor what provides the labels (manifest.notRestored).
-      ...["--no-tablespaces", "--no-security-labels"],
-    ],
-    target: options.target,
-    ...signal,
-  });
-  await feedArchive({ store: options.store, backup: options.manifest, archive, ...signal }, program);
 }
 
 /** Roles that own or may use something in the backup and that the server lacks: `restoreBackup` creates them. */
