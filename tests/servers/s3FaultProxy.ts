@@ -20,7 +20,7 @@ export const faults = [
   "500 after",
   /** Half of the answer arrives. */
   "cut the answer",
-  /** The answer is 200 and holds an error, as CompleteMultipartUpload's may; the server never saw it. */
+  /** The answer is 200 and holds an error, as CompleteMultipartUpload's may, and no other's; the server never saw it. */
   "error in a 200",
   /** Nothing ever arrives, and the connection stays open. */
   "stall",
@@ -73,7 +73,9 @@ export function startS3FaultProxy(
   return serve((req, res) => {
     const described = describeRequest(req);
     requests.push(described);
-    misbehave(target, faultOf(described), req, res);
+    const fault = faultOf(described);
+    const possible = fault !== "error in a 200" || described.operation === "CompleteMultipartUpload";
+    misbehave(target, possible ? fault : undefined, req, res);
   }, requests);
 }
 
