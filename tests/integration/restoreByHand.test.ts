@@ -33,10 +33,14 @@ interface HandMade {
   readonly folder: string;
 }
 
-async function backUp(url: string): Promise<HandMade> {
+/** @param smallestPiece small enough that several tables get `copy` archives of their own. */
+async function backUp(url: string, smallestPiece: number): Promise<HandMade> {
   const storeUrl = freshStore();
   const store = openStore(storeUrl);
-  const { manifest } = await createBackup({ target: parseTarget(url, "test"), store, tier: "manual", runId: "hand" });
+  const run = { store, tier: "manual", runId: "hand", jobs: 2, smallestPiece } as const;
+  const { manifest } = await createBackup({ ...run, target: parseTarget(url, "test") });
+  const copied = manifest.archives.filter(({ format }) => format === "copy");
+  assert.ok(copied.length >= 2, `only ${copied.length} copy archives`);
   return { store, manifest, folder: join(new URL(storeUrl).pathname, backupPrefix(manifest.tier, manifest.name)) };
 }
 
@@ -82,7 +86,7 @@ describe("docs/restore-by-hand.md", function () {
       REVOKE ALL ON DATABASE ${database} FROM PUBLIC; GRANT CONNECT ON DATABASE ${database} TO by_hand_owner`);
     await source.query("SELECT lo_from_bytea(0, 'a large object')");
     [made, server] = await Promise.all([
-      backUp(crm.url),
+      backUp(crm.url, 65_536),
       startCluster({ listen: "loopback", lifetime: { kind: "parent" }, purpose: "test" }),
     ]);
   });
@@ -158,7 +162,7 @@ describe("docs/restore-by-hand.md", function () {
   it("brings users, files and one's own tables into a new Supabase project, as postgres", async () => {
     const [project, target] = await Promise.all([startSupabaseProject({ filled: true }), startSupabaseProject()]);
     try {
-      const backup = await backUp(project.url);
+      const backup = await backUp(project.url, 8_192);
       const { binDir } = target.cluster;
       const done = run([/^1\./, /^2\./, /^Into a new Supabase/], backup.folder, target.url, binDir, {
         NEW: "postgres",
