@@ -70,13 +70,18 @@ export function bucketQuery(table: HashedTable, range: PageRange | null): string
 
 /**
  * The rows of some buckets, sorted by the hash `k` (identity), key and the hash `r` (content). `key` names the row to
- * people as JSON; a table without a key has none, and a row's content is never shown, so it is null there.
+ * people as JSON; a table without a key has none, and a row's content is never shown, so it is null there. `place`: ctid.
  */
 export function rowsQuery(table: HashedTable, buckets: readonly number[]): string {
-  const pairs = table.key.map((column) => `${quoteLiteral(column)}, ${quoteIdentifier(column)}::text`);
-  const key = pairs.length > 0 ? `json_build_object(${pairs.join(", ")})::text` : "NULL::text";
-  return `SELECT h.k::text AS k, h.r::text AS r, h.key
-            FROM (SELECT ${hashes(table)}, ${key} AS key FROM ONLY ${quoteName(table)}) h
+  return `SELECT h.k::text AS k, h.r::text AS r, h.key, h.place::text AS place
+            FROM (SELECT ${hashes(table)}, ${keyAsJson(table.key)} AS key, ctid AS place FROM ONLY ${quoteName(table)}) h
            WHERE (h.k & ${table.bucketCount - 1}) = ANY ('{${buckets.join(",")}}'::int8[])
            ORDER BY h.k, h.key COLLATE "C", h.r`;
+}
+
+/** A row's key for people, as the text of a JSON object; NULL for a table without a key. */
+export function keyAsJson(key: readonly string[]): string {
+  if (key.length === 0) return "NULL::text";
+  const pairs = key.map((column) => `${quoteLiteral(column)}, ${quoteIdentifier(column)}::text`);
+  return `json_build_object(${pairs.join(", ")})::text`;
 }

@@ -19,17 +19,25 @@ interface HashedRow {
   readonly r: bigint;
   /** The key as JSON; null for a table without a key. */
   readonly key: string | null;
+  /** Where it lies in its table. */
+  readonly place: string;
+}
+
+/** Told of rows as they are found, and waited for: there may be millions. */
+export interface RowListener {
+  /** `key` as JSON, for people; `place`: its `ctid` in the original, good for as long as nobody writes there. */
+  onMissing?(key: string, place: string): void | Promise<void>;
+  onChanged?(place: string): void | Promise<void>;
 }
 
 const batchRows = 5_000;
 
-/** `onMissing` gets each missing row's key as it is found: there may be millions. */
 export async function findRowDifferences(
   original: Client,
   live: Client,
   table: HashedTable,
   buckets: readonly number[],
-  onMissing: (key: string) => void,
+  listener: RowListener,
 ): Promise<RowDifferences> {
   const [before, after] = [new HashedRows(original, table, buckets), new HashedRows(live, table, buckets)];
   let [missing, changed, added] = [0, 0, 0];
@@ -39,13 +47,16 @@ export async function findRowDifferences(
     while (was !== undefined || is !== undefined) {
       if (is === undefined || (was !== undefined && compareIdentity(was, is, table) < 0)) {
         missing++;
-        onMissing(was!.key ?? `row with content hash ${was!.r}`);
+        await listener.onMissing?.(was!.key ?? `row with content hash ${was!.r}`, was!.place);
         was = await before.next();
       } else if (was === undefined || compareIdentity(was, is, table) > 0) {
         added++;
         is = await after.next();
       } else {
-        if (was.r !== is.r) changed++;
+        if (was.r !== is.r) {
+          changed++;
+          await listener.onChanged?.(was.place);
+        }
         was = await before.next();
         is = await after.next();
       }
@@ -65,7 +76,7 @@ function compareIdentity(a: HashedRow, b: HashedRow, table: HashedTable): number
 
 /** The rows in order; a batch is read while the one before it is used up. */
 class HashedRows {
-  private readonly cursor: Cursor<{ k: string; r: string; key: string | null }>;
+  private readonly cursor: Cursor<{ k: string; r: string; key: string | null; place: string }>;
   private reading: Promise<HashedRow[]>;
   private batch: HashedRow[] = [];
   private place = 0;
@@ -92,7 +103,7 @@ class HashedRows {
   private read(): Promise<HashedRow[]> {
     const reading = this.cursor
       .read(batchRows)
-      .then((rows) => rows.map((row) => ({ k: BigInt(row.k), r: BigInt(row.r), key: row.key })));
+      .then((rows) => rows.map((row) => ({ ...row, k: BigInt(row.k), r: BigInt(row.r) })));
     reading.catch(() => undefined); // whoever waits for the rows gets it
     return reading;
   }

@@ -15,7 +15,7 @@ const releaseEventSchema = z.object({
   schemaVersion: z.literal(1),
   /**
    * `gate-passed` opens the receipt; `<step>-started|live|failed`; `verification-failed`; `verified` and
-   * `accepted` (missing rows, by a person) close it.
+   * `accepted` (missing rows, by a person) close it; `repaired`: rows were put back.
    */
   event: z.string().regex(/^[a-z-]+$/),
   runId: z.string(),
@@ -26,6 +26,8 @@ const releaseEventSchema = z.object({
   receiptSha256: z.string(),
   at: z.iso.datetime(),
   person: z.string().nullable(),
+  /** Of a verification: what it saw of the database, its `pg_current_snapshot()`. Whatever it did not see came later. */
+  visibility: z.string().nullable().default(null),
   detail: z.string(),
 });
 
@@ -43,7 +45,7 @@ export async function recordEvent(
   run: RunIdentity,
   event: string,
   detail: string,
-  person: string | null = null,
+  { person = null, visibility = null }: { person?: string | null; visibility?: string | null } = {},
 ): Promise<void> {
   const { runId, releaseVersion, stack, receiptSha256 } = run;
   const body = encodeDocument({
@@ -55,6 +57,7 @@ export async function recordEvent(
     receiptSha256,
     at: new Date().toISOString(),
     person,
+    visibility,
     // A platform's own output can hold a secret, and an event is never rewritten.
     detail: redact(detail),
   } satisfies ReleaseEvent);

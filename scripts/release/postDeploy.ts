@@ -70,8 +70,12 @@ export async function verifyPostDeploy(input: PostDeployInput): Promise<PostDepl
   }
 }
 
-/** @throws UsageError when the store holds no receipt. */
-async function chooseReceipt(input: Pick<PostDeployInput, "store" | "runId">): Promise<TrustedReceipt> {
+/**
+ * The receipt that was asked for, else the newest open one, else the newest.
+ *
+ * @throws UsageError when the store holds no receipt, or not that one.
+ */
+export async function chooseReceipt(input: Pick<PostDeployInput, "store" | "runId">): Promise<TrustedReceipt> {
   const { store } = input;
   const runId = input.runId ?? (await listOpenReceipts(store)).at(-1) ?? (await listReceipts(store)).at(-1);
   if (runId === undefined) {

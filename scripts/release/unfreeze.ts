@@ -110,7 +110,7 @@ export async function unfreeze(options: UnfreezeInput, plan: UnfreezePlan): Prom
   for (const { input, verification } of plan.failing) {
     await markBackupsSince(store, input.receipt);
     const detail = `${reason}\n${verification.findings.join("\n")}`;
-    await recordEvent(store, identityOfReceipt(input), "accepted", detail, person);
+    await recordEvent(store, identityOfReceipt(input), "accepted", detail, { person });
     await spendCopy(input);
   }
   return { lifted, verifiedRunIds, accepted };

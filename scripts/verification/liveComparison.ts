@@ -13,7 +13,7 @@ import { readCatalog } from "../fingerprint/catalog";
 import { type CatalogChange, catalogChanges, differingBuckets, sequenceRegressions } from "../fingerprint/compare";
 import { hashTable } from "../fingerprint/compute";
 import type { Coverage, Fingerprint, TableFingerprint } from "../fingerprint/fingerprint";
-import { findRowDifferences } from "../fingerprint/rowDifferences";
+import { type RowListener, findRowDifferences } from "../fingerprint/rowDifferences";
 import { type Allowance, type TablePolicy, tablePolicySchema } from "../settings";
 
 export interface TableComparison {
@@ -37,6 +37,8 @@ export interface LiveComparison {
   readonly failures: readonly string[];
   /** Changes of the catalog that destroy nothing; a release makes some. */
   readonly catalogChanges: readonly string[];
+  /** What the comparison saw of the live database: its `pg_current_snapshot()`. */
+  readonly visibility: string;
 }
 
 export interface ComparisonInput {
@@ -48,8 +50,8 @@ export interface ComparisonInput {
    */
   readonly copy: () => Promise<DatabaseTarget>;
   readonly policies: Readonly<Record<string, TablePolicy>>;
-  /** Gets every missing row's key: the report shows 20, the file has them all. */
-  readonly onMissing?: (table: string, key: string) => void;
+  /** Told of the rows of a table as they are found: the report shows 20 missing keys, the file has them all. */
+  readonly listenerOf?: (table: string) => RowListener;
   readonly jobs?: number;
   readonly signal?: AbortSignal;
 }
@@ -71,6 +73,7 @@ export async function compareWithLive(input: ComparisonInput): Promise<LiveCompa
       tables,
       failures: allFailures,
       catalogChanges: changes.map((change) => `${change.kind} ${change.name} ${change.change}`),
+      visibility: snapshot.visibility,
     };
   } finally {
     await snapshot.close();
@@ -190,9 +193,13 @@ async function nameRows(
       input.signal?.throwIfAborted();
       const name = displayName(table);
       const missingKeys: string[] = [];
-      const differences = await findRowDifferences(original, snapshot.leader, table, buckets, (key) => {
-        if (missingKeys.length < shownKeys) missingKeys.push(key);
-        input.onMissing?.(name, key);
+      const listener = input.listenerOf?.(name) ?? {};
+      const differences = await findRowDifferences(original, snapshot.leader, table, buckets, {
+        ...listener,
+        onMissing: (key, place) => {
+          if (missingKeys.length < shownKeys) missingKeys.push(key);
+          return listener.onMissing?.(key, place);
+        },
       });
       const failure = judge(table, differences, input.policies[name] ?? defaultPolicy);
       results.push({ ...comparisonOf(table, now.rows), ...differences, missingKeys, failure });

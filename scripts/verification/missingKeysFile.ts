@@ -4,14 +4,18 @@
  * the proof: a folder that cannot be written to must not keep a loss from being found, so nothing here throws.
  */
 import { closeSync, mkdirSync, openSync, writeFileSync } from "node:fs";
-import { join, resolve } from "node:path";
+import { dirname, resolve } from "node:path";
 import { messageOf } from "../contract/failure";
 
 /** Characters collected before they are written; written synchronously, so that millions of keys need no more memory. */
 const batchCharacters = 64 * 1024;
 
+/** Where a file for people goes. */
+export function reportFile(name: string): string {
+  return resolve(process.env["DBPROTECT_REPORTS"] || "reports", name);
+}
+
 export class MissingKeysFile {
-  private readonly folder = process.env["DBPROTECT_REPORTS"] || "reports";
   private readonly path: string;
   private descriptor: number | undefined;
   private pending = "";
@@ -19,7 +23,7 @@ export class MissingKeysFile {
   private problemFound: string | null = null;
 
   constructor(runId: string) {
-    this.path = resolve(join(this.folder, `missing-${runId}.ndjson`));
+    this.path = reportFile(`missing-${runId}.ndjson`);
   }
 
   /** Why the file is missing or incomplete, for people; null: it is neither. Final once the file is closed. */
@@ -49,7 +53,7 @@ export class MissingKeysFile {
   /** Opens the file (0600: keys can be personal data) with the first keys. */
   private flush(): void {
     if (this.descriptor === undefined) {
-      mkdirSync(this.folder, { recursive: true, mode: 0o700 });
+      mkdirSync(dirname(this.path), { recursive: true, mode: 0o700 });
       this.descriptor = openSync(this.path, "w", 0o600);
     }
     writeFileSync(this.descriptor, this.pending);

@@ -72,7 +72,8 @@ export async function closeReceipt(
       hint: "wait until it has ended, then run the verification again",
     });
   }
-  await recordEvent(store, identityOfReceipt(input), "verified", summarize(comparison));
+  const { visibility } = comparison;
+  await recordEvent(store, identityOfReceipt(input), "verified", summarize(comparison), { visibility });
   await spendCopy(input);
 }
 
@@ -96,7 +97,8 @@ async function freezeReleases(input: ReceiptVerificationInput, verification: Rec
     missingRows: missingRowsByTable(verification.comparison),
   });
   const findings = verification.findings.join("\n");
-  await recordEvent(store, identityOfReceipt(input), "verification-failed", findings);
+  const { visibility } = verification.comparison;
+  await recordEvent(store, identityOfReceipt(input), "verification-failed", findings, { visibility });
   await markBackupsSince(store, receipt);
 }
 
@@ -119,7 +121,7 @@ export async function compareWithReceipt(input: ReceiptVerificationInput): Promi
       live: input.live,
       copy: () => copy.open(),
       policies: receipt.settings.tables,
-      onMissing: (table, key) => keys.add(table, key),
+      listenerOf: (table) => ({ onMissing: (key) => keys.add(table, key) }),
       ...(input.signal === undefined ? {} : { signal: input.signal }),
     });
     const missingKeysFile = await keys.close();
@@ -130,7 +132,8 @@ export async function compareWithReceipt(input: ReceiptVerificationInput): Promi
   }
 }
 
-async function demandSameDatabase({ receipt, live }: ReceiptVerificationInput): Promise<void> {
+/** @throws UsageError when the live database is not the one that the receipt speaks of. */
+export async function demandSameDatabase({ receipt, live }: ReceiptVerificationInput): Promise<void> {
   const identity = await withConnection(live, (client) => readIdentity(client, live));
   if (isSameDatabase(identity, receipt.database)) return;
   throw new UsageError(
@@ -138,7 +141,8 @@ async function demandSameDatabase({ receipt, live }: ReceiptVerificationInput): 
   );
 }
 
-function findingsOf(comparison: LiveComparison): string[] {
+/** Lines for people: one for each table or object that fails, with its first missing keys. */
+export function findingsOf(comparison: LiveComparison): string[] {
   const tables = comparison.tables
     .filter((table) => table.failure !== null)
     .map((table) => {

@@ -55,7 +55,7 @@ describe("the live database against the snapshot", function () {
         live: target,
         copy: openCopy,
         policies,
-        onMissing: (_table, key) => keys.push(key),
+        listenerOf: () => ({ onMissing: (key) => void keys.push(key) }),
       });
       return { ...comparison, keys };
     } finally {

@@ -11,7 +11,7 @@ describe("what db:verify:post-deploy says", () => {
       runId: "run",
       releaseVersion: "v1",
       data: {
-        comparison: { verdict: "pass", tables, failures: [], catalogChanges: [] },
+        comparison: { verdict: "pass", tables, failures: [], catalogChanges: [], visibility: "730:730:" },
         findings: [],
         missingKeysFile: null,
         missingKeysProblem: null,
