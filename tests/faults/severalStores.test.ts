@@ -166,6 +166,7 @@ describe("several stores", function () {
     it("a required one at the very end: the first one, which counts, has nothing", async () => {
       const [first, second] = [fileStore(), fileStore()];
       const copy = bucket({ endpoint: proxy.endpoint });
+      await copy.support();
       faultOf = ({ operation }) => (operation === "CompleteMultipartUpload" ? "403" : undefined);
       const store = several(first, { store: copy, required: true }, { store: second, required: true });
       await assert.rejects(store.create(archive, streamOf(randomBytes(12 * mebibyte))), Unavailable);
