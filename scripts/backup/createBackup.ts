@@ -33,8 +33,8 @@ export interface BackupOptions {
   readonly runId: string;
   /** Archives of rows that are written, and tables that are hashed, at the same time. Default: see `chooseJobs`. */
   readonly jobs?: number;
-  /** Bytes of a table below which it gets no archive of its own. Default 16 MiB. */
-  readonly smallestPiece?: number;
+  /** Bytes of tables that an archive is to hold, about. Default: see `fairPiece`. */
+  readonly pieceBytes?: number;
   /** Public keys of age that archives and fingerprint are encrypted to. Default: those of `BACKUP_AGE_RECIPIENT`. */
   readonly recipients?: readonly string[];
   readonly signal?: AbortSignal;
@@ -66,10 +66,11 @@ export async function createBackup(given: BackupOptions): Promise<FinishedBackup
     // With the lock held nobody else writes archives: what is unfinished is of runs that were killed.
     await options.store.removeUnfinished();
     const identity = await readIdentity(guard, options.target);
+    // Before the first table is locked.
+    await demandLockBudget(guard);
     const snapshot = await openSnapshot(options.target);
     try {
       demandReadable(snapshot.tables, options.target.user);
-      await demandLockBudget(guard, snapshot.tables.length);
       const { freeConnections } = await readCapacity(guard);
       const jobs = chooseJobs(options.jobs, freeConnections, sessionsOfJobs);
       return await writeBackup({ ...options, jobs }, identity, snapshot);

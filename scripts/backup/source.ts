@@ -89,23 +89,39 @@ export function demandReadable(tables: readonly ProtectedTable[], user: string):
   );
 }
 
+/** What readers hold beside the leader: a table with its indexes, for each of the last few items of a few readers. */
+const locksOfReaders = { eachTable: 5, most: 1_000 };
+
 /**
- * pg_dump and the snapshot's leader hold one lock a table, and the server's lock table is of fixed size
- * (PostgreSQL manual, "19.12 Lock Management"): running out of it ends the dump half-way.
+ * Three sessions lock every table at the same time: the snapshot's leader, the pg_dump that writes definitions, and the
+ * one that writes rows; the leader and the latter also lock every sequence. The server's lock table is of fixed size:
+ * one entry for each thing that is locked, and twice as many for who holds it (PostgreSQL: lock.c, `NLOCKENTS`, and
+ * manual, "19.12 Lock Management"). Full, it would end the dump half-way, and the statements of everybody else.
  *
- * @throws UsageError (exit 2) when the budget is too small.
+ * @throws UsageError (exit 2) when there is no room for them.
  */
-export async function demandLockBudget(client: ClientBase, tables: number): Promise<void> {
-  const { rows } = await client.query<{ slots: number; per_transaction: number }>(
-    `SELECT current_setting('max_locks_per_transaction')::int AS per_transaction,
-            current_setting('max_locks_per_transaction')::int
-            * (current_setting('max_connections')::int + current_setting('max_prepared_transactions')::int) AS slots`,
+export async function demandLockBudget(client: ClientBase): Promise<void> {
+  const scope = await readScope(client);
+  const { rows } = await client.query<{ tables: number; sequences: number; per_transaction: number; sessions: number }>(
+    `SELECT count(*) FILTER (WHERE c.relkind <> 'S')::int AS tables, count(*) FILTER (WHERE c.relkind = 'S')::int AS sequences,
+            current_setting('max_locks_per_transaction')::int AS per_transaction,
+            -- What the server counts as MaxBackends (postinit.c, InitializeMaxBackends); one of them was renamed in 18.
+            current_setting('max_connections')::int + current_setting('max_prepared_transactions')::int
+              + COALESCE(current_setting('autovacuum_worker_slots', true), current_setting('autovacuum_max_workers'))::int + 1
+              + current_setting('max_worker_processes')::int + current_setting('max_wal_senders')::int AS sessions
+       FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+      WHERE c.relkind IN ('r', 'p', 'S') AND c.relpersistence <> 't' AND n.nspname <> 'information_schema' AND n.nspname !~ '^pg_'
+        AND n.nspname <> ALL ($1)`,
+    [leftOutNames(scope, "schema")],
   );
-  const budget = rows[0]!;
-  if (tables <= budget.slots) return;
-  const needed = Math.ceil((tables / budget.slots) * budget.per_transaction);
+  const { tables, sequences, per_transaction: found, sessions } = rows[0]!;
+  const ofReaders = Math.min(locksOfReaders.eachTable * tables, locksOfReaders.most);
+  const things = tables + sequences + ofReaders;
+  const holdings = 3 * tables + 2 * sequences + ofReaders;
+  const needed = Math.ceil(Math.max(things, holdings / 2) / sessions);
+  if (needed <= found) return;
   throw new UsageError(
-    `max_locks_per_transaction: found ${budget.per_transaction} (${budget.slots} locks in all): expected at least ${needed} for ${tables} tables`,
+    `max_locks_per_transaction: found ${found}, expected at least ${needed} for ${tables} tables and ${sequences} sequences`,
     { hint: `set max_locks_per_transaction = ${needed} on the server and restart it` },
   );
 }

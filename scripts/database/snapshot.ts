@@ -114,10 +114,31 @@ export async function readInParallel<T, R>(
 ): Promise<R[]> {
   const readers = await openReaders(snapshot, Math.max(0, Math.min(jobs, items.length) - 1));
   try {
-    return await runInLanes([snapshot.leader, ...readers], items, (item, client) => work(client, item), signal);
+    const lanes = [snapshot.leader, ...readers].map((client) => ({ client, items: 0 }));
+    return await runInLanes(
+      lanes,
+      items,
+      async (item, lane) => {
+        if (lane.items % itemsOfLocks === 0) await letGoOfLocks(lane.client, lane.items === 0);
+        lane.items += 1;
+        return work(lane.client, item);
+      },
+      signal,
+    );
   } finally {
     await Promise.allSettled(readers.map((reader) => reader.end()));
   }
+}
+
+/**
+ * A transaction keeps the locks of every table, and of each of its indexes, that it has read: with thousands of tables
+ * the server's lock table would be full. What was locked since the savepoint is let go of with it; the leader's own
+ * locks, taken before, stay. Only now and then: each time is a round trip.
+ */
+const itemsOfLocks = 50;
+
+async function letGoOfLocks(client: Client, first: boolean): Promise<void> {
+  await client.query(first ? "SAVEPOINT reading" : "ROLLBACK TO SAVEPOINT reading");
 }
 
 async function openReaders(snapshot: DatabaseSnapshot, count: number): Promise<Client[]> {

@@ -11,7 +11,6 @@ import { fileKey } from "../../scripts/backup/manifest";
 import { setFreeze } from "../../scripts/control/freeze";
 import { acquireLease, readLease } from "../../scripts/control/lease";
 import { exitCode } from "../../scripts/contract/failure";
-import { demandLockBudget } from "../../scripts/backup/source";
 import { withConnection } from "../../scripts/database/connect";
 import { readIdentity } from "../../scripts/database/identity";
 import { parseTarget } from "../../scripts/database/target";
@@ -225,19 +224,6 @@ describe("the gate", () => {
       demandHalt(await runGate(context), "data-checks", exitCode.refused, /no data check applies/);
       const none = { ...context, settings: operationSettingsSchema.parse({ ...context.settings, checks: "none" }) };
       assert.equal((await runReadOnlyGate(none)).verdict, "pass");
-    });
-
-    it("backup (2): the server has no room for the locks", async () => {
-      // The connection step looks first: a gate must not find out half-way through a dump.
-      const { context, client } = await scene();
-      const { rows } = await client.query<{ budget: number }>(
-        `SELECT current_setting('max_locks_per_transaction')::int * (current_setting('max_connections')::int
-                + current_setting('max_prepared_transactions')::int) AS budget`,
-      );
-      assert.ok(rows[0]!.budget > 1_000);
-      await demandLockBudget(client, rows[0]!.budget);
-      await assert.rejects(demandLockBudget(client, rows[0]!.budget + 1), /max_locks_per_transaction: found/);
-      assert.equal((await runReadOnlyGate(context)).verdict, "pass");
     });
 
     it("backup (3): another backup of the database is running", async () => {

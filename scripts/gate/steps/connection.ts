@@ -17,7 +17,7 @@ export const connectionStep: GateStep = {
       const programs = findPostgres({ atLeast: majorOf(identity.serverVersion), use: "client" });
       const tables = await listProtectedTables(client);
       demandReadable(tables, target.user);
-      await demandLockBudget(client, tables.length);
+      await demandLockBudget(client);
       if (store !== undefined)
         await demandOwnStore(store, { systemIdentifier: identity.systemIdentifier, name: identity.database });
       state.identity = identity;
