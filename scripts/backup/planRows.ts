@@ -40,13 +40,13 @@ export interface RowPlan<T extends PlannedTable = PlannedTable> {
 export interface RowPlanOptions {
   readonly jobs: number;
   readonly serverMajor: number;
-  /** Bytes below which no piece is cut. Default 16 MiB. */
-  readonly smallestPiece?: number;
+  /** Bytes of tables that an archive is to hold, about. Default: see `fairPiece`. */
+  readonly pieceBytes?: number;
 }
 
 export function planRows<T extends PlannedTable>(tables: readonly T[], options: RowPlanOptions): RowPlan<T> {
   const totalBytes = tables.reduce((sum, table) => sum + table.bytes, 0);
-  const pieceBytes = fairPiece(totalBytes, options.jobs, options.smallestPiece);
+  const pieceBytes = options.pieceBytes ?? fairPiece(totalBytes, options.jobs);
   const copied: CopiedPiece<T>[] = [];
   let dumpedBytes = totalBytes;
   let argumentBytes = 0;

@@ -31,8 +31,8 @@ export interface ArchiveOptions {
   readonly jobs: number;
   /** Public keys of age that they are encrypted to; empty: they are not. */
   readonly recipients: readonly string[];
-  /** Bytes of a table below which no piece is cut. Default 16 MiB. */
-  readonly smallestPiece?: number;
+  /** Bytes of tables that an archive is to hold, about. Default: see `fairPiece`. */
+  readonly pieceBytes?: number;
   readonly signal?: AbortSignal;
   readonly onProgress?: (line: string) => void;
 }
@@ -48,7 +48,7 @@ export async function writeArchives(options: ArchiveOptions): Promise<Archive[]>
   const plan = planRows(options.snapshot.tables, {
     jobs: options.jobs,
     serverMajor: options.snapshot.serverMajor,
-    ...(options.smallestPiece === undefined ? {} : { smallestPiece: options.smallestPiece }),
+    ...(options.pieceBytes === undefined ? {} : { pieceBytes: options.pieceBytes }),
   });
   const compression = new CompressionLevel();
   options.onProgress?.(describePlan(plan, options.jobs, compression.level));

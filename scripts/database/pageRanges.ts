@@ -18,8 +18,8 @@ const smallestPiece = 16 * mebibyte;
 const largestPiece = 1024 * mebibyte;
 
 /** How large a piece of `totalBytes` is to be, that are read by so many jobs. */
-export function fairPiece(totalBytes: number, jobs: number, smallest = smallestPiece): number {
-  return Math.max(smallest, Math.min(totalBytes / (jobs * piecesPerJob), largestPiece));
+export function fairPiece(totalBytes: number, jobs: number): number {
+  return Math.max(smallestPiece, Math.min(totalBytes / (jobs * piecesPerJob), largestPiece));
 }
 
 /** Pages `from` to `to`, without `to`; `to` null: to the table's end, wherever that is by now. */

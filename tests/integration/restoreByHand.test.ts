@@ -33,11 +33,11 @@ interface HandMade {
   readonly folder: string;
 }
 
-/** @param smallestPiece small enough that several tables get `copy` archives of their own. */
-async function backUp(url: string, smallestPiece: number): Promise<HandMade> {
+/** @param pieceBytes small enough that several tables get `copy` archives of their own. */
+async function backUp(url: string, pieceBytes: number): Promise<HandMade> {
   const storeUrl = freshStore();
   const store = openStore(storeUrl);
-  const run = { store, tier: "manual", runId: "hand", jobs: 2, smallestPiece } as const;
+  const run = { store, tier: "manual", runId: "hand", jobs: 2, pieceBytes } as const;
   const { manifest } = await createBackup({ ...run, target: parseTarget(url, "test") });
   const copied = manifest.archives.filter(({ format }) => format === "copy");
   assert.ok(copied.length >= 2, `only ${copied.length} copy archives`);
