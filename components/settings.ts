@@ -17,6 +17,10 @@ const webAddress = z
   .string()
   .regex(/^https?:\/\/[^\s/@]+(\/\S*)?$/, "expected an http or https URL without user and password");
 
+/** What the program itself checks further; the first of several stores is required, others may be `optional:`. */
+const storeAddress = /^(file:\/\/\/\S+|s3:\/\/[a-z0-9.-]{3,63}([/?]\S*)?)$/;
+const additionalStore = new RegExp(storeAddress.source.replace("^", "^(optional:)?"));
+
 const days = z.int().min(1).max(3650);
 
 const bucketSettingsSchema = z.strictObject({
@@ -42,7 +46,10 @@ const configSchema = z.strictObject({
   ...operationSettingsSchema.shape,
   backupStore: z
     .string()
-    .regex(/^(file:\/\/\/\S+|s3:\/\/[a-z0-9.-]{3,63}(\/\S*)?)$/, "expected file:///folder or s3://bucket/prefix")
+    .refine(
+      (text) => text.split(/\s+/).every((word, place) => (place === 0 ? storeAddress : additionalStore).test(word)),
+      "expected file:///folder or s3://bucket/prefix",
+    )
     .optional(),
   bucket: bucketSettingsSchema.optional(),
   releaseVersion: z

@@ -15,7 +15,15 @@ const examples = "for example file:///var/backups/crm or s3://my-bucket/crm";
 const bucketUrl = /^s3:\/\/([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])((?:\/[A-Za-z0-9][A-Za-z0-9._=@+-]*)*)\/?$/;
 
 /** What may follow the `?` of an `s3://` address; described in docs/reference.md. */
-const s3Parameters = ["endpoint", "region", "profile", "kmsKeyId", "parts", "partMebibytes", "mostParts"] as const;
+export const s3Parameters = [
+  "endpoint",
+  "region",
+  "profile",
+  "kmsKeyId",
+  "parts",
+  "partMebibytes",
+  "mostParts",
+] as const;
 type S3Parameter = (typeof s3Parameters)[number];
 
 /** Before an address: this store may be lost. The form of a URL's scheme, so that no address can look like it. */

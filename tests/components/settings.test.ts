@@ -58,6 +58,11 @@ describe("components/settings", () => {
     assert.deepEqual(settings.operation.overrides, []);
   });
 
+  it("takes several stores, all but the first with or without optional:", () => {
+    const backupStore = "s3://backups/crm?kmsKeyId=alias/x file:///srv/copy optional:s3://copies?profile=copy";
+    assert.equal(read({ backupStore }).backupStore, backupStore);
+  });
+
   it("takes releaseVersion from RELEASE_VERSION unless it is configured", () => {
     const env = { RELEASE_VERSION: "from-environment" };
     assert.equal(read({}, {}, env).releaseVersion, "from-environment");
@@ -91,6 +96,8 @@ describe("components/settings", () => {
       { backupStore: "ftp://x" },
       `${key}backupStore: found "ftp://x": expected file:///folder or s3://bucket/prefix: pulumi config set --path 'database-protection:backupStore' <value>`,
     ],
+    ["a first store that may be lost", { backupStore: "optional:file:///b" }, /expected file:\/\/\/folder/],
+    ["a second store of another kind", { backupStore: "file:///b ftp://x" }, /expected file:\/\/\/folder/],
     ["a relative store", { backupStore: "file://backups" }, /expected file:\/\/\/folder/],
     [
       "a store and a bucket",

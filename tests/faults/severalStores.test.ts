@@ -1,7 +1,8 @@
 /** Several stores written in one pass: what the first holds the required others hold too, and an optional one may go. */
-import { ListMultipartUploadsCommand, S3Client } from "@aws-sdk/client-s3";
+import { CreateMultipartUploadCommand, ListMultipartUploadsCommand, S3Client } from "@aws-sdk/client-s3";
 import assert from "node:assert/strict";
 import { createHash, randomBytes } from "node:crypto";
+import { execFileSync } from "node:child_process";
 import { once } from "node:events";
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
@@ -175,6 +176,29 @@ describe("several stores", function () {
       assert.deepEqual(await unfinished(copy), []);
     });
 
+    it("on a full disk: as one that cannot be reached", async function () {
+      const folder = temporaryFolder();
+      try {
+        execFileSync("mount", ["-t", "tmpfs", "-o", "size=2m", "tmpfs", folder], { stdio: "pipe" });
+      } catch {
+        return this.skip(); // Only root may mount, and not in every container.
+      }
+      try {
+        const body = randomBytes(4 * mebibyte);
+        const [first, full] = [fileStore(), new FileStore(folder)];
+        const store = several(first, { store: full, required: false });
+        assert.equal(await store.create(archive, streamOf(body)), body.length);
+        assert.match(store.warnings.join(), /the disk is full/);
+        await assert.rejects(
+          several(fileStore(), { store: full, required: true }).create(archive, streamOf(body)),
+          (error) => error instanceof Unavailable && /the disk is full/.test(error.message),
+        );
+        assert.deepEqual([await full.list(""), partials(full)], [[], []]);
+      } finally {
+        execFileSync("umount", ["-l", folder]);
+      }
+    });
+
     it("the first one: nothing in the others", async () => {
       const second = fileStore();
       const first = bucket({ endpoint: proxy.endpoint });
@@ -291,6 +315,8 @@ describe("several stores", function () {
       const [first, second] = [freshStore(), freshStore()];
       const env = { DATABASE_URL: url, ...aws(), ...deploymentVariables };
       const stores = `${first} ${second} optional:${lost}`;
+      const third = bucket();
+      await abandonUpload(third);
 
       const backup = await runCli(["db:backup", "--depth", "1", "--json"], { ...env, BACKUP_STORE: stores });
       assert.equal(backup.code, 0, backup.stderr);
@@ -310,6 +336,11 @@ describe("several stores", function () {
       const receipt = await new FileStore(new URL(first).pathname).read(`receipts/${runId}.json`);
       const written = JSON.parse(Buffer.concat(await receipt.toArray()).toString()) as { warnings: string[] };
       assert.match(written.warnings.join(), warning);
+
+      const copied = await runCli(["db:backup", "--depth", "1"], { ...env, BACKUP_STORE: `${first} ${third.url}` });
+      assert.equal(copied.code, 0, copied.stderr);
+      assert.equal((await third.list("backups/")).filter(({ key }) => key.endsWith("/manifest.json")).length, 1);
+      assert.deepEqual(await unfinished(third), [], "what a killed run left is taken back");
 
       const required = await runCli(["db:backup"], { ...env, BACKUP_STORE: `${first} ${lost}` });
       assert.equal(required.code, 3, required.stderr);
@@ -337,6 +368,14 @@ describe("several stores", function () {
 
   function unreachable(): S3Store {
     return bucket({ endpoint: nowhere });
+  }
+
+  async function abandonUpload(store: S3Store): Promise<void> {
+    const client = new S3Client({ forcePathStyle: true });
+    const place = { Bucket: testBucket, Key: `${store.url.split("/").at(-1)}/${archive}` };
+    await client.send(new CreateMultipartUploadCommand(place));
+    client.destroy();
+    assert.equal((await unfinished(store)).length, 1);
   }
 
   async function unfinished(store: S3Store): Promise<unknown[]> {

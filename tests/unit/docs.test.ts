@@ -11,6 +11,7 @@ import { exitCode } from "../../scripts/contract/failure";
 import { fullSteps, readOnlySteps } from "../../scripts/gate/gate";
 import { ruleCatalog } from "../../scripts/migrations/ruleCatalog";
 import { operationSettingsSchema } from "../../scripts/settings";
+import { s3Parameters } from "../../scripts/store/openStore";
 import { runCli } from "../servers/cli";
 
 const root = resolve(__dirname, "../..");
@@ -206,6 +207,10 @@ describe("documentation", function () {
     const sdks = ["AWS_REGION", "AWS_PROFILE"];
     for (const name of documented) assert.ok(sdks.includes(name) || text.includes(name), `nothing reads ${name}`);
     for (const name of firstColumn(section(readme, "## Environment variables"))) assert.ok(documented.includes(name));
+  });
+
+  it("parameters of an s3:// store are those that are read", () => {
+    assertSame(firstColumn(section(reference, "## Stores").split("takes parameters")[1] ?? ""), s3Parameters);
   });
 
   it("exit codes are those of the contract", () => {
