@@ -1,7 +1,6 @@
 /** `db:backup` and `db:backup:pre-deploy`: take a backup, then verify it to a depth. */
 import { type Command, Option } from "commander";
 import { demandIdentity, readRecipients } from "../backup/ageKeys";
-import { createBackup } from "../backup/createBackup";
 import { withConnection } from "../database/connect";
 import { readClock } from "../database/clock";
 import { readIdentity } from "../database/identity";
@@ -10,11 +9,20 @@ import { chooseScheduledTier } from "../retention/scheduledTier";
 import type { RetentionTier } from "../store/layout";
 import type { Store } from "../store/store";
 import { claimStore } from "../store/storeIdentity";
-import { type Depth, verifyBackup } from "../verification/verifyBackup";
+import { takeVerifiedBackup } from "../verification/takeVerifiedBackup";
+import type { Depth } from "../verification/verifyBackup";
 import { parseDepth } from "./depth";
 import { newRunId } from "./gateContext";
+import { parseJobs } from "./jobs";
 import { interrupted, printResult, progress } from "./session";
 import { storeFromEnvironment } from "./store";
+
+interface BackupCommandOptions {
+  readonly tier: "manual" | "predeploy" | "scheduled";
+  readonly depth: Depth;
+  readonly jobs?: number;
+  readonly json?: boolean;
+}
 
 export function configure(command: Command): void {
   command
@@ -22,8 +30,9 @@ export function configure(command: Command): void {
       new Option("--tier <tier>", "retention tier").choices(["manual", "predeploy", "scheduled"]).default("manual"),
     )
     .option("--depth <depth>", "how deep to verify it, 1 to 4; only 4 restores it", parseDepth, 4)
+    .option("--jobs <number>", "how many archives of rows are written, and restored, at the same time", parseJobs)
     .option("--json", "one JSON document on stdout")
-    .action(async (options: { tier: "manual" | "predeploy" | "scheduled"; depth: Depth; json?: boolean }) => {
+    .action(async (options: BackupCommandOptions) => {
       const target = targetFromEnvironment("DATABASE_URL");
       if (options.depth > 1)
         await demandIdentity(await readRecipients(), `at depth ${options.depth} the encrypted backup is read back`);
@@ -32,11 +41,14 @@ export function configure(command: Command): void {
       await claimStore(store, { systemIdentifier: identity.systemIdentifier, name: identity.database });
       const run = { store, runId: newRunId(), signal: interrupted, onProgress: progress };
       const tier = options.tier === "scheduled" ? await tierOfSchedule(store, target) : options.tier;
-      const { reference, manifest } = await createBackup({ ...run, target, tier });
+      const { depth, jobs } = options;
+      const { reference, manifest, verification } = await takeVerifiedBackup({
+        ...{ ...run, target, tier, depth },
+        ...(jobs === undefined ? {} : { jobs }),
+      });
       for (const { what, why } of manifest.notRestored) progress(`not in a restore: ${what}: ${why}`);
-      const { result } = await verifyBackup({ ...run, backup: reference, depth: options.depth });
       const bytes = manifest.archives.reduce((sum, archive) => sum + archive.bytes, 0);
-      const how = result.depth === 4 ? "verified: restored and equal to the snapshot" : "not restored";
+      const how = verification.depth === 4 ? "verified: restored and equal to the snapshot" : "not restored";
       printResult(
         options.json === true,
         {
@@ -44,10 +56,10 @@ export function configure(command: Command): void {
           store: store.url,
           bytes,
           notRestored: manifest.notRestored,
-          verification: result,
+          verification,
           warnings: store.warnings,
         },
-        `${reference.name} (${reference.tier}) in ${store.url}: ${result.rows} rows of ${result.tables} tables in ${(bytes / 1e6).toFixed(1)} MB, depth ${result.depth} (${how})`,
+        `${reference.name} (${reference.tier}) in ${store.url}: ${verification.rows} rows of ${verification.tables} tables in ${(bytes / 1e6).toFixed(1)} MB, depth ${verification.depth} (${how})`,
       );
     });
 }

@@ -14,6 +14,7 @@ import {
   readManifest,
 } from "../backup/manifest";
 import { Damage, Refusal } from "../contract/failure";
+import type { Fingerprint } from "../fingerprint/fingerprint";
 import { findPostgres } from "../database/postgresPrograms";
 import { startProgram } from "../database/program";
 import { encodeDocument } from "../store/documents";
@@ -49,6 +50,8 @@ export interface VerifyOptions {
   readonly backup: BackupReference;
   readonly depth: Depth;
   readonly runId: string;
+  /** Archives that are restored, and tables that are compared, at the same time. Default: see `chooseJobs`. */
+  readonly jobs?: number;
   /** An empty database to restore into at depth 4, being opened since before the backup ended. Default: a new one. */
   readonly scratch?: Promise<ScratchDatabase>;
   /** How long the scratch server may outlive this call; absent: it ends with it. */
@@ -150,18 +153,18 @@ async function verifyByRestore(
   options: VerifyOptions,
   manifest: Manifest,
 ): Promise<{ scratch: ScratchDatabase; seconds: number }> {
-  const signal = options.signal === undefined ? {} : { signal: options.signal };
-  const fingerprint = await readFingerprint(options.store, manifest);
-  // "Verified" speaks of every archive, also of those that a restore has no need of.
-  for (const archive of manifest.archives.filter((candidate) => !isRestored(candidate))) {
-    await readWhole({ store: options.store, backup: manifest, archive, ...signal });
-  }
-  const scratch = await (options.scratch ?? openScratch(options, manifest));
+  const opening = options.scratch ?? openScratch(options, manifest);
+  const [fingerprint, scratch] = await Promise.all([readUnrestored(options, manifest), opening]).catch(
+    async (error: unknown) => {
+      const opened = await opening.catch(() => undefined);
+      if (opened !== undefined) await closeScratch(opened.place);
+      throw error;
+    },
+  );
   const started = performance.now();
   try {
-    const progress = options.onProgress === undefined ? {} : { onProgress: options.onProgress };
-    await restoreBackup({ store: options.store, manifest, target: scratch.target, ...signal, ...progress });
-    const differences = await compareCopy(fingerprint, scratch.target, signal);
+    await restoreBackup({ ...options, manifest, target: scratch.target });
+    const differences = await compareCopy(fingerprint, scratch.target, options);
     if (differences.length > 0) {
       throw new Refusal(`the restored copy of ${manifest.name} differs from the snapshot: ${differences[0]}`, {
         details: differences,
@@ -172,6 +175,15 @@ async function verifyByRestore(
     await closeScratch(scratch.place);
     throw error;
   }
+}
+
+/** "Verified" speaks of every archive, also of those that a restore has no need of. */
+async function readUnrestored(options: VerifyOptions, manifest: Manifest): Promise<Fingerprint> {
+  const signal = options.signal === undefined ? {} : { signal: options.signal };
+  for (const archive of manifest.archives.filter((candidate) => !isRestored(candidate))) {
+    await readWhole({ store: options.store, backup: manifest, archive, ...signal });
+  }
+  return readFingerprint(options.store, manifest);
 }
 
 function openScratch(options: VerifyOptions, manifest: Manifest): Promise<ScratchDatabase> {
