@@ -5,8 +5,11 @@
 import { orAbort } from "./chunks";
 import type { PartBuffer } from "./parts";
 
-/** Enough for seven parts of 8 MiB on their way and one that fills; `npm run db:backup` is to stay below 200 MB. */
-const sharedCeiling = 64 * 1024 * 1024;
+/**
+ * Eight parts of 6 MiB: four uploads each fill one while another is on its way. With 64 MiB, four uploads at once took a
+ * process to 240 MB here; a backup is to stay below 200.
+ */
+const sharedCeiling = 48 * 1024 * 1024;
 
 interface Waiting {
   readonly upload: UploadMemory;

@@ -21,14 +21,14 @@ export interface PartPolicy {
 export interface PartLimits {
   /** Whether later parts may be larger than the first. Default: what the server at the store's host wants. */
   readonly shape?: PartShape;
-  /** Bytes of the first part (growing) or of every part (fixed). Default: 8 MiB growing, 32 MiB fixed. */
+  /** Bytes of the first part (growing) or of every part (fixed). Default: 6 MiB growing, 32 MiB fixed. */
   readonly bytes?: number;
   /** Default 10,000. */
   readonly mostParts?: number;
 }
 
 /**
- * Growing parts double after every tenth of those allowed: an object below 8 GiB costs 8 MiB of memory a part, and
+ * Growing parts double after every tenth of those allowed: an object below 6 GiB costs 6 MiB of memory a part, and
  * yet the 10,000 parts that S3 allows hold more than the 5 TiB that it allows. 10,000 fixed ones hold 312 GiB.
  *
  * @param host of the server.
@@ -39,7 +39,7 @@ export function partPolicy(host: string, limits: PartLimits = {}): PartPolicy {
     const { bytes = 32 * mebibyte } = limits;
     return { mostParts, sizeOf: () => bytes };
   }
-  const { bytes = 8 * mebibyte } = limits;
+  const { bytes = 6 * mebibyte } = limits;
   const step = Math.ceil(mostParts / 10);
   return { mostParts, sizeOf: (number) => Math.min(bytes * 2 ** Math.floor((number - 1) / step), largestPart) };
 }

@@ -14,18 +14,18 @@ describe("parts of a multipart upload", () => {
     assert.ok(mostBytes(policy) >= 5 * 1024 ** 4);
   });
 
-  it("cost 8 MiB each up to an object of nearly 8 GiB", () => {
+  it("cost 6 MiB each up to an object of nearly 6 GiB", () => {
     const { sizeOf } = partPolicy("AWS S3");
     assert.deepEqual(
       [1, 1000, 1001].map(sizeOf),
-      [8, 8, 16].map((mebibytes) => mebibytes * 1024 ** 2),
+      [6, 6, 12].map((mebibytes) => mebibytes * 1024 ** 2),
     );
   });
 
   it("grow faster where fewer are allowed", () => {
     const policy = partPolicy("AWS S3", { mostParts: 1_000 });
-    assert.equal(policy.sizeOf(101), 16 * 1024 ** 2);
-    assert.ok(mostBytes(policy) >= 700 * 1024 ** 3, `${mostBytes(policy)} bytes`);
+    assert.equal(policy.sizeOf(101), 12 * 1024 ** 2);
+    assert.ok(mostBytes(policy) >= 550 * 1024 ** 3, `${mostBytes(policy)} bytes`);
   });
 
   it("are of one size for Cloudflare R2, and for nobody else unless told", () => {
