@@ -7,7 +7,7 @@ const layers = [
   ["commands"],
   ["report"],
   ["rehearsal"],
-  ["gate", "release"],
+  ["gate", "release", "incident"],
   ["verification", "migrations", "environment", "retention"],
   ["backup", "restore"],
   ["record", "control"],

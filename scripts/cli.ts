@@ -78,6 +78,21 @@ const entries: readonly Entry[] = [
     module: "restore",
   },
   {
+    name: "db:emergency-restore",
+    description: "the last known good backup takes the live database's place",
+    module: "emergencyRestore",
+  },
+  {
+    name: "db:emergency-verify",
+    description: "after a restore: nothing of the backup is missing, the application answers",
+    module: "emergencyVerify",
+  },
+  {
+    name: "db:verify:rollback",
+    description: "after a rollback: nothing of before the release is missing",
+    module: "verifyRollback",
+  },
+  {
     name: "db:compare-counts",
     description: "row counts now against those of a backup",
     module: "compareCounts",

@@ -181,6 +181,8 @@ export const operationSettingsSchema = z.strictObject({
   verification: verificationSettingsSchema.prefault({}),
   gate: gateSettingsSchema.prefault({}),
   retention: retentionSettingsSchema.prefault({}),
+  /** Minutes that a restore may take; an expected RTO over it is a warning in receipt and `db:list`. Default 5. */
+  rtoMinutes: z.int().min(1).max(10_080).default(5),
   overrides: z.array(overrideSchema).default([]),
 });
 

@@ -1,51 +1,103 @@
-/** `db:restore`: restores a backup into a new database beside the live one, and proves it equal to the backup. */
+/** `db:restore`: restores a backup beside the live database or over it, and proves it equal to the backup. */
 import type { Command } from "commander";
-import { listSuspects, readManifest, resolveBackup } from "../backup/manifest";
+import { type Manifest, listSuspects, readManifest, resolveBackup } from "../backup/manifest";
+import { UsageError } from "../contract/failure";
 import { withConnection } from "../database/connect";
-import { describeIdentity, readIdentity } from "../database/identity";
-import { targetFromEnvironment } from "../database/target";
-import { besideName, restoreBeside } from "../restore/restoreBeside";
+import { type DatabaseIdentity, describeIdentity, readIdentity } from "../database/identity";
+import { type DatabaseTarget, targetFromEnvironment } from "../database/target";
+import { restoreLive } from "../incident/restoreLive";
 import { findMissingRoles } from "../restore/restoreBackup";
+import { besideName, restoreBeside } from "../restore/restoreBeside";
+import type { Store } from "../store/store";
+import { newRunId } from "./gateContext";
+import { chooseMode, describeMode, describeRestoredLive } from "./restoreMode";
 import { confirm, interrupted, printResult, progress } from "./session";
 import { storeFromEnvironment } from "./store";
+
+interface Options {
+  readonly database?: string;
+  readonly swap?: boolean;
+  readonly safetyBackup?: string;
+  readonly yes?: boolean;
+  readonly json?: boolean;
+}
 
 export function configure(command: Command): void {
   command
     .argument("<backup>", "a backup's name, or latest")
     .option("--database <name>", "name of the new database")
+    .option("--swap", "let the restored database take the live one's place")
+    .option("--safety-backup <name>", "with --swap: take no backup of what is live now, this one is enough")
     .option("--yes", "do not ask")
     .option("--json", "one JSON document on stdout")
-    .action(async (wanted: string, options: { database?: string; yes?: boolean; json?: boolean }) => {
+    .action(async (wanted: string, options: Options) => {
+      demandFittingOptions(options);
       const store = storeFromEnvironment();
       const live = targetFromEnvironment("DATABASE_URL");
       const manifest = await readManifest(store, await resolveBackup(store, wanted));
-      const database = options.database ?? besideName(live.database, manifest.name);
       const identity = await withConnection(live, (client) => readIdentity(client, live));
-      const suspect = (await listSuspects(store)).has(manifest.name)
-        ? "; it is SUSPECT: taken after a release whose verification failed"
-        : "";
-      const missing = await findMissingRoles(live, manifest.roles);
-      const roles =
-        missing.length === 0
-          ? ""
-          : `,\nand creates the roles that its server lacks, without login: ${missing.join(", ")}`;
-      await confirm(
-        `restores ${manifest.name} of ${describeIdentity(manifest.database)}, taken ${manifest.snapshot.takenAt}${suspect},\n` +
-          `into the new database ${database} beside ${describeIdentity(identity)}, which is not touched${roles}`,
-        options.yes === true,
-      );
-      const restored = await restoreBeside({
-        store,
-        manifest,
-        live,
-        database,
-        signal: interrupted,
-        onProgress: progress,
-      });
-      printResult(
-        options.json === true,
-        { backup: manifest.name, host: identity.host, port: identity.port, ...restored },
-        `restored: ${manifest.name} is database ${database} on ${identity.host}:${identity.port}, ${restored.rows} rows of ${restored.tables} tables equal to the backup`,
-      );
+      const request = { store, live, manifest, identity };
+      await (options.swap === true ? restoreOver(request, options) : restoreNextTo(request, options));
     });
+}
+
+function demandFittingOptions({ swap, database, safetyBackup }: Options): void {
+  if (swap === true && database !== undefined)
+    throw new UsageError("found --database together with --swap: the restored database gets the live one's name");
+  if (swap !== true && safetyBackup !== undefined)
+    throw new UsageError("found --safety-backup without --swap: beside the live database nothing is in danger");
+}
+
+interface Request {
+  readonly store: Store;
+  readonly live: DatabaseTarget;
+  readonly manifest: Manifest;
+  readonly identity: DatabaseIdentity;
+}
+
+async function restoreOver({ store, live, manifest, identity }: Request, options: Options): Promise<void> {
+  const mode = await chooseMode(live);
+  await confirm(
+    `${options.safetyBackup === undefined ? "takes a backup of what is live now, " : ""}${describeMode(mode, manifest, identity)}${await warnings(store, live, manifest)}`,
+    options.yes === true,
+  );
+  const restored = await restoreLive({
+    ...{ store, manifest, live, identity, mode, runId: newRunId() },
+    ...(options.safetyBackup === undefined ? {} : { safetyBackup: options.safetyBackup }),
+    signal: interrupted,
+    onProgress: progress,
+  });
+  printResult(
+    options.json === true,
+    { backup: manifest.name, host: identity.host, port: identity.port, database: live.database, ...restored },
+    describeRestoredLive(restored, manifest, identity),
+  );
+}
+
+async function restoreNextTo({ store, live, manifest, identity }: Request, options: Options): Promise<void> {
+  const database = options.database ?? besideName(live.database, manifest.name);
+  await confirm(
+    `restores ${manifest.name} of ${describeIdentity(manifest.database)}, taken ${manifest.snapshot.takenAt},\n` +
+      `into the new database ${database} beside ${describeIdentity(identity)}, which is not touched${await warnings(store, live, manifest)}`,
+    options.yes === true,
+  );
+  const restored = await restoreBeside({ store, manifest, live, database, signal: interrupted, onProgress: progress });
+  printResult(
+    options.json === true,
+    { backup: manifest.name, host: identity.host, port: identity.port, ...restored },
+    `restored: ${manifest.name} is database ${database} on ${identity.host}:${identity.port}, ${restored.rows} rows of ${restored.tables} tables equal to the backup`,
+  );
+}
+
+/** What whoever confirms should know besides, each on a line of its own. */
+async function warnings(store: Store, live: DatabaseTarget, manifest: Manifest): Promise<string> {
+  const missing = await findMissingRoles(live, manifest.roles);
+  return [
+    ...((await listSuspects(store)).has(manifest.name)
+      ? [`${manifest.name} is SUSPECT: taken after a release whose verification failed, or before a restore`]
+      : []),
+    ...(missing.length === 0 ? [] : [`creates the roles that its server lacks, without login: ${missing.join(", ")}`]),
+  ]
+    .map((line) => `,\n${line}`)
+    .join("");
 }

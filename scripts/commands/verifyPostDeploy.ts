@@ -3,8 +3,7 @@ import type { Command } from "commander";
 import { exitCode } from "../contract/failure";
 import { targetFromEnvironment } from "../database/target";
 import { type PostDeployResult, verifyPostDeploy } from "../release/postDeploy";
-import { renderTable } from "../report/table";
-import { summarize } from "../verification/verifyReceipt";
+import { renderData, renderHealth } from "../report/verification";
 import { interrupted, printResult, progress } from "./session";
 import { storeFromEnvironment } from "./store";
 
@@ -35,28 +34,10 @@ export function render(result: PostDeployResult): string {
   const lines: string[] = [];
   if (result.data === null) lines.push(`data: verified before (receipt ${result.runId} is closed)`);
   else {
-    lines.push(
-      renderTable(result.data.comparison.tables, [
-        { title: "TABLE", value: (row) => row.table },
-        { title: "COVERAGE", value: (row) => row.coverage },
-        { title: "BEFORE", value: (row) => row.rowsBefore },
-        { title: "NOW", value: (row) => row.rowsNow },
-        { title: "MISSING", value: (row) => row.missing },
-        { title: "CHANGED", value: (row) => row.changed },
-        { title: "NEW", value: (row) => row.added },
-      ]),
-      "",
-    );
-    if (result.data.comparison.verdict === "pass") lines.push(`data: ${summarize(result.data.comparison)}`);
-    if (result.data.missingKeysFile !== null) lines.push(`all missing keys: ${result.data.missingKeysFile}`);
-    if (result.data.missingKeysProblem !== null) lines.push(`note: ${result.data.missingKeysProblem}`);
+    lines.push(...renderData(result.data));
   }
   lines.push(
-    ...(result.health.outcome === "not configured"
-      ? ["health: not configured (APP_URL, FRONTEND_URL)"]
-      : result.health.results.map(({ url, ok, status, error }) =>
-          `health: ${ok ? "ok" : "FAILED"} ${url} ${status ?? ""} ${error ?? ""}`.trimEnd(),
-        )),
+    ...renderHealth(result.health),
     result.integration === null
       ? "integration tests: not configured"
       : `integration tests: ${result.integration.passed ? "passed" : "FAILED"}`,

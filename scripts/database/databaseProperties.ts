@@ -69,16 +69,27 @@ export async function applyDatabaseProperties(client: ClientBase, properties: Da
 }
 
 function statementsFor(database: string, { settings, rights }: DatabaseProperties): string[] {
-  const set = settings.map(({ role, name, value }) => {
-    const whose = role === null ? `DATABASE ${database}` : `ROLE ${quoteIdentifier(role)} IN DATABASE ${database}`;
-    return `ALTER ${whose} SET ${quoteIdentifier(name)} TO ${settingValue(name, value)}`;
-  });
+  const set = settings.map((setting) => settingStatement(database, setting));
   if (rights === null) return set;
   const granted = rights.map(
     ({ grantee, privilege, grantable }) =>
       `GRANT ${privilege} ON DATABASE ${database} TO ${grantee === null ? "PUBLIC" : quoteIdentifier(grantee)}${grantable ? " WITH GRANT OPTION" : ""}`,
   );
   return [...set, `REVOKE ALL ON DATABASE ${database} FROM PUBLIC`, ...granted];
+}
+
+/** @param database quoted. */
+export function settingStatement(
+  database: string,
+  { role, name, value }: DatabaseProperties["settings"][number],
+): string {
+  const whose = role === null ? `DATABASE ${database}` : `ROLE ${quoteIdentifier(role)} IN DATABASE ${database}`;
+  return `ALTER ${whose} SET ${settingName(name)} TO ${settingValue(name, value)}`;
+}
+
+/** `app.jwt_secret` is two names (PostgreSQL manual, "20.16 Customized Options"). */
+function settingName(name: string): string {
+  return name.split(".").map(quoteIdentifier).join(".");
 }
 
 /** Parameters whose value is a list of quoted names: variable_is_guc_list_quote() in PostgreSQL's dumputils.c. */

@@ -107,7 +107,8 @@ async function hasEvents(store: Store, runId: string): Promise<boolean> {
   return (await readEvents(store, runId)).length > 0;
 }
 
-function addressesOf(input: PostDeployInput, { addresses }: Receipt): PostDeployInput["addresses"] {
+/** Those of the environment, else those of the receipt. */
+export function addressesOf(input: Pick<PostDeployInput, "addresses">, { addresses }: Receipt): PostDeployInput["addresses"] {
   return {
     appUrl: input.addresses.appUrl ?? addresses.appUrl ?? undefined,
     frontendUrl: input.addresses.frontendUrl ?? addresses.frontendUrl ?? undefined,

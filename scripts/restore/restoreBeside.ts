@@ -11,6 +11,7 @@ import type { Manifest } from "../backup/manifest";
 import { createDatabaseLike } from "../scratch/scratchServer";
 import type { Store } from "../store/store";
 import { compareCopy, readFingerprint } from "./compareCopy";
+import { longestName, withSuffix } from "./databaseNames";
 import { restoreBackup } from "./restoreBackup";
 
 export interface RestoreBesideOptions {
@@ -20,6 +21,11 @@ export interface RestoreBesideOptions {
   readonly live: DatabaseTarget;
   /** Name of the new database. */
   readonly database: string;
+  /**
+   * What becomes of the proven copy, which still bears its unverified name and has nobody connected to it. Default: it
+   * gets its final name.
+   */
+  readonly place?: (unverified: string) => Promise<void>;
   readonly signal?: AbortSignal;
   readonly onProgress?: (line: string) => void;
 }
@@ -41,20 +47,13 @@ function unverifiedName(database: string): string {
   return withSuffix(database, "_unverified");
 }
 
-/** Bytes of a name in PostgreSQL (NAMEDATALEN - 1): it cuts longer ones without an error. */
-const longestName = 63;
-
-/** PostgreSQL would cut a long name at its end, where the suffix is: the name before it is cut instead. */
-function withSuffix(name: string, suffix: string): string {
-  const room = longestName - Buffer.byteLength(suffix);
-  return `${Buffer.from(name)
-    .subarray(0, room)
-    .toString("utf8")
-    .replace(/\uFFFD+$/, "")}${suffix}`;
-}
-
 /** The comment by which a later run knows a database as an unfinished one of ours. */
 const unverifiedMark = "dbprotect: restore in progress, not compared with its backup";
+
+/** The comment of a proven copy. */
+export function provenMark({ name }: Pick<Manifest, "name">): string {
+  return `dbprotect: restored from ${name} and equal to it`;
+}
 
 /**
  * Roles that the server lacks are created, and stay. Whatever goes wrong, the new database is dropped again; what
@@ -73,7 +72,7 @@ export async function restoreBeside(options: RestoreBesideOptions): Promise<Rest
     try {
       await guard.query(`COMMENT ON DATABASE ${quoteIdentifier(unverified)} IS ${quoteLiteral(unverifiedMark)}`);
       const sums = await restoreAndCompare(options, withDatabase(options.live, unverified));
-      await giveFinalName(options, unverified);
+      await (options.place ?? ((name) => giveFinalName(options, name)))(unverified);
       return { database: options.database, ...sums, notes };
     } catch (error) {
       // On a connection of its own: the guard's may be what was lost.
@@ -173,7 +172,7 @@ const duplicateDatabase = "42P04";
 
 /** Name and comment in one transaction: no moment at which one speaks of a proven copy and the other does not. */
 async function giveFinalName(options: RestoreBesideOptions, unverified: string): Promise<void> {
-  const restored = `dbprotect: restored from ${options.manifest.name} and equal to it`;
+  const restored = provenMark(options.manifest);
   await withConnection(options.live, async (client) => {
     try {
       await client.query("BEGIN");

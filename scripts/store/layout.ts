@@ -62,6 +62,10 @@ export function releaseEventKey(runId: string, sequence: number, event: string):
   return `${releasesPrefix}${runId}/${String(sequence).padStart(3, "0")}-${event}.json`;
 }
 
+export function incidentEventKey(id: string, sequence: number, event: string): string {
+  return `${incidentsPrefix}${id}/${String(sequence).padStart(3, "0")}-${event}.json`;
+}
+
 export function environmentKey(name: string): string {
   return `${environmentPrefix}${name}.json.enc`;
 }

@@ -1,7 +1,6 @@
-/** The restored copy that a receipt speaks of: the still-living one, or restored again from its backup. */
-import { oldestServer, readManifest } from "../backup/manifest";
+/** The restored copy of a backup that a receipt speaks of: the still-living one, or restored again from its backup. */
+import { type BackupReference, oldestServer, readManifest } from "../backup/manifest";
 import type { DatabaseTarget } from "../database/target";
-import type { Receipt } from "../record/receipt";
 import { restoreBackup } from "../restore/restoreBackup";
 import {
   type ScratchPlace,
@@ -12,12 +11,19 @@ import {
 } from "../scratch/scratchServer";
 import type { Store } from "../store/store";
 
+/** A backup, and where a restored copy of it is, if there is one. */
+export interface CopiedBackup {
+  readonly runId: string;
+  readonly backup: BackupReference;
+  readonly scratch: ScratchPlace | null;
+}
+
 export class ScratchCopy {
   private restored: ScratchPlace | undefined;
 
   constructor(
     private readonly store: Store,
-    private readonly receipt: Receipt,
+    private readonly receipt: CopiedBackup,
     private readonly options: { signal?: AbortSignal; onProgress?: (line: string) => void } = {},
   ) {}
 
@@ -29,7 +35,8 @@ export class ScratchCopy {
   async open(): Promise<DatabaseTarget> {
     if (this.receipt.scratch !== null && (await isScratchAlive(this.receipt.scratch)))
       return scratchTarget(this.receipt.scratch);
-    this.options.onProgress?.(`the scratch server is gone: restoring ${this.receipt.backup.name} again`);
+    const why = this.receipt.scratch === null ? "no scratch copy is kept" : "the scratch server is gone";
+    this.options.onProgress?.(`${why}: restoring ${this.receipt.backup.name} again`);
     const manifest = await readManifest(this.store, this.receipt.backup);
     const scratch = await openScratchDatabase(
       { ...manifest, major: oldestServer(manifest) },

@@ -14,11 +14,12 @@ import { encodeDocument } from "../store/documents";
 import type { Receipt } from "../record/receipt";
 import { type RunIdentity, lastNumber, recordEvent } from "../record/releaseEvents";
 import { readFingerprint } from "../restore/compareCopy";
+import type { TablePolicy } from "../settings";
 import { compactUtc, suspectMarkKey } from "../store/layout";
 import type { Store } from "../store/store";
 import { type LiveComparison, compareWithLive } from "./liveComparison";
 import { MissingKeysFile } from "./missingKeysFile";
-import { ScratchCopy } from "./scratchCopy";
+import { type CopiedBackup, ScratchCopy } from "./scratchCopy";
 
 export interface ReceiptVerificationInput {
   readonly store: Store;
@@ -110,17 +111,32 @@ export function missingRowsByTable(comparison: LiveComparison): Record<string, n
 
 /** Compares only: nothing is recorded, nothing frozen, nothing ended. */
 export async function compareWithReceipt(input: ReceiptVerificationInput): Promise<ReceiptVerification> {
-  const { store, receipt } = input;
+  const { receipt } = input;
   await demandSameDatabase(input);
-  const manifest = await readManifest(store, receipt.backup);
-  const copy = new ScratchCopy(store, receipt, input);
-  const keys = new MissingKeysFile(receipt.runId);
+  return compareWithBackup({ ...input, copyOf: receipt, policies: receipt.settings.tables });
+}
+
+export interface BackupComparisonInput extends Pick<
+  ReceiptVerificationInput,
+  "store" | "live" | "signal" | "onProgress"
+> {
+  /** The backup, where its restored copy may still be, and the run after which the file with missing keys is named. */
+  readonly copyOf: CopiedBackup;
+  readonly policies: Readonly<Record<string, TablePolicy>>;
+}
+
+/** Compares the live database with a backup's fingerprint. Nothing is recorded. */
+export async function compareWithBackup(input: BackupComparisonInput): Promise<ReceiptVerification> {
+  const { store, copyOf, policies } = input;
+  const manifest = await readManifest(store, copyOf.backup);
+  const copy = new ScratchCopy(store, copyOf, input);
+  const keys = new MissingKeysFile(copyOf.runId);
   try {
     const comparison = await compareWithLive({
       fingerprint: await readFingerprint(store, manifest),
       live: input.live,
       copy: () => copy.open(),
-      policies: receipt.settings.tables,
+      policies,
       listenerOf: (table) => ({ onMissing: (key) => keys.add(table, key) }),
       ...(input.signal === undefined ? {} : { signal: input.signal }),
     });
