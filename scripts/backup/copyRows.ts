@@ -33,6 +33,7 @@ export function startCopy(piece: CopiedPiece, source: RowSource, signal?: AbortS
     program: "psql",
     args: ["--no-psqlrc", "--quiet", "--no-password", "--set=ON_ERROR_STOP=1", `--command=${statements.join("; ")}`],
     target: source.target,
+    watched: true,
     ...(signal === undefined ? {} : { signal }),
   });
 }

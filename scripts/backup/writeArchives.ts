@@ -104,7 +104,7 @@ async function writeDefinitions(writing: Writing): Promise<DumpedArchive[]> {
   const definitions = (file: string, section: "pre-data" | "post-data"): Promise<DumpedArchive> =>
     writeDump(writing, { file, format: "custom", section }, startDump(writing, section, []));
   const roles = startProgram({
-    ...{ binDir: writing.binDir, program: "pg_dumpall", target: writing.target },
+    ...{ binDir: writing.binDir, program: "pg_dumpall", target: writing.target, watched: true },
     // Passwords need a superuser, and belong to no archive.
     args: ["--roles-only", "--no-role-passwords", "--no-password", `--database=${writing.target.database}`],
     ...(writing.signal === undefined ? {} : { signal: writing.signal }),
@@ -166,7 +166,7 @@ async function counted<T>(
 /** `--compress=0`: compression is ours, so that every frame carries a checksum. */
 function startDump(writing: Writing, section: DumpedArchive["section"], more: readonly string[]): RunningProgram {
   return startProgram({
-    ...{ binDir: writing.binDir, program: "pg_dump", target: writing.target },
+    ...{ binDir: writing.binDir, program: "pg_dump", target: writing.target, watched: true },
     args: [
       ...["--format=custom", "--compress=0", "--no-password", "--lock-wait-timeout=10s"],
       ...[`--snapshot=${writing.snapshot.id}`, `--section=${section}`, ...dumpFilters(writing.scope), ...more],
@@ -193,7 +193,7 @@ async function storeOutput(
 ): Promise<StoredStream> {
   const stored = await storeCompressed(store, fileKey(reference, file), program.stdout, {
     succeeded: () => program.succeeded,
-    ...{ recipients, compression },
+    ...{ recipients, compression, ownsChunks: true },
     ...(onBytes === undefined ? {} : { onBytes }),
     ...(signal === undefined ? {} : { signal }),
   });

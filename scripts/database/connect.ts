@@ -4,6 +4,7 @@
 import { Client } from "pg";
 import { Refusal, Unavailable, codeOf, messageOf } from "../contract/failure";
 import { quoteLiteral } from "./sqlText";
+import { closeConnection, watchForStall } from "./stallWatch";
 import { type DatabaseTarget, clientConfig, describeTarget, encryptionAttempts } from "./target";
 
 /**
@@ -53,11 +54,13 @@ export type SessionKind = "pinned" | "plain";
 export async function connect(target: DatabaseTarget, session: SessionKind = "pinned"): Promise<Client> {
   let refusal: unknown;
   for (const encrypted of encryptionAttempts(target)) {
-    const client = new Client(clientConfig(target, encrypted));
+    const config = clientConfig(target, encrypted);
+    const client = new Client(config);
     // A connection lost while idle must reach the next query as its error, not end the process.
     client.on("error", () => undefined);
     try {
       await client.connect();
+      watchForStall(client, config);
       if (session === "pinned") await pinSession(client);
       return client;
     } catch (error) {
@@ -79,7 +82,7 @@ export async function withConnection<T>(
   try {
     return await work(client);
   } finally {
-    await client.end().catch(() => undefined);
+    await closeConnection(client);
   }
 }
 

@@ -1,9 +1,11 @@
 /** Runs one of PostgreSQL's client programs against a target and turns its failure into one line. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { join } from "node:path";
+import type { Socket } from "node:net";
 import type { Readable, Writable } from "node:stream";
 import { Damage, type Failure, Interrupted, Refusal, Unavailable, UsageError } from "../contract/failure";
 import { redact } from "../contract/redaction";
+import { stallSeconds } from "./stallWatch";
 import { type DatabaseTarget, describeTarget, libpqEnvironment } from "./target";
 
 export interface RunningProgram {
@@ -22,6 +24,8 @@ export interface ProgramCall {
   /** Absent for a program that only reads an archive. */
   readonly target?: DatabaseTarget;
   readonly signal?: AbortSignal;
+  /** It writes its result to stdout as it goes: silence for `stallSeconds` while we listen is a stalled connection. */
+  readonly watched?: boolean;
 }
 
 const keptStderr = 65_536;
@@ -40,14 +44,47 @@ export function startProgram(call: ProgramCall): RunningProgram {
   child.stdin.on("error", () => undefined);
   const onAbort = (): void => void child.kill("SIGTERM");
   call.signal?.addEventListener("abort", onAbort, { once: true });
+  const silence = call.watched === true ? watchForSilence(child) : undefined;
   const succeeded = ended(child).then(({ code, signal }) => {
     call.signal?.removeEventListener("abort", onAbort);
+    silence?.end();
     if (call.signal?.aborted === true) throw new Interrupted(`${call.program} was interrupted`);
+    if (silence?.struck() === true) throw new Unavailable(`${call.program} was ended: ${silence.describe()}`);
     if (code !== 0) throw programFailure(call, code ?? signal ?? "unknown", stderr);
   });
   // Whoever needs the outcome awaits it; until then a rejection must not count as unhandled.
   succeeded.catch(() => undefined);
   return { stdin: child.stdin, stdout: child.stdout, succeeded, stderr: () => stderr };
+}
+
+interface Silence {
+  struck(): boolean;
+  describe(): string;
+  end(): void;
+}
+
+/** What waits in our own buffer was said: then it is the store that is slow. */
+function watchForSilence(child: ChildProcess & { stdout: Readable }): Silence {
+  const seconds = stallSeconds();
+  const stdout = child.stdout as Socket;
+  let heard = { bytes: 0, at: performance.now() };
+  let struck = false;
+  const timer = setInterval(
+    () => {
+      if (stdout.bytesRead !== heard.bytes || stdout.readableLength > 0) {
+        heard = { bytes: stdout.bytesRead, at: performance.now() };
+      } else if (performance.now() - heard.at > seconds * 1000) {
+        struck = true;
+        child.kill("SIGTERM");
+      }
+    },
+    (seconds * 1000) / 4,
+  ).unref();
+  return {
+    struck: () => struck,
+    describe: () => `nothing came from it for ${seconds} s`,
+    end: () => clearInterval(timer),
+  };
 }
 
 function ended(child: ChildProcess): Promise<{ code: number | null; signal: string | null }> {

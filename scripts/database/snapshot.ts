@@ -9,6 +9,7 @@ import { majorOf } from "./identity";
 import { runInLanes } from "./lanes";
 import { quoteLiteral, quoteName } from "./sqlText";
 import { type ProtectedTable, listProtectedTables } from "./tables";
+import { closeConnection } from "./stallWatch";
 import type { DatabaseTarget } from "./target";
 
 export interface DatabaseSnapshot {
@@ -70,12 +71,11 @@ export async function openSnapshot(target: DatabaseTarget): Promise<DatabaseSnap
       leader,
       reader: () => joinSnapshot(target, row.id),
       close: async () => {
-        await leader.query("ROLLBACK").catch(() => undefined);
-        await leader.end().catch(() => undefined);
+        await closeConnection(leader);
       },
     };
   } catch (error) {
-    await leader.end().catch(() => undefined);
+    await closeConnection(leader);
     throw error;
   }
 }
@@ -94,7 +94,7 @@ async function joinSnapshot(target: DatabaseTarget, id: string): Promise<Client>
     await client.query(`SET TRANSACTION SNAPSHOT ${quoteLiteral(id)}`);
     return client;
   } catch (error) {
-    await client.end().catch(() => undefined);
+    await closeConnection(client);
     throw error;
   }
 }
@@ -126,7 +126,7 @@ export async function readInParallel<T, R>(
       signal,
     );
   } finally {
-    await Promise.allSettled(readers.map((reader) => reader.end()));
+    await Promise.allSettled(readers.map(closeConnection));
   }
 }
 
@@ -147,6 +147,6 @@ async function openReaders(snapshot: DatabaseSnapshot, count: number): Promise<C
   const failed = opened.find((outcome) => outcome.status === "rejected" && !(outcome.reason instanceof Unavailable)) as
     PromiseRejectedResult | undefined;
   if (failed === undefined) return readers;
-  await Promise.allSettled(readers.map((reader) => reader.end()));
+  await Promise.allSettled(readers.map(closeConnection));
   throw failed.reason;
 }
