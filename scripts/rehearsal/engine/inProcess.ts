@@ -10,7 +10,7 @@ import { type Engine, type ResourceOutcome, type UpOptions, type UpResult, confi
 import { statePassphrase } from "./passphrase";
 import type { HostEvent, HostJob } from "./programHost";
 import { readProject } from "./project";
-import { SpareHosts } from "./spareHosts";
+import { SpareHost } from "./spareHost";
 
 interface Pass {
   readonly ok: boolean;
@@ -21,22 +21,17 @@ interface Pass {
 
 export class InProcessEngine implements Engine {
   readonly name = "in-process";
-  readonly #hosts = new SpareHosts();
+  readonly #spare = new SpareHost();
 
   async up(options: UpOptions): Promise<UpResult> {
-    // Started together: while the preview runs, the update's process loads what it needs and waits for its job.
-    const [previewHost, updateHost] = [this.#hosts.take(), this.#hosts.take()];
+    const previewHost = this.#spare.take();
+    // While the preview runs, the update's process loads what it needs; while that runs, the next preview's.
+    this.#spare.prepare();
     options.onLine?.(`Previewing update (${options.stack})`);
-    const preview = await runProgram(previewHost, options, true).catch((error: unknown) => {
-      updateHost.kill();
-      throw error;
-    });
-    if (!preview.ok) {
-      this.#hosts.giveBack(updateHost);
-      this.#hosts.refill();
-      return { ...preview, phase: "preview" };
-    }
-    this.#hosts.refill();
+    const preview = await runProgram(previewHost, options, true);
+    if (!preview.ok) return { ...preview, phase: "preview" };
+    const updateHost = this.#spare.take();
+    this.#spare.prepare();
     options.onLine?.(`Updating (${options.stack})`);
     const update = await runProgram(updateHost, options, false);
     const reached = new Set(update.resources.map(({ urn }) => urn));
@@ -47,7 +42,7 @@ export class InProcessEngine implements Engine {
   }
 
   close(): void {
-    this.#hosts.close();
+    this.#spare.close();
   }
 }
 

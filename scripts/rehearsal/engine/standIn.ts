@@ -43,7 +43,10 @@ export class StandIn {
   private readonly registered = new Set<string>();
   private provider: Promise<DynamicProvider> | undefined;
 
-  constructor(private readonly options: StandInOptions) {}
+  constructor(private readonly options: StandInOptions) {
+    // The program's own dynamic resource comes late: its provider starts while everything before it runs.
+    this.startProvider().catch(() => undefined);
+  }
 
   /** @throws Error with the words that the real engine would print. */
   async register(registration: Registration): Promise<Registered> {
@@ -65,8 +68,6 @@ export class StandIn {
   /** `command.local.run`: executed at preview and at update. */
   async invoke(token: string, inputs: Properties): Promise<Properties> {
     if (token !== "command:local:run") throw new Error(`the stand-in engine does not know the function ${token}`);
-    // Whoever asks a question before registering will register a dynamic resource next: let its provider start meanwhile.
-    this.startProvider().catch(() => undefined);
     const outputs = await runCommand(String(inputs["command"]), inputs, undefined, this.options.onLine);
     return { ...inputs, ...outputs };
   }

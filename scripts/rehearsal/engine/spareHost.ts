@@ -1,43 +1,37 @@
 /**
- * Processes that have loaded Pulumi's SDK and wait for the program they shall run: loading it takes longer than most
+ * A process that has loaded Pulumi's SDK and waits for the program it shall run: loading it takes longer than most
  * programs, and happens while something else is being waited for.
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import * as path from "node:path";
 
-/** A preview and an update. */
-const wanted = 2;
+/** One at a time: what it loads meanwhile, two cores can spare. */
+export class SpareHost {
+  #spare: ChildProcess | undefined;
 
-export class SpareHosts {
-  readonly #spares: ChildProcess[] = [];
-
-  /** One that waits for its job, or a new one. */
+  /** The one that waits for its job, or a new one. */
   take(): ChildProcess {
-    for (let host = this.#spares.shift(); host !== undefined; host = this.#spares.shift()) {
-      if (host.exitCode === null && host.signalCode === null && host.pid !== undefined) return host;
-    }
-    return startHost();
+    const host = this.#spare;
+    this.#spare = undefined;
+    const waits = host?.exitCode === null && host.signalCode === null && host.pid !== undefined;
+    return waits ? host : startHost();
   }
 
-  /** Takes back one that got no job. */
-  giveBack(host: ChildProcess): void {
-    this.#spares.push(host);
-  }
-
-  /** Starts as many as an `up` takes. */
-  refill(): void {
-    while (this.#spares.length < wanted) this.#spares.push(startHost());
+  /** Starts the next one, unless there is one. */
+  prepare(): void {
+    this.#spare ??= startHost();
   }
 
   close(): void {
-    for (const host of this.#spares.splice(0)) host.kill();
+    this.#spare?.kill();
+    this.#spare = undefined;
   }
 }
 
 /** A process that runs a program once, as soon as it gets its job on stdin; it ends with us, for then stdin does. */
 function startHost(): ChildProcess {
   // The SDK before the TypeScript loader: a thousand files of plain JavaScript that it need not look at.
-  const preloaded = ["@pulumi/pulumi", "@pulumi/command", "tsx/cjs"].flatMap((module) => [
+  const preloaded = ["@pulumi/pulumi", "@pulumi/command", "zod", "tsx/cjs"].flatMap((module) => [
     "--require",
     require.resolve(module),
   ]);
