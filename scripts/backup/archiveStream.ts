@@ -26,6 +26,8 @@ export interface StoringOptions {
   readonly recipients?: readonly string[];
   /** Chooses zstd's level, and hears how it went. Default: level 1. */
   readonly compression?: CompressionLevel;
+  /** The source's chunks are nobody else's: their memory is given back as soon as they were read. */
+  readonly ownsChunks?: true;
   /** Hears of uncompressed bytes as they come. */
   readonly onBytes?: (bytes: number) => void;
   readonly signal?: AbortSignal;
@@ -56,15 +58,24 @@ export async function storeCompressed(
   const level = compression?.level ?? 1;
   const started = performance.now();
   const encryption = recipients.length === 0 ? [] : [encryptTo(recipients)];
-  const incoming = new Gather(options.succeeded ?? (() => Promise.resolve()), options.onBytes ?? (() => undefined));
+  const signal = options.signal === undefined ? {} : { signal: options.signal };
+  const zstd = compressor(level);
+  const incoming = new Gather(zstd, {
+    ended: options.succeeded ?? (() => Promise.resolve()),
+    onBytes: options.onBytes ?? (() => undefined),
+    ownsChunks: options.ownsChunks === true,
+  });
   const outgoing = new Meter();
-  const stages = [source, incoming, compressor(level), ...encryption, outgoing];
-  const compressing = pipeline(stages, options.signal === undefined ? {} : { signal: options.signal });
-  const [compressed, stored] = await Promise.allSettled([compressing, store.create(key, outgoing, options.signal)]);
-  // The source's own failure says more than the store's "the stream ended early".
-  if (compressed.status === "rejected" && !isPrematureClose(compressed.reason)) throw compressed.reason;
-  if (stored.status === "rejected") throw stored.reason;
-  if (compressed.status === "rejected") throw compressed.reason;
+  const [read, compressed, stored] = await Promise.allSettled([
+    pipeline(source, incoming, signal),
+    pipeline([zstd, ...encryption, outgoing], signal),
+    store.create(key, outgoing, options.signal),
+  ]);
+  // The source's own failure says more than that of whoever waited for its bytes.
+  const failures = [read, compressed, stored].flatMap((part): unknown[] =>
+    part.status === "rejected" ? [part.reason] : [],
+  );
+  if (failures.length > 0) throw failures.find((error) => !isPrematureClose(error)) ?? failures.at(-1);
   const [bytes, uncompressedBytes] = [outgoing.bytes, incoming.bytes];
   const waited = outgoing.waitedMs / (performance.now() - started);
   compression?.observe({ level, bytes, uncompressedBytes, waited });
@@ -72,7 +83,10 @@ export async function storeCompressed(
 }
 
 function isPrematureClose(error: unknown): boolean {
-  return codeOf(error) === "ERR_STREAM_PREMATURE_CLOSE" || error instanceof AlreadyExists;
+  return (
+    ["ERR_STREAM_PREMATURE_CLOSE", "ERR_STREAM_DESTROYED"].includes(codeOf(error) ?? "") ||
+    error instanceof AlreadyExists
+  );
 }
 
 /**

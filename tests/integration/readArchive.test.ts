@@ -11,11 +11,34 @@ import { type BackupReference, fileKey } from "../../scripts/backup/manifest";
 import { Damage, Unavailable } from "../../scripts/contract/failure";
 import { type RunningProgram, startProgram } from "../../scripts/database/program";
 import { type ArchiveSource, feedArchive } from "../../scripts/restore/readArchive";
+import { AlreadyExists } from "../../scripts/store/store";
 import { openStore } from "../../scripts/store/openStore";
 import { damageFile } from "../servers/damageFile";
 import { freshStore } from "../servers/crm";
 
 const backup: BackupReference = { tier: "manual", name: "backup_20260101_120000" };
+
+describe("storing a stream", () => {
+  it("ends at once where the store does not take it, though the source says nothing", async () => {
+    const store = openStore(freshStore());
+    const key = fileKey(backup, "data-000.dump.zst");
+    await storeCompressed(store, key, Readable.from([Buffer.from("first")]));
+    const silent = new Readable({ read: () => undefined });
+    await assert.rejects(storeCompressed(store, key, silent), AlreadyExists);
+    assert.ok(silent.destroyed);
+  });
+
+  it("leaves nothing where the source did not end well, whatever it said before", async () => {
+    const store = openStore(freshStore());
+    const key = fileKey(backup, "data-000.dump.zst");
+    const succeeded = (): Promise<void> => Promise.reject(new Unavailable("it was killed"));
+    await assert.rejects(
+      storeCompressed(store, key, Readable.from([randomBytes(600_000)]), { succeeded }),
+      /it was killed/,
+    );
+    assert.deepEqual(await store.list(""), []);
+  });
+});
 
 describe("feeding an archive to pg_restore", () => {
   let source: ArchiveSource;
