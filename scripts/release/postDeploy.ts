@@ -108,7 +108,10 @@ async function hasEvents(store: Store, runId: string): Promise<boolean> {
 }
 
 /** Those of the environment, else those of the receipt. */
-export function addressesOf(input: Pick<PostDeployInput, "addresses">, { addresses }: Receipt): PostDeployInput["addresses"] {
+export function addressesOf(
+  input: Pick<PostDeployInput, "addresses">,
+  { addresses }: Receipt,
+): PostDeployInput["addresses"] {
   return {
     appUrl: input.addresses.appUrl ?? addresses.appUrl ?? undefined,
     frontendUrl: input.addresses.frontendUrl ?? addresses.frontendUrl ?? undefined,
