@@ -7,7 +7,7 @@ const layers = [
   ["commands"],
   ["report"],
   ["rehearsal"],
-  ["gate", "release", "incident"],
+  ["gate", "release", "repair", "incident"],
   ["verification", "migrations", "environment", "retention"],
   ["backup", "restore"],
   ["record", "control"],

@@ -103,6 +103,11 @@ const entries: readonly Entry[] = [
     module: "verifyPostDeploy",
   },
   {
+    name: "db:repair",
+    description: "put back what a release lost, row by row, from the copy of before",
+    module: "repair",
+  },
+  {
     name: "env:check",
     description: "required variables present, critical ones unchanged",
     module: "envCheck",

@@ -106,7 +106,7 @@ async function judgeFailure(step: ReleaseStep, input: ReceiptVerificationInput, 
     return new Refusal(`${failed}; and data was lost: ${findings[0] ?? ""}`, {
       cause: error,
       details: findings,
-      hint: "releases are frozen: repair the rows, then run npm run deploy:unfreeze",
+      hint: "releases are frozen: put the rows back (npm run db:repair), then run npm run deploy:unfreeze",
     });
   } catch (aftermath) {
     const reason = databaseFailure(aftermath) ?? aftermath;

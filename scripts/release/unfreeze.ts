@@ -95,7 +95,7 @@ async function demandNamed(store: Store, { freeze, verification }: ComparedRecei
 function stillMissing(findings: readonly string[]): Refusal {
   return new Refusal(`the freeze stays: ${findings[0] ?? "the verification still fails"}`, {
     details: findings,
-    hint: "put the rows back and try again, or accept the loss with --accept-missing",
+    hint: "put the rows back (npm run db:repair) and try again, or accept the loss with --accept-missing",
   });
 }
 
