@@ -163,7 +163,7 @@ const deletingRelease: Scene = {
     const result = await stage.up({ version: cleaningVersion });
     const named = await lossNamed(stage, kept, result);
     const next = await nextUpHalts(stage, cleaningVersion);
-    const lifted = await acceptLoss(stage, "The rehearsal's rows need not come back.");
+    const lifted = await liftFreeze(stage, "The rehearsal's rows need not come back.", ["--accept-missing"]);
     return {
       actual: `${endingOf(result)}; next ${next.ending}; freeze ${lifted.ending}`,
       evidence: [...named, ...next.evidence, ...lifted.evidence],
@@ -173,12 +173,13 @@ const deletingRelease: Scene = {
 
 const failedDeployment: Scene = {
   name: "Rows lost before a failed deployment",
-  does: "An overridden migration deletes messages; then Railway's build fails, so the release never gets to its verification.",
-  expected: "railway fails: rows lost; next preview halts: freeze; freeze lifted",
+  does: "An overridden migration deletes messages; then Railway's build fails, so the release never gets to its verification. The messages are put back.",
+  expected: "railway fails: rows lost; next preview halts: freeze; rows put back; freeze lifted",
   async act(stage) {
     const file = "20260301090000_purge_messages.sql";
     const sql = "DELETE FROM public.chat_messages WHERE sent_at < '2024-02-03';\n";
     const kept = await readKeys(stage, ["chat_messages"]);
+    const content = await readContent(stage, "chat_messages");
     const requests = stage.world.log.requests.length;
     const plan = {
       version: "1.7.0",
@@ -197,9 +198,10 @@ const failedDeployment: Scene = {
     const named = await lossNamed(stage, kept, result);
     const deploys = stage.world.log.deploysSince(requests).map(({ platform }) => platform);
     const next = await nextUpHalts(stage, plan.version);
-    const lifted = await acceptLoss(stage, "The purge was meant; the rehearsal accepts it.");
+    const repaired = await repairLoss(stage, "chat_messages", content);
+    const lifted = await liftFreeze(stage, "The messages are back.");
     return {
-      actual: `${endingOf(result)}; next ${next.ending}; freeze ${lifted.ending}`,
+      actual: `${endingOf(result)}; next ${next.ending}; rows ${repaired.ending}; freeze ${lifted.ending}`,
       evidence: [
         ...named,
         {
@@ -208,6 +210,7 @@ const failedDeployment: Scene = {
           holds: deploys.join() === "railway",
         },
         ...next.evidence,
+        ...repaired.evidence,
         ...lifted.evidence,
       ],
     };
@@ -273,14 +276,41 @@ async function nextUpHalts(stage: Stage, version: string): Promise<{ ending: str
   };
 }
 
-async function acceptLoss(stage: Stage, reason: string): Promise<{ ending: string; evidence: SceneEvidence[] }> {
-  const words = ["deploy:unfreeze", "--person", "Rehearsal", "--reason", reason, "--accept-missing", "--yes"];
+/** How many rows the table has and what is in them, as one line. */
+function readContent(stage: Stage, table: string): Promise<string> {
+  return withClient(stage.world.database.url, async (client) => {
+    const { rows } = await client.query<{ content: string }>(
+      `SELECT count(*) || ' rows, content ' || md5(string_agg(t::text, E'\\n' ORDER BY id)) AS content FROM ${table} t`,
+    );
+    return rows[0]?.content ?? "nothing";
+  });
+}
+
+async function repairLoss(
+  stage: Stage,
+  table: string,
+  before: string,
+): Promise<{ ending: string; evidence: SceneEvidence[] }> {
+  const { exitCode, output } = await stage.dbprotect(["db:repair", "--yes"]);
+  const found = await readContent(stage, table);
+  return {
+    ending: exitCode === 0 ? "put back" : `not put back: ${output.split("\n").at(-1) ?? ""}`,
+    evidence: [{ claim: `${table}: every row is back with its content: ${before}`, found, holds: found === before }],
+  };
+}
+
+async function liftFreeze(
+  stage: Stage,
+  reason: string,
+  options: readonly string[] = [],
+): Promise<{ ending: string; evidence: SceneEvidence[] }> {
+  const words = ["deploy:unfreeze", "--person", "Rehearsal", "--reason", reason, ...options, "--yes"];
   const { exitCode, output } = await stage.dbprotect(words);
   return {
     ending: exitCode === 0 ? "lifted" : `not lifted: ${output.split("\n").at(-1) ?? ""}`,
     evidence: [
       {
-        claim: "lifting the freeze with --accept-missing, by a person with a reason",
+        claim: `lifting the freeze${options.map((option) => ` with ${option}`).join("")}, by a person with a reason`,
         found: `exit ${exitCode}`,
         holds: exitCode === 0,
       },
