@@ -77,10 +77,15 @@ export async function planEmergency(
   };
 }
 
-/** Both times are of hosts whose clocks may differ a little: the database's, and that of the host that verified. */
+/**
+ * A name tells the second in which a backup was taken: all of it must lie before, for what was taken right after the
+ * verification may hold the damage. The times are of hosts whose clocks may differ a little: the database's, and that of
+ * the host that verified.
+ */
 function choose(verified: readonly BackupReference[], knownGood: KnownGood | null): BackupReference | undefined {
   if (knownGood === null) return undefined;
-  return verified.findLast(({ name }) => (backupTime(name)?.getTime() ?? Infinity) <= knownGood.at.getTime());
+  const latest = knownGood.at.getTime() - 1000;
+  return verified.findLast(({ name }) => (backupTime(name)?.getTime() ?? Infinity) <= latest);
 }
 
 function nothingToTake(store: Store, verified: readonly BackupReference[], knownGood: KnownGood | null): Refusal {
