@@ -26,12 +26,12 @@ CREATE TABLE events (
   happened_at timestamptz NOT NULL
 );
 
--- Words by a row's number: the same at every run, repeated as people repeat them.
+-- Text by a row's number, the same at every run: words of a vocabulary of 4,000, the common ones far more often, as in
+-- language. pg_dump's gzip makes about a fifth of it, as of the databases this was held against.
 CREATE FUNCTION words(seed bigint, count int) RETURNS text LANGUAGE sql IMMUTABLE AS $$
-  SELECT string_agg((ARRAY['order','customer','the','delivery','was','late','invoice','paid','and','confirmed','by',
-    'phone','returned','item','with','damage','refund','of','price','stock','warehouse','address','changed','please',
-    'call','back','tomorrow','meeting','contract','signed','renewal','quarter'])[1 + ((seed * 7919 + n * n * 104729 + n * seed) % 32)::int], ' ')
-    FROM generate_series(1, count) n
+  SELECT string_agg(substr(translate(md5(word::text), '0123456789', 'ghijklmnop'), 1, 2 + word % 8), ' ')
+    FROM (SELECT floor(4000 * power(((seed * 7919 + n * 104729 + n * seed * 31) % 10007) / 10007.0, 3))::int AS word
+            FROM generate_series(1, count) n) chosen
 $$;
 
 INSERT INTO customers (name, email, address, notes, created_at)
