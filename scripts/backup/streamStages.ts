@@ -37,7 +37,13 @@ export class Gather extends Writable {
   }
 
   override _write(chunk: Buffer, _encoding: BufferEncoding, done: TransformCallback): void {
-    settle(this.#gather(chunk), done);
+    this.bytes += chunk.length;
+    this.options.onBytes(chunk.length);
+    const copied = this.#copy(chunk, 0);
+    // Most chunks are small, and there are thousands a second: no promise for those that fit.
+    if (copied < chunk.length) return settle(this.#copyRest(chunk, copied), done);
+    this.#release(chunk);
+    done();
   }
 
   override _final(done: TransformCallback): void {
@@ -50,15 +56,19 @@ export class Gather extends Writable {
     done(error);
   }
 
-  async #gather(chunk: Buffer): Promise<void> {
-    this.bytes += chunk.length;
-    this.options.onBytes(chunk.length);
-    for (let place = 0; place < chunk.length;) {
-      const copied = chunk.copy(this.#filling, this.#filled, place);
-      place += copied;
-      this.#filled += copied;
-      if (this.#filled === blockBytes) await this.#takeTurns();
-    }
+  /** @returns up to where there was room. */
+  #copy(chunk: Buffer, from: number): number {
+    const copied = chunk.copy(this.#filling, this.#filled, from);
+    this.#filled += copied;
+    return from + copied;
+  }
+
+  async #copyRest(chunk: Buffer, from: number): Promise<void> {
+    for (let place = from; place < chunk.length; place = this.#copy(chunk, place)) await this.#takeTurns();
+    this.#release(chunk);
+  }
+
+  #release(chunk: Buffer): void {
     const memory = chunk.buffer;
     if (this.options.ownsChunks && memory instanceof ArrayBuffer && memory.byteLength === chunk.length)
       memory.transfer(0);

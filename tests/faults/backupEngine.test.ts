@@ -117,7 +117,7 @@ describe("the backup engine under faults", function () {
 
   /** A program that was told to end, and a session whose connection went, are gone a moment later. */
   async function nothingLeft(): Promise<void> {
-    for (const end = Date.now() + 10_000; ; await sleep(20)) {
+    for (const end = Date.now() + 30_000; ; await sleep(20)) {
       const { rows } = await client.query<{ left: string }>(
         `SELECT concat_ws(' ', a.application_name, a.state, left(a.query, 60)) AS left FROM pg_stat_activity a
           WHERE a.datname = current_database() AND a.backend_type = 'client backend' AND a.pid <> pg_backend_pid()

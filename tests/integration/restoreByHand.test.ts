@@ -1,9 +1,10 @@
 /** Runs docs/restore-by-hand.md as a person would: bash, zstd, psql and pg_restore, and nothing of this project. */
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import { readFileSync, rmSync } from "node:fs";
+import { readFileSync, rmSync, writeFileSync } from "node:fs";
 import { delimiter, join, resolve } from "node:path";
 import { Client } from "pg";
+import { generateIdentity, identityToRecipient } from "age-encryption";
 import { createBackup } from "../../scripts/backup/createBackup";
 import type { Manifest } from "../../scripts/backup/manifest";
 import { parseTarget } from "../../scripts/database/target";
@@ -34,10 +35,10 @@ interface HandMade {
 }
 
 /** @param pieceBytes small enough that several tables get `copy` archives of their own. */
-async function backUp(url: string, pieceBytes: number): Promise<HandMade> {
+async function backUp(url: string, pieceBytes: number, recipients: readonly string[] = []): Promise<HandMade> {
   const storeUrl = freshStore();
   const store = openStore(storeUrl);
-  const run = { store, tier: "manual", runId: "hand", jobs: 2, pieceBytes } as const;
+  const run = { store, tier: "manual", runId: "hand", jobs: 2, pieceBytes, recipients } as const;
   const { manifest } = await createBackup({ ...run, target: parseTarget(url, "test") });
   const copied = manifest.archives.filter(({ format }) => format === "copy");
   assert.ok(copied.length >= 2, `only ${copied.length} copy archives`);
@@ -73,11 +74,13 @@ describe("docs/restore-by-hand.md", function () {
   let server: Cluster;
   let source: Client;
   let made: HandMade;
+  let crmUrl: string;
 
   before(async function () {
     if (spawnSync("zstd", ["--version"]).error !== undefined) return skip(this, "no zstd on PATH");
     const crm = await freshCrm();
     source = crm.client;
+    crmUrl = crm.url;
     const database = source.escapeIdentifier(new URL(crm.url).pathname.slice(1));
     await source.query(`CREATE ROLE by_hand_owner; ALTER TABLE tasks OWNER TO by_hand_owner;
       ALTER DATABASE ${database} SET search_path TO "$user", public, "Odd ""one""";
@@ -157,6 +160,22 @@ describe("docs/restore-by-hand.md", function () {
     assert.notEqual(done.status, 0);
     assert.match(done.stderr, /No such file|FAILED open or read/);
     assert.doesNotMatch(done.stdout, /notRestored|memberships/);
+  });
+
+  it("brings back an encrypted backup, with the private key", async function () {
+    if (spawnSync("age", ["--version"]).error !== undefined) return skip(this, "no age on PATH");
+    const identity = await generateIdentity();
+    const backup = await backUp(crmUrl, 65_536, [await identityToRecipient(identity)]);
+    const key = join(backup.folder, "key.txt");
+    writeFileSync(key, identity);
+    const env = { NEW: "opened", AGE_KEY: key };
+    const done = run(all, backup.folder, server.url, server.binDir, env);
+    assert.equal(done.status, 0, done.stderr);
+    const counted = new Client({ connectionString: urlOf(server.place, "opened") });
+    await counted.connect();
+    const { rows } = await counted.query("SELECT count(*)::int AS rows FROM clients");
+    await counted.end();
+    assert.deepEqual(rows, [{ rows: 2_000 }]);
   });
 
   it("brings users, files and one's own tables into a new Supabase project, as postgres", async () => {
