@@ -10,15 +10,17 @@ import { readIdentity } from "../database/identity";
 import { targetFromEnvironment } from "../database/target";
 import { type EmergencyPlan, planEmergency } from "../incident/emergencyPlan";
 import { restoreLive } from "../incident/restoreLive";
+import { whyNoSwap } from "../restore/swapDatabases";
 import { readOperationSettings } from "../settings";
 import type { Store } from "../store/store";
 import { describeRto, overTarget } from "../verification/expectedRto";
 import { newRunId } from "./gateContext";
-import { chooseMode, describeMode, describeRestoredLive } from "./restoreMode";
+import { describeMode, describeRestoredLive } from "./restoreMode";
 import { confirm, interrupted, printResult, progress } from "./session";
 import { storeFromEnvironment } from "./store";
 
 interface Options {
+  readonly inPlace?: boolean;
   readonly safetyBackup?: string;
   readonly settings?: string;
   readonly yes?: boolean;
@@ -28,6 +30,7 @@ interface Options {
 export function configure(command: Command): void {
   command
     .argument("[backup]", "a verified backup's name; default: the newest of the last known good state")
+    .option("--in-place", "replace what is in the database, in one transaction, also where it could be renamed")
     .option("--safety-backup <name>", "take no backup of what is live now: this one is enough")
     .option("--settings <file>", "settings as JSON; default: DBPROTECT_SETTINGS, else all defaults")
     .option("--yes", "do not ask")
@@ -48,7 +51,10 @@ async function restore(wanted: string | undefined, options: Options): Promise<vo
     now: await readClock(client),
   }));
   for (const line of describePlan(plan, now, rtoMinutes)) progress(line);
-  const mode = await chooseMode(live);
+  // Where it cannot be renamed, nobody has to be asked for the other way in an emergency.
+  const why = options.inPlace === true ? null : await whyNoSwap(live);
+  if (why !== null) progress(`in place, for the live database cannot be renamed: ${why}`);
+  const mode = options.inPlace === true || why !== null ? "in-place" : "swap";
   await confirm(
     `freezes releases, ${options.safetyBackup === undefined ? "takes a backup of what is live now, " : ""}${describeMode(mode, plan.manifest, identity)}`,
     options.yes === true,

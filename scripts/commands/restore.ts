@@ -17,6 +17,7 @@ import { storeFromEnvironment } from "./store";
 interface Options {
   readonly database?: string;
   readonly swap?: boolean;
+  readonly inPlace?: boolean;
   readonly safetyBackup?: string;
   readonly yes?: boolean;
   readonly json?: boolean;
@@ -27,7 +28,11 @@ export function configure(command: Command): void {
     .argument("<backup>", "a backup's name, or latest")
     .option("--database <name>", "name of the new database")
     .option("--swap", "let the restored database take the live one's place")
-    .option("--safety-backup <name>", "with --swap: take no backup of what is live now, this one is enough")
+    .option("--in-place", "replace what is in the live database, in one transaction; for where it cannot be renamed")
+    .option(
+      "--safety-backup <name>",
+      "with --swap and --in-place: take no backup of what is live now, this one is enough",
+    )
     .option("--yes", "do not ask")
     .option("--json", "one JSON document on stdout")
     .action(async (wanted: string, options: Options) => {
@@ -37,15 +42,24 @@ export function configure(command: Command): void {
       const manifest = await readManifest(store, await resolveBackup(store, wanted));
       const identity = await withConnection(live, (client) => readIdentity(client, live));
       const request = { store, live, manifest, identity };
-      await (options.swap === true ? restoreOver(request, options) : restoreNextTo(request, options));
+      await (isOver(options) ? restoreOver(request, options) : restoreNextTo(request, options));
     });
 }
 
-function demandFittingOptions({ swap, database, safetyBackup }: Options): void {
-  if (swap === true && database !== undefined)
-    throw new UsageError("found --database together with --swap: the restored database gets the live one's name");
-  if (swap !== true && safetyBackup !== undefined)
-    throw new UsageError("found --safety-backup without --swap: beside the live database nothing is in danger");
+/** Whether the live database is replaced, in either way. */
+function isOver({ swap, inPlace }: Options): boolean {
+  return swap === true || inPlace === true;
+}
+
+function demandFittingOptions(options: Options): void {
+  if (options.swap === true && options.inPlace === true)
+    throw new UsageError("found --swap together with --in-place: expected one of the two");
+  if (isOver(options) && options.database !== undefined)
+    throw new UsageError("found --database together with --swap or --in-place, which keep the live database's name");
+  if (!isOver(options) && options.safetyBackup !== undefined)
+    throw new UsageError(
+      "found --safety-backup without --swap or --in-place: beside the live database it is of no use",
+    );
 }
 
 interface Request {
@@ -56,7 +70,7 @@ interface Request {
 }
 
 async function restoreOver({ store, live, manifest, identity }: Request, options: Options): Promise<void> {
-  const mode = await chooseMode(live);
+  const mode = await chooseMode(live, options.inPlace === true);
   await confirm(
     `${options.safetyBackup === undefined ? "takes a backup of what is live now, " : ""}${describeMode(mode, manifest, identity)}${await warnings(store, live, manifest)}`,
     options.yes === true,

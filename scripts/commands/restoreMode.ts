@@ -7,12 +7,13 @@ import type { RestoredLive } from "../incident/restoreLive";
 import type { RestoreMode } from "../record/restoreEvents";
 import { whyNoSwap } from "../restore/swapDatabases";
 
-/** @throws Refusal where the live database cannot be renamed. */
-export async function chooseMode(live: DatabaseTarget): Promise<RestoreMode> {
+/** @throws Refusal where the live database cannot be renamed, and `inPlace` was not asked for. */
+export async function chooseMode(live: DatabaseTarget, inPlace: boolean): Promise<RestoreMode> {
+  if (inPlace) return "in-place";
   const why = await whyNoSwap(live);
   if (why === null) return "swap";
   throw new Refusal(`the live database cannot be renamed: ${why}`, {
-    hint: "run it as a role that can, or restore beside it: npm run db:restore",
+    hint: "replace what is in it: --in-place",
   });
 }
 
@@ -28,10 +29,12 @@ export function describeMode(mode: RestoreMode, manifest: Manifest, live: Databa
 }
 
 export function describeRestoredLive(restored: RestoredLive, manifest: Manifest, live: DatabaseIdentity): string {
-  const { rows, tables, seconds, aside, safetyBackup, notes } = restored;
+  const { rows, tables, seconds, aside, safetyBackup, tolerated, notes } = restored;
+  const verdict = tolerated.length === 0 ? "verified" : `verified with ${tolerated.length} tolerated`;
   return [
+    ...tolerated.map(({ what, message, why }) => `tolerated: ${what}: ${message}: ${why}`),
     ...notes.map((note) => `note: ${note}`),
-    `restored: ${live.database} on ${live.host}:${live.port} is ${manifest.name}, ${rows} rows of ${tables} tables equal to the backup, in ${seconds.toFixed(1)} s`,
+    `restored: ${live.database} on ${live.host}:${live.port} is ${manifest.name}, ${rows} rows of ${tables} tables equal to the backup, in ${seconds.toFixed(1)} s: ${verdict}`,
     ...(aside === null ? [] : [`the former database is ${aside}: drop it when nothing of it is needed any more`]),
     ...(safetyBackup === null ? [] : [`what was live before is in backup ${safetyBackup}`]),
   ].join("\n");

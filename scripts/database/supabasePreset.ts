@@ -3,8 +3,8 @@
  * the source of each fact. Everything else is dumped: above all `auth` (users), `storage` (metadata of files) and
  * `supabase_migrations` (the ledger), which the Supabase CLI leaves to the platform but people expect back.
  */
-import type { ClientBase } from "pg";
 import { UsageError } from "../contract/failure";
+import type { Queryable } from "./queryable";
 
 export interface ManagedItem {
   readonly kind: "schema" | "extension" | "table";
@@ -115,7 +115,7 @@ export interface BackupScope {
  *
  * @throws UsageError when `DBPROTECT_PRESET` names none.
  */
-export async function readScope(client: ClientBase, env: NodeJS.ProcessEnv = process.env): Promise<BackupScope> {
+export async function readScope(client: Queryable, env: NodeJS.ProcessEnv = process.env): Promise<BackupScope> {
   const preset = wantedPreset(env) ?? ((await hasPlatformRole(client)) ? "supabase" : "none");
   return { preset, leftOut: preset === "none" ? [] : await findManaged(client) };
 }
@@ -129,9 +129,9 @@ function wantedPreset(env: NodeJS.ProcessEnv): Preset | undefined {
   return preset;
 }
 
-async function hasPlatformRole(client: ClientBase): Promise<boolean> {
-  const { rowCount } = await client.query("SELECT FROM pg_catalog.pg_roles WHERE rolname = 'supabase_admin'");
-  return (rowCount ?? 0) > 0;
+async function hasPlatformRole(client: Queryable): Promise<boolean> {
+  const { rows } = await client.query("SELECT rolname FROM pg_catalog.pg_roles WHERE rolname = 'supabase_admin'");
+  return rows.length > 0;
 }
 
 /**
@@ -160,7 +160,7 @@ SELECT i.kind, i.name
                                                AND o.deptype = 'e' AND o.refobjid = e.oid))))
        END`;
 
-async function findManaged(client: ClientBase): Promise<ManagedItem[]> {
+async function findManaged(client: Queryable): Promise<ManagedItem[]> {
   const { rows } = await client.query<{ kind: string; name: string }>(foundQuery, [
     supabaseManaged.map(({ kind }) => kind),
     supabaseManaged.map(({ name }) => name),

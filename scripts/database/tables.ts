@@ -3,6 +3,7 @@
  * and whether our role may read every row.
  */
 import type { ClientBase } from "pg";
+import type { Queryable } from "./queryable";
 import type { QualifiedName } from "./sqlText";
 import { type BackupScope, leftOutNames, readScope } from "./supabasePreset";
 
@@ -108,7 +109,7 @@ export interface SequenceState extends QualifiedName {
 }
 
 /** All sequences outside left-out schemas with their last value; sequences are not part of a snapshot (PostgreSQL manual, "9.17"). */
-export async function listSequences(client: ClientBase): Promise<SequenceState[]> {
+export async function listSequences(client: Queryable): Promise<SequenceState[]> {
   const { rows } = await client.query<{ schema: string; name: string; last_value: string | null; increment: string }>(
     `SELECT s.schemaname AS schema, s.sequencename AS name, s.last_value::text, s.increment_by::text AS increment
        FROM pg_sequences s

@@ -3,7 +3,7 @@
  * compared with its source and a difference can be named. Names of roles are part of privileges.
  */
 import { createHash } from "node:crypto";
-import type { ClientBase } from "pg";
+import type { Queryable } from "../database/queryable";
 import { quoteLiteral } from "../database/sqlText";
 import { type BackupScope, leftOutNames, readScope } from "../database/supabasePreset";
 import type { CatalogItem } from "./fingerprint";
@@ -112,10 +112,14 @@ function catalogQueries(scope: BackupScope): Readonly<Record<string, string>> {
   };
 }
 
-/** All definitions, sorted by kind and name. */
-export async function readCatalog(client: ClientBase): Promise<CatalogItem[]> {
+/**
+ * All definitions, sorted by kind and name.
+ *
+ * @param scope what is left out. Default: what a backup of this database leaves out.
+ */
+export async function readCatalog(client: Queryable, scope?: BackupScope): Promise<CatalogItem[]> {
   const items: CatalogItem[] = [];
-  for (const [kind, query] of Object.entries(catalogQueries(await readScope(client)))) {
+  for (const [kind, query] of Object.entries(catalogQueries(scope ?? (await readScope(client))))) {
     const { rows } = await client.query<{ name: string; definition: string | null }>(query);
     for (const row of rows) items.push({ kind, name: row.name, digest: digestOf(row.definition ?? "") });
   }

@@ -93,6 +93,10 @@ export function catalogChanges(original: readonly CatalogItem[], copy: readonly 
 }
 
 function catalogDifferences(original: readonly CatalogItem[], copy: readonly CatalogItem[]): string[] {
+  return catalogChanges(original, copy).map(describeChange);
+}
+
+export function describeChange({ change, kind, name }: CatalogChange): string {
   const verb = { added: "is not in the original", removed: "is missing", changed: "has another definition" } as const;
-  return catalogChanges(original, copy).map((change) => `${change.kind} ${change.name} ${verb[change.change]}`);
+  return `${kind} ${name} ${verb[change]}`;
 }

@@ -1,6 +1,7 @@
 /** Reads the fingerprint of a database in a snapshot, tables and ranges of large tables in parallel. */
 import type { ClientBase } from "pg";
 import { fairPiece, pageRanges } from "../database/pageRanges";
+import type { Queryable } from "../database/queryable";
 import { type DatabaseSnapshot, readInParallel } from "../database/snapshot";
 import { displayName, quoteName } from "../database/sqlText";
 import { type ProtectedTable, listSequences } from "../database/tables";
@@ -81,7 +82,7 @@ class TableReading {
 }
 
 async function readBuckets(
-  client: ClientBase,
+  client: Queryable,
   table: HashedTable,
   range: Parameters<typeof bucketQuery>[1],
 ): Promise<Bucket[]> {
@@ -92,7 +93,7 @@ async function readBuckets(
 }
 
 /** Hashes a table with given columns, key and buckets: also for a copy that is to be compared. */
-export async function hashTable(client: ClientBase, table: HashedTable): Promise<TableFingerprint> {
+export async function hashTable(client: Queryable, table: HashedTable): Promise<TableFingerprint> {
   return fingerprintOf(table, await readBuckets(client, table, null));
 }
 

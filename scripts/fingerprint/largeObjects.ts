@@ -1,7 +1,7 @@
 /**
  * The checksum of all large objects. They are no table: neither pg_dump's tables nor a count of rows would miss one.
  */
-import type { ClientBase } from "pg";
+import type { Queryable } from "../database/queryable";
 import { rightsOf } from "./catalog";
 import type { LargeObjectsFingerprint } from "./fingerprint";
 
@@ -30,7 +30,7 @@ SELECT count(*)::int AS objects, COALESCE(sum(o.bytes), 0)::text AS bytes, COALE
   ) o`;
 
 /** In a transaction: `lo_open` needs one. */
-export async function readLargeObjects(client: ClientBase): Promise<LargeObjectsFingerprint> {
+export async function readLargeObjects(client: Queryable): Promise<LargeObjectsFingerprint> {
   const { rows } = await client.query<LargeObjectsFingerprint>(query);
   return rows[0]!;
 }

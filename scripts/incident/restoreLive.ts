@@ -10,7 +10,9 @@ import type { DatabaseIdentity } from "../database/identity";
 import type { DatabaseTarget } from "../database/target";
 import { type RestoreMode, recordRestore } from "../record/restoreEvents";
 import { besideName, provenMark, restoreBeside } from "../restore/restoreBeside";
+import { restoreInPlace } from "../restore/restoreInPlace";
 import { asideName, swapDatabases } from "../restore/swapDatabases";
+import type { Tolerated } from "../restore/toleratedErrors";
 import type { Store } from "../store/store";
 import { secureLive } from "./safetyBackup";
 
@@ -37,6 +39,8 @@ export interface RestoredLive {
   readonly safetyBackup: string | null;
   /** What the former live database is called now; null: it was not renamed. */
   readonly aside: string | null;
+  /** What the server refused and the restore went on after; each is in the list of toleratedErrors.ts. */
+  readonly tolerated: readonly Tolerated[];
   /** What differs, for people. */
   readonly notes: readonly string[];
 }
@@ -51,14 +55,14 @@ export async function restoreLive(options: LiveRestore): Promise<RestoredLive> {
     ...(options.signal === undefined ? {} : { signal: options.signal }),
     ...(onProgress === undefined ? {} : { onProgress }),
   });
-  const aside = asideName(live.database, new Date());
+  const aside = mode === "swap" ? asideName(live.database, new Date()) : null;
   const event = {
     ...{ runId, mode, backup: { tier: manifest.tier, name: manifest.name }, database: identity },
     ...{ databaseBytes: manifest.databaseBytes, safetyBackup, aside },
   };
   await recordRestore(store, { ...event, event: "restore-started", seconds: null });
   const started = performance.now();
-  const { notes, ...sums } = await restoreBySwap(options, aside);
+  const { notes, ...sums } = await (aside === null ? restoreInPlace(options) : restoreBySwap(options, aside));
   const seconds = (performance.now() - started) / 1000;
   try {
     await recordRestore(store, { ...event, event: "restored", seconds });
@@ -69,11 +73,7 @@ export async function restoreLive(options: LiveRestore): Promise<RestoredLive> {
   return { mode, ...sums, seconds, safetyBackup, aside, notes };
 }
 
-interface Restored {
-  readonly tables: number;
-  readonly rows: number;
-  readonly notes: readonly string[];
-}
+type Restored = Pick<RestoredLive, "tables" | "rows" | "tolerated" | "notes">;
 
 /** The copy never bears a name of its own: what a killed run leaves is dropped by the next one. */
 async function restoreBySwap(options: LiveRestore, aside: string): Promise<Restored> {
@@ -92,7 +92,7 @@ async function restoreBySwap(options: LiveRestore, aside: string): Promise<Resto
       );
     },
   });
-  return { tables, rows, notes: [...notes, ...swapped] };
+  return { tables, rows, tolerated: [], notes: [...notes, ...swapped] };
 }
 
 async function warnOfLease({ store, onProgress }: LiveRestore): Promise<void> {

@@ -33,12 +33,7 @@ export async function restoreBackup(options: RestoreOptions): Promise<void> {
   const { manifest } = options;
   await demandIdentity(manifest.encryption?.recipients ?? [], `${manifest.name} is encrypted`);
   const { serverMajor, freeConnections } = await withConnection(options.target, readCapacity);
-  const oldest = oldestServer(manifest);
-  if (serverMajor < oldest) {
-    throw new UsageError(
-      `the backup is of PostgreSQL ${majorOf(manifest.database.serverVersion)}, written by pg_dump ${manifest.clientVersion}; the server to restore into is ${serverMajor}: expected ${oldest} or newer`,
-    );
-  }
+  demandNewEnough(manifest, serverMajor);
   const { binDir } = findPostgres({ atLeast: serverMajor, use: "client" });
   // pg_restore has a session for each job, and one that leads.
   const jobs = chooseJobs(options.jobs, freeConnections, { each: 1, once: 1 });
@@ -54,6 +49,15 @@ export async function restoreBackup(options: RestoreOptions): Promise<void> {
     applyDatabaseProperties(client, manifest.databaseProperties),
   );
   for (const note of notes) options.onProgress?.(note);
+}
+
+/** @throws UsageError when the server is older than what wrote the archives. */
+export function demandNewEnough(manifest: Manifest, serverMajor: number): void {
+  const oldest = oldestServer(manifest);
+  if (serverMajor >= oldest) return;
+  throw new UsageError(
+    `the backup is of PostgreSQL ${majorOf(manifest.database.serverVersion)}, written by pg_dump ${manifest.clientVersion}; the server to restore into is ${serverMajor}: expected ${oldest} or newer`,
+  );
 }
 
 /** Roles that own or may use something in the backup and that the server lacks: `restoreBackup` creates them. */
