@@ -3,34 +3,16 @@
  * then what needs the rows. Every archive is checked against the manifest while it is read, and what it held is only
  * committed when it was whole; a damaged one ends the restore.
  */
-import { createWriteStream } from "node:fs";
-import { mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { from as copyFrom } from "pg-copy-streams";
-import { readVerified } from "../backup/archiveStream";
 import { copyBackStatement } from "../backup/copyRows";
-import { type Archive, type CopiedArchive, type Manifest, fileKey } from "../backup/manifest";
+import { type Archive, type CopiedArchive } from "../backup/manifest";
 import { startProgress } from "../backup/progress";
 import { withConnection } from "../database/connect";
 import { runInLanes } from "../database/lanes";
 import { startProgram } from "../database/program";
-import type { DatabaseTarget } from "../database/target";
-import type { Store } from "../store/store";
 import { type ArchiveSource, feedArchive, feedCopy } from "./readArchive";
-
-export interface ArchivesOptions {
-  readonly store: Store;
-  readonly manifest: Manifest;
-  /** An empty database. */
-  readonly target: DatabaseTarget;
-  /** Of the client programs. */
-  readonly binDir: string;
-  /** Archives of rows that are read, and indexes that are built, at the same time. */
-  readonly jobs: number;
-  readonly signal?: AbortSignal;
-  readonly onProgress?: (line: string) => void;
-}
+import { type ArchivesOptions, restoreArguments, wholeOrNothing } from "./restoreArguments";
+import { restoreDefinitions } from "./restoreDefinitions";
 
 const restored: readonly Archive["section"][] = ["pre-data", "data", "post-data"];
 
@@ -53,7 +35,7 @@ export async function restoreArchives(options: ArchivesOptions): Promise<void> {
   for (const archive of ofSection("post-data")) {
     signal?.throwIfAborted();
     // One session needs no file to share, and can take all of it in one transaction.
-    await (options.jobs === 1 ? restoreDump(options, archive, signal) : restoreStaged(options, archive));
+    await (options.jobs === 1 ? restoreDump(options, archive, signal) : restoreDefinitions(options, archive));
     done(archive);
   }
 }
@@ -92,14 +74,11 @@ function sourceOf(
   return { store, backup: manifest, archive, ...(signal === undefined ? {} : { signal }) };
 }
 
-/** Another server need have neither the tablespaces nor what provides the labels (manifest.notRestored). */
-const restoreArguments = ["--no-password", "--exit-on-error", "--no-tablespaces", "--no-security-labels"];
-
 /** One transaction an archive: an archive that turns out to be damaged at its end leaves no row behind. */
 async function restoreDump(options: ArchivesOptions, archive: Archive, signal: AbortSignal | undefined): Promise<void> {
   const program = startProgram({
     ...{ binDir: options.binDir, program: "pg_restore", target: options.target },
-    args: [...restoreArguments, "--single-transaction", `--dbname=${options.target.database}`],
+    args: [...restoreArguments(options), ...wholeOrNothing],
     ...(signal === undefined ? {} : { signal }),
   });
   await feedArchive(sourceOf(options, archive, signal), program);
@@ -115,27 +94,4 @@ async function restoreCopy(options: ArchivesOptions, archive: CopiedArchive, sig
     await feedCopy(sourceOf(options, archive, signal), rows);
     await client.query("COMMIT");
   });
-}
-
-/**
- * Several sessions of pg_restore can only share a file. It holds definitions, no rows, is read to its end before the
- * first of them is used, and nobody else may read it.
- */
-async function restoreStaged(options: ArchivesOptions, archive: Archive): Promise<void> {
-  const signal = options.signal === undefined ? {} : { signal: options.signal };
-  const folder = await mkdtemp(join(tmpdir(), "dbprotect-restore-"));
-  try {
-    const file = join(folder, "post-data.dump");
-    const sink = createWriteStream(file, { mode: 0o600 });
-    await readVerified(options.store, fileKey(options.manifest, archive.file), archive, sink, options.signal);
-    const program = startProgram({
-      ...{ binDir: options.binDir, program: "pg_restore", target: options.target },
-      args: [...restoreArguments, `--jobs=${options.jobs}`, `--dbname=${options.target.database}`, file],
-      ...signal,
-    });
-    program.stdout.resume();
-    await program.succeeded;
-  } finally {
-    await rm(folder, { recursive: true, force: true });
-  }
 }
