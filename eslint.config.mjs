@@ -12,7 +12,7 @@ const layers = [
   ["backup", "restore"],
   ["record", "control"],
   ["fingerprint", "scratch"],
-  ["database", "store"],
+  ["database", "store", "platforms"],
   ["process"],
   ["contract"],
 ];
