@@ -170,7 +170,7 @@ describe("the fake of Vercel", () => {
   });
 
   it("refuses a wrong token, a missing one, another team's project and an unknown field", async () => {
-    assert.match((await vercelDeploy("somebody-else")).stderr, /403 forbidden: Not authorized/);
+    assert.match((await vercelDeploy("somebody-else")).stderr, /VERCEL_TOKEN: .*answered 403/);
     assert.equal((await ask("/v13/deployments/x", { headers: {} })).status, 401);
     assert.equal((await ask("/v7/deployments?teamId=team_other")).status, 403);
     assert.equal((await ask("/v13/deployments/dpl_unknown")).body.error.code, "not_found");

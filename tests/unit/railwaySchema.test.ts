@@ -1,4 +1,4 @@
-/** The fake of Railway serves published types only, and what the stand-in for its CLI asks is valid there. */
+/** The fake of Railway serves published types only, and what the client asks is valid there. */
 import assert from "node:assert/strict";
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -15,8 +15,8 @@ import {
   type GraphQLSchema,
   type IntrospectionQuery,
 } from "graphql";
+import { railwayDocuments } from "../../scripts/platforms/railway";
 import { railwaySchema } from "../../scripts/rehearsal/platforms/railwaySchema";
-import { documents } from "../../scripts/rehearsal/platforms/railwayUp";
 import { skip } from "../skip";
 
 const description = join(__dirname, "../../../shared/api/railway.introspection.json");
@@ -73,8 +73,8 @@ describe("the fake's part of Railway's schema", () => {
     }
   });
 
-  for (const [name, document] of Object.entries(documents)) {
-    it(`accepts the stand-in's ${name} request as the published schema does`, () => {
+  for (const [name, document] of Object.entries(railwayDocuments)) {
+    it(`accepts the client's ${name} request as the published schema does`, () => {
       assert.deepEqual(validate(published, parse(document)), []);
       assert.deepEqual(validate(railwaySchema, parse(document)), []);
     });

@@ -7,6 +7,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { GraphQLError, Kind, execute, parse, validate, type DocumentNode } from "graphql";
 import { z } from "zod";
 import { serveLoopback, type Answer, type Call } from "../loopbackServer";
+import { Faults } from "./faults";
 import { railwaySchema, type RailwayStatus } from "./railwaySchema";
 import type { RequestLog } from "./requestLog";
 
@@ -31,15 +32,28 @@ export interface RailwayFake {
   readonly projectId: string;
   readonly environmentId: string;
   readonly serviceId: string;
-  /** The next deployment's build fails. */
+  /** What goes wrong with the API itself. */
+  readonly faults: Faults;
+  /** The next deployment's build fails; a rollback, which builds nothing, crashes. */
   failNextBuild(): void;
+  /** From now on every deployment is in this state, known to the published description or not; undefined: as before. */
+  reportStatus(status: string | undefined): void;
+  /** Of the service, as the next deployment will find them. */
+  readonly variables: Record<string, string>;
+  /** The images of all deployments until now are gone: none of them can be rolled back to. */
+  expireImages(): void;
   close(): Promise<void>;
 }
 
 interface Deployment {
   readonly id: string;
   readonly commit: string;
+  readonly imageDigest: string;
+  /** What it was deployed with. */
+  readonly variables: Readonly<Record<string, string>>;
   readonly createdAt: string;
+  readonly logs: { readonly timestamp: string; readonly message: string; readonly severity: string }[];
+  imageKept: boolean;
   status: RailwayStatus;
   updatedAt: string;
 }
@@ -58,11 +72,16 @@ export async function startRailwayFake(options: RailwayFakeOptions): Promise<Rai
   const environmentId = randomUUID();
   const serviceId = randomUUID();
   const deployments: Deployment[] = [];
+  const variables: Record<string, string> = { ...options.variables };
   let failNext = false;
+  let reported: string | undefined;
 
-  const begin = (commit: string, status: RailwayStatus): Deployment => {
+  const begin = (commit: string, status: RailwayStatus, image = `sha256:${randomUUID()}`): Deployment => {
     const now = new Date().toISOString();
-    const deployment: Deployment = { id: randomUUID(), commit, createdAt: now, updatedAt: now, status };
+    const deployment: Deployment = {
+      ...{ id: randomUUID(), commit, imageDigest: image, variables: { ...variables } },
+      ...{ createdAt: now, updatedAt: now, status, logs: [], imageKept: true },
+    };
     deployments.unshift(deployment);
     return deployment;
   };
@@ -71,16 +90,20 @@ export async function startRailwayFake(options: RailwayFakeOptions): Promise<Rai
   const move = (deployment: Deployment, status: RailwayStatus): void => {
     deployment.status = status;
     deployment.updatedAt = new Date().toISOString();
+    deployment.logs.push({ timestamp: deployment.updatedAt, message: `deployment is ${status}`, severity: "info" });
   };
 
-  const run = async (deployment: Deployment): Promise<void> => {
+  const run = async (deployment: Deployment, builds: boolean): Promise<void> => {
     const fails = failNext;
     failNext = false;
     await sleep(options.phaseMilliseconds);
-    move(deployment, "BUILDING");
-    await sleep(options.phaseMilliseconds);
-    if (fails) return move(deployment, "FAILED");
+    if (builds) {
+      move(deployment, "BUILDING");
+      await sleep(options.phaseMilliseconds);
+      if (fails) return move(deployment, "FAILED");
+    }
     move(deployment, "DEPLOYING");
+    if (fails) return move(deployment, "CRASHED");
     try {
       await options.goLive(deployment.commit);
     } catch {
@@ -96,9 +119,9 @@ export async function startRailwayFake(options: RailwayFakeOptions): Promise<Rai
     createdAt: deployment.createdAt,
     updatedAt: deployment.updatedAt,
     statusUpdatedAt: deployment.updatedAt,
-    canRollback: deployment.status === "REMOVED",
+    canRollback: deployment.status === "REMOVED" && deployment.imageKept,
     canRedeploy: deployment.status !== "BUILDING" && deployment.status !== "INITIALIZING",
-    meta: { commitHash: deployment.commit },
+    meta: { commitHash: deployment.commit, imageDigest: deployment.imageDigest },
     projectId,
     environmentId,
     serviceId,
@@ -106,6 +129,12 @@ export async function startRailwayFake(options: RailwayFakeOptions): Promise<Rai
 
   const demand = (found: boolean, thing: string): void => {
     if (!found) throw new GraphQLError(`${thing} not found`);
+  };
+
+  const find = (id: string): Deployment => {
+    const deployment = deployments.find((candidate) => candidate.id === id);
+    if (deployment === undefined) throw new GraphQLError("Deployment not found");
+    return deployment;
   };
 
   const resolversFor = (caller: Caller) => ({
@@ -124,13 +153,14 @@ export async function startRailwayFake(options: RailwayFakeOptions): Promise<Rai
     variables: (args: { projectId: string; environmentId: string; serviceId?: string }) => {
       demand(args.projectId === projectId, "Project");
       demand(args.environmentId === environmentId, "Environment");
-      return options.variables;
+      return variables;
     },
-    deployment: ({ id }: { id: string }) => {
-      const deployment = deployments.find((candidate) => candidate.id === id);
-      if (deployment === undefined) throw new GraphQLError("Deployment not found");
-      return shown(deployment);
-    },
+    deployment: ({ id }: { id: string }) => shown(find(id)),
+    deploymentLogs: (args: { deploymentId: string; startDate?: string; limit?: number }) =>
+      find(args.deploymentId)
+        .logs.filter(({ timestamp }) => args.startDate === undefined || timestamp > args.startDate)
+        .slice(-(args.limit ?? 500))
+        .map((line) => ({ ...line, attributes: [], tags: { deploymentId: args.deploymentId, serviceId } })),
     deployments: (args: {
       first?: number;
       after?: string;
@@ -159,13 +189,23 @@ export async function startRailwayFake(options: RailwayFakeOptions): Promise<Rai
       demand(args.serviceId === serviceId && args.environmentId === environmentId, "ServiceInstance");
       const latest = deployments[0];
       const latestDeployment = latest === undefined ? null : shown(latest);
-      return { id: serviceId, environmentId, serviceId, serviceName: "crm-api", latestDeployment };
+      const activeDeployments = deployments.filter(({ status }) => status === "SUCCESS").map(shown);
+      return { id: serviceId, environmentId, serviceId, serviceName: "crm-api", activeDeployments, latestDeployment };
     },
     serviceInstanceDeployV2: (args: { commitSha?: string; environmentId: string; serviceId: string }) => {
       demand(args.serviceId === serviceId && args.environmentId === environmentId, "ServiceInstance");
       const deployment = begin(args.commitSha ?? options.liveCommit, "INITIALIZING");
-      void run(deployment);
+      void run(deployment, true);
       return deployment.id;
+    },
+    deploymentRollback: ({ id }: { id: string }) => {
+      const target = find(id);
+      if (!shown(target).canRollback) throw new GraphQLError("Deployment cannot be rolled back to");
+      // The image and the custom variables of then come back.
+      for (const name of Object.keys(variables)) delete variables[name];
+      Object.assign(variables, target.variables);
+      void run(begin(target.commit, "INITIALIZING", target.imageDigest), false);
+      return true;
     },
   });
 
@@ -205,30 +245,47 @@ export async function startRailwayFake(options: RailwayFakeOptions): Promise<Rai
       operationName: request.operationName ?? null,
     });
     const { data, errors } = result;
-    return { status: 200, body: errors === undefined ? { data } : { errors, data: data ?? null }, fields };
+    const body = errors === undefined ? { data } : { errors, data: data ?? null };
+    return { status: 200, body: reported === undefined ? body : withStatus(body, reported), fields };
   };
 
-  const server = await serveLoopback(async (call) => {
-    const { fields, ...answer } = await respond(call);
-    const refused = answer.status === 200 && (answer.body as { errors?: unknown }).errors !== undefined;
-    options.log.add({
-      platform: "railway",
-      call: fields.join(" ") || `${call.method} ${call.url.pathname}`,
-      deploys: fields.includes("serviceInstanceDeployV2"),
-      answer: refused ? "refused" : answer.status,
-    });
-    return answer;
-  });
+  const faults = new Faults((status) => ({ errors: [{ message: `Railway's error ${status}` }] }));
+  const server = await serveLoopback((call) =>
+    faults.answer(call, async () => {
+      const { fields, ...answer } = await respond(call);
+      const refused = answer.status === 200 && (answer.body as { errors?: unknown }).errors !== undefined;
+      options.log.add({
+        platform: "railway",
+        call: fields.join(" ") || `${call.method} ${call.url.pathname}`,
+        deploys: fields.includes("serviceInstanceDeployV2"),
+        answer: refused ? "refused" : answer.status,
+      });
+      return answer;
+    }),
+  );
   return {
     url: `${server.url}/graphql/v2`,
     projectId,
     environmentId,
     serviceId,
+    faults,
+    variables,
     failNextBuild: () => {
       failNext = true;
     },
+    reportStatus: (status) => {
+      reported = status;
+    },
+    expireImages: () => {
+      for (const deployment of deployments) deployment.imageKept = false;
+    },
     close: () => server.close(),
   };
+}
+
+/** Past the schema, which knows today's states only. */
+function withStatus(body: object, status: string): unknown {
+  return JSON.parse(JSON.stringify(body), (key, value: unknown) => (key === "status" ? status : value));
 }
 
 /** The fields that the document's operations ask for at the top. */

@@ -41,6 +41,24 @@ export const railwaySchema = buildSchema(/* GraphQL */ `
     url: String
   }
 
+  type LogTags {
+    deploymentId: String
+    serviceId: String
+  }
+
+  type LogAttribute {
+    key: String!
+    value: String!
+  }
+
+  type Log {
+    attributes: [LogAttribute!]!
+    message: String!
+    severity: String
+    tags: LogTags
+    timestamp: String!
+  }
+
   type PageInfo {
     endCursor: String
     hasNextPage: Boolean!
@@ -68,6 +86,7 @@ export const railwaySchema = buildSchema(/* GraphQL */ `
   }
 
   type ServiceInstance {
+    activeDeployments: [Deployment!]!
     environmentId: String!
     id: ID!
     latestDeployment: Deployment
@@ -90,6 +109,7 @@ export const railwaySchema = buildSchema(/* GraphQL */ `
 
   type Query {
     deployment(id: String!): Deployment!
+    deploymentLogs(deploymentId: String!, endDate: DateTime, filter: String, limit: Int, startDate: DateTime): [Log!]!
     deployments(
       after: String
       before: String
@@ -103,6 +123,7 @@ export const railwaySchema = buildSchema(/* GraphQL */ `
   }
 
   type Mutation {
+    deploymentRollback(id: String!): Boolean!
     serviceInstanceDeployV2(commitSha: String, environmentId: String!, serviceId: String!): String!
   }
 `);

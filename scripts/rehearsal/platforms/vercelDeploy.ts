@@ -6,47 +6,34 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { z } from "zod";
 import { messageOf } from "../../contract/failure";
+import { Vercel, vercelFromEnvironment, vercelPhase } from "../../platforms/vercel";
 import { required, pollMilliseconds } from "./standIn";
 
-const deploymentSchema = z.object({ id: z.string(), url: z.string(), readyState: z.string() });
-const errorSchema = z.object({ error: z.object({ code: z.string(), message: z.string() }) });
-
-const passing = new Set(["QUEUED", "INITIALIZING", "BUILDING"]);
-
-async function ask(method: string, path: string, body?: object): Promise<z.output<typeof deploymentSchema>> {
-  const url = new URL(path, required("VERCEL_API_URL"));
-  url.searchParams.set("teamId", required("VERCEL_ORG_ID"));
-  const response = await fetch(url, {
-    method,
-    headers: { authorization: `Bearer ${required("VERCEL_TOKEN")}`, "content-type": "application/json" },
-    ...(body === undefined ? {} : { body: JSON.stringify(body) }),
-  });
-  const answer: unknown = await response.json();
-  if (response.ok) return deploymentSchema.parse(answer);
-  const { error } = errorSchema.parse(answer);
-  throw new Error(`${response.status} ${error.code}: ${error.message}`);
-}
+const createdSchema = z.object({ id: z.string(), url: z.string(), readyState: z.string() });
 
 async function main(): Promise<void> {
-  let deployment = await ask("POST", "/v13/deployments", {
+  required("VERCEL_TOKEN");
+  const access = vercelFromEnvironment();
+  if (access === undefined) return;
+  const vercel = new Vercel(access);
+  const body = {
     name: "crm-frontend",
-    project: required("VERCEL_PROJECT_ID"),
+    project: access.projectId,
     target: "production",
     files: [{ file: "index.html", data: "<!doctype html><title>CRM</title>" }],
     gitMetadata: { commitSha: required("DBPROTECT_RELEASE_VERSION"), dirty: false },
-  });
+  };
+  let deployment = await vercel.request("POST", "/v13/deployments", createdSchema, { body });
   console.log(`https://${deployment.url}`);
-  while (passing.has(deployment.readyState)) {
+  while (vercelPhase(deployment.readyState) === "passing") {
     await sleep(pollMilliseconds);
-    deployment = await ask("GET", `/v13/deployments/${deployment.id}`);
+    deployment = await vercel.deployment(deployment.id);
   }
-  if (deployment.readyState !== "READY")
+  if (vercelPhase(deployment.readyState) !== "live")
     throw new Error(`deployment ${deployment.id} ended as ${deployment.readyState}`);
 }
 
-if (require.main === module) {
-  main().catch((error: unknown) => {
-    console.error(`vercel: ${messageOf(error)}`);
-    process.exitCode = 1;
-  });
-}
+main().catch((error: unknown) => {
+  console.error(`vercel: ${messageOf(error)}`);
+  process.exitCode = 1;
+});

@@ -1,12 +1,13 @@
 /**
- * A stand-in for Vercel's REST API on loopback, for deployments: checks every request by schema and the token as Vercel
- * does, keeps deployments and moves them through Vercel's states, and can be told to fail one. Vercel's path versions
+ * A stand-in for Vercel's REST API on loopback, for deployments and rollbacks: checks every request by schema and the token
+ * as Vercel does, keeps deployments and moves them through Vercel's states, and can be told to fail. Vercel's path versions
  * drift, so any version is served.
  */
 import { randomBytes } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import { z } from "zod";
 import { serveLoopback, type Answer, type Call } from "../loopbackServer";
+import { Faults } from "./faults";
 import type { RequestLog } from "./requestLog";
 
 export interface VercelFakeOptions {
@@ -17,6 +18,8 @@ export interface VercelFakeOptions {
   readonly phaseMilliseconds: number;
   /** Puts a built commit behind the production address; a rejection makes the deployment ERROR. */
   readonly goLive: (commit: string) => Promise<void>;
+  /** The Hobby plan goes back one deployment only. Default `pro`. */
+  readonly plan?: "hobby" | "pro";
 }
 
 export interface VercelFake {
@@ -24,7 +27,13 @@ export interface VercelFake {
   readonly url: string;
   readonly teamId: string;
   readonly projectId: string;
+  /** What goes wrong with the API itself. */
+  readonly faults: Faults;
   failNextBuild(): void;
+  /** The job of the next rollback fails. */
+  failNextRollback(): void;
+  /** The id of the deployment that the production domains point to. */
+  productionId(): string;
   close(): Promise<void>;
 }
 
@@ -38,6 +47,15 @@ interface Deployment {
   readonly createdAt: number;
   readyState: ReadyState;
   readyAt: number | undefined;
+}
+
+/** A rollback as the project tells of it. */
+interface AliasRequest {
+  readonly fromDeploymentId: string;
+  readonly toDeploymentId: string;
+  readonly requestedAt: number;
+  readonly type: "rollback";
+  jobStatus: "pending" | "in-progress" | "succeeded" | "failed" | "skipped";
 }
 
 const projectName = "crm-frontend";
@@ -69,6 +87,18 @@ const listQuerySchema = z.object({
   limit: z.coerce.number().int().min(1).max(100).default(20),
 });
 
+const projectQuerySchema = z.strictObject({
+  teamId: z.string().optional(),
+  slug: z.string().optional(),
+  rollbackInfo: z.enum(["true", "false"]).optional(),
+});
+
+const rollbackQuerySchema = z.strictObject({
+  teamId: z.string().optional(),
+  slug: z.string().optional(),
+  description: z.string().optional(),
+});
+
 export async function startVercelFake(options: VercelFakeOptions): Promise<VercelFake> {
   const teamId = `team_${identifier()}`;
   const projectId = `prj_${identifier()}`;
@@ -84,7 +114,18 @@ export async function startVercelFake(options: VercelFakeOptions): Promise<Verce
     deployments.unshift(deployment);
     return deployment;
   };
-  begin(options.liveCommit, "production", "READY");
+  let production = begin(options.liveCommit, "production", "READY").id;
+  /** Deployments that the production domains once pointed to, the newest last. */
+  const wereProduction = [production];
+  let aliasRequest: AliasRequest | undefined;
+  let failNextAlias = false;
+  /** After a rollback new deployments do not get the production domains until one is promoted. */
+  let assignsDomains = true;
+
+  const pointTo = (id: string): void => {
+    production = id;
+    if (!wereProduction.includes(id)) wereProduction.push(id);
+  };
 
   const run = async (deployment: Deployment): Promise<void> => {
     const fails = failNext;
@@ -94,7 +135,10 @@ export async function startVercelFake(options: VercelFakeOptions): Promise<Verce
     await sleep(options.phaseMilliseconds);
     try {
       if (fails) throw new Error("the build failed");
-      if (deployment.target === "production") await options.goLive(deployment.commit);
+      if (deployment.target === "production" && assignsDomains) {
+        await options.goLive(deployment.commit);
+        pointTo(deployment.id);
+      }
       deployment.readyState = "READY";
       deployment.readyAt = Date.now();
     } catch {
@@ -131,6 +175,67 @@ export async function startVercelFake(options: VercelFakeOptions): Promise<Verce
     return { status: 200, body: shown(deployment) };
   };
 
+  const isCandidate = ({ id, readyState }: Deployment): boolean =>
+    readyState === "READY" && id !== production && wereProduction.includes(id);
+
+  const project = (url: URL): Answer => {
+    const parsed = projectQuerySchema.safeParse(Object.fromEntries(url.searchParams));
+    if (!parsed.success) return failure(400, "bad_request", `Invalid request: ${z.prettifyError(parsed.error)}`);
+    const live = deployments.find(({ id }) => id === production);
+    return {
+      status: 200,
+      body: {
+        id: projectId,
+        accountId: teamId,
+        name: projectName,
+        targets: { production: live === undefined ? null : shown(live) },
+        ...(parsed.data.rollbackInfo === "true" ? { lastAliasRequest: aliasRequest ?? null } : {}),
+      },
+    };
+  };
+
+  const rollback = (id: string, url: URL, body: string): Answer => {
+    const query = rollbackQuerySchema.safeParse(Object.fromEntries(url.searchParams));
+    if (!query.success) return failure(400, "bad_request", `Invalid request: ${z.prettifyError(query.error)}`);
+    if (body !== "{}") return failure(400, "bad_request", "Invalid request: expected an empty object");
+    const target = deployments.find((candidate) => candidate.id === id);
+    if (target === undefined) return failure(404, "not_found", "Deployment not found");
+    if (aliasRequest?.jobStatus === "pending" || aliasRequest?.jobStatus === "in-progress") {
+      return failure(409, "conflict", "Another rollback or promotion is in progress");
+    }
+    if (!isCandidate(target)) return failure(422, "unprocessable_entity", "The deployment is not a rollback candidate");
+    const before = wereProduction[wereProduction.indexOf(production) - 1];
+    if (options.plan === "hobby" && id !== before) {
+      return failure(
+        402,
+        "payment_required",
+        "To roll back further than the previous production deployment, upgrade to pro",
+      );
+    }
+    aliasRequest = {
+      ...{ fromDeploymentId: production, toDeploymentId: id, type: "rollback" },
+      ...{ requestedAt: Date.now(), jobStatus: "pending" },
+    };
+    void alias(aliasRequest, target);
+    return { status: 201, headers: { "content-type": "application/json" }, body: "" };
+  };
+
+  const alias = async (request: AliasRequest, target: Deployment): Promise<void> => {
+    const fails = failNextAlias;
+    failNextAlias = false;
+    await sleep(options.phaseMilliseconds);
+    request.jobStatus = "in-progress";
+    await sleep(options.phaseMilliseconds);
+    if (fails) {
+      request.jobStatus = "failed";
+      return;
+    }
+    await options.goLive(target.commit);
+    pointTo(target.id);
+    assignsDomains = false;
+    request.jobStatus = "succeeded";
+  };
+
   const list = (url: URL): Answer => {
     const parsed = listQuerySchema.safeParse(Object.fromEntries(url.searchParams));
     if (!parsed.success) return failure(400, "bad_request", `Invalid request: ${z.prettifyError(parsed.error)}`);
@@ -138,13 +243,8 @@ export async function startVercelFake(options: VercelFakeOptions): Promise<Verce
     if (query.projectId !== undefined && query.projectId !== projectId) {
       return failure(404, "not_found", "Project not found.");
     }
-    const live = deployments.find(({ target, readyState }) => target === "production" && readyState === "READY");
     const page = deployments
-      .map((deployment) => ({
-        ...deployment,
-        isRollbackCandidate:
-          deployment.target === "production" && deployment.readyState === "READY" && deployment !== live,
-      }))
+      .map((deployment) => ({ ...deployment, isRollbackCandidate: isCandidate(deployment) }))
       .filter(
         (deployment) =>
           (query.target === undefined || deployment.target === query.target) &&
@@ -171,7 +271,8 @@ export async function startVercelFake(options: VercelFakeOptions): Promise<Verce
 
   const respond = ({ method, url, headers, body }: Call): Answer => {
     const path = /^\/v\d+\/deployments(?:\/([^/]+))?$/.exec(url.pathname);
-    if (path === null) return failure(404, "not_found", "Not Found");
+    const projectPath = /^\/v\d+\/projects\/([^/]+)(?:\/rollback\/([^/]+))?$/.exec(url.pathname);
+    if (path === null && projectPath === null) return failure(404, "not_found", "Not Found");
     if (headers.authorization === undefined) {
       return failure(401, "unauthorized", "The request is missing an authentication token");
     }
@@ -180,7 +281,14 @@ export async function startVercelFake(options: VercelFakeOptions): Promise<Verce
     }
     const team = url.searchParams.get("teamId");
     if (team !== null && team !== teamId) return failure(403, "forbidden", "Not authorized");
-    const id = path[1];
+    if (projectPath !== null) {
+      const [, asked = "", target] = projectPath;
+      if (asked !== projectId && asked !== projectName) return failure(404, "not_found", "Project not found.");
+      if (target === undefined && method === "GET") return project(url);
+      if (target !== undefined && method === "POST") return rollback(target, url, body);
+      return failure(405, "method_not_allowed", "Method Not Allowed");
+    }
+    const id = path?.[1];
     if (id === undefined && method === "POST") return create(body);
     if (id === undefined && method === "GET") return list(url);
     if (id === undefined || method !== "GET") return failure(405, "method_not_allowed", "Method Not Allowed");
@@ -190,20 +298,28 @@ export async function startVercelFake(options: VercelFakeOptions): Promise<Verce
       : { status: 200, body: shown(deployment) };
   };
 
-  const server = await serveLoopback(async (call) => {
-    const answer = respond(call);
-    const deploys = call.method === "POST" && /^\/v\d+\/deployments$/.test(call.url.pathname);
-    const { method, url } = call;
-    options.log.add({ platform: "vercel", call: `${method} ${url.pathname}`, deploys, answer: answer.status });
-    return answer;
-  });
+  const faults = new Faults((status) => ({ error: { code: `error_${status}`, message: `Vercel's error ${status}` } }));
+  const server = await serveLoopback((call) =>
+    faults.answer(call, async () => {
+      const answer = respond(call);
+      const deploys = call.method === "POST" && /^\/v\d+\/deployments$/.test(call.url.pathname);
+      const { method, url } = call;
+      options.log.add({ platform: "vercel", call: `${method} ${url.pathname}`, deploys, answer: answer.status });
+      return answer;
+    }),
+  );
   return {
     url: server.url,
     teamId,
     projectId,
+    faults,
     failNextBuild: () => {
       failNext = true;
     },
+    failNextRollback: () => {
+      failNextAlias = true;
+    },
+    productionId: () => production,
     close: () => server.close(),
   };
 }
