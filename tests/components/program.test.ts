@@ -4,7 +4,8 @@ import { programScenes } from "./programScenes";
 
 describe("program under the in-process engine", function () {
   this.timeout(120_000);
-  const engine = new InProcessEngine();
+  let engine: InProcessEngine;
+  before(() => (engine = new InProcessEngine()));
   after(() => engine.close());
-  programScenes(engine);
+  programScenes(() => engine);
 });

@@ -14,8 +14,12 @@ const readOnly = ["gate preview", "env:snapshot --json"];
 const gated = [...readOnly, "gate run --print receipt", "env:snapshot --json"];
 const releases = ["release migrations", "release railway", "release vercel", "db:verify:post-deploy"];
 
-/** Registers the scenes; call it inside a `describe`. */
-export function programScenes(engine: Engine): void {
+/**
+ * Registers the scenes; call it inside a `describe`.
+ *
+ * @param engine asked for when the first scene begins.
+ */
+export function programScenes(engine: () => Engine): void {
   let project: RecorderProject;
   const lines: string[] = [];
 
@@ -23,7 +27,7 @@ export function programScenes(engine: Engine): void {
     version: string,
     options: { config?: Record<string, ConfigValue>; env?: Record<string, string> } = {},
   ): Promise<{ result: UpResult; calls: RecordedCall[] }> {
-    const result = await engine.up({
+    const result = await engine().up({
       projectDir: project.folder,
       stateDir: project.stateDir,
       stack: "scenes",

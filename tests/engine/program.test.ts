@@ -10,5 +10,5 @@ describe("program under the Pulumi CLI", function () {
     const { engine, reason } = await chooseEngine();
     if (engine.name !== "automation") skip(this, reason);
   });
-  programScenes(automationEngine);
+  programScenes(() => automationEngine);
 });

@@ -1,16 +1,13 @@
 /**
  * `pulumi up` without the CLI: the real program under the SDK's mock monitor, whose resources the stand-in engine
- * really executes. Preview first, then the update, each in a process of its own.
+ * really executes. Preview first, then the update.
  */
-import type { ChildProcess } from "node:child_process";
 import * as path from "node:path";
-import { createInterface } from "node:readline";
-import type { Readable, Writable } from "node:stream";
 import { type Engine, type ResourceOutcome, type UpOptions, type UpResult, configText } from "./engine";
+import type { HostEvent, HostJob } from "./hostMessages";
+import { HostProcess } from "./hostProcess";
 import { statePassphrase } from "./passphrase";
-import type { HostEvent, HostJob } from "./programHost";
 import { readProject } from "./project";
-import { SpareHost } from "./spareHost";
 
 interface Pass {
   readonly ok: boolean;
@@ -21,19 +18,16 @@ interface Pass {
 
 export class InProcessEngine implements Engine {
   readonly name = "in-process";
-  readonly #spare = new SpareHost();
+  #host = new HostProcess();
 
   async up(options: UpOptions): Promise<UpResult> {
-    const previewHost = this.#spare.take();
-    // While the preview runs, the update's process loads what it needs; while that runs, the next preview's.
-    this.#spare.prepare();
+    // One that was told to stop is gone.
+    if (!this.#host.isUsable) this.#host = new HostProcess();
     options.onLine?.(`Previewing update (${options.stack})`);
-    const preview = await runProgram(previewHost, options, true);
+    const preview = await runProgram(this.#host, options, true);
     if (!preview.ok) return { ...preview, phase: "preview" };
-    const updateHost = this.#spare.take();
-    this.#spare.prepare();
     options.onLine?.(`Updating (${options.stack})`);
-    const update = await runProgram(updateHost, options, false);
+    const update = await runProgram(this.#host, options, false);
     const reached = new Set(update.resources.map(({ urn }) => urn));
     const notRun = preview.resources
       .filter(({ urn, op }) => !reached.has(urn) && op !== "delete")
@@ -42,11 +36,11 @@ export class InProcessEngine implements Engine {
   }
 
   close(): void {
-    this.#spare.close();
+    this.#host.close();
   }
 }
 
-async function runProgram(host: ChildProcess, options: UpOptions, preview: boolean): Promise<Pass> {
+async function runProgram(host: HostProcess, options: UpOptions, preview: boolean): Promise<Pass> {
   const project = readProject(options.projectDir);
   const secrets = options.secrets ?? {};
   const job: HostJob = {
@@ -64,9 +58,6 @@ async function runProgram(host: ChildProcess, options: UpOptions, preview: boole
     passphrase: statePassphrase,
     env: { ...options.env },
   };
-  const stop = (): boolean => host.kill();
-  options.signal?.addEventListener("abort", stop);
-  if (options.signal?.aborted === true) stop();
   const resources = new Map<string, ResourceOutcome>();
   const errors: string[] = [];
   let outputs: Readonly<Record<string, unknown>> = {};
@@ -76,16 +67,9 @@ async function runProgram(host: ChildProcess, options: UpOptions, preview: boole
     if (event.kind === "error") errors.push(event.message);
     if (event.kind === "outputs") outputs = event.outputs;
   };
-  const [stdin, stdout, stderr, events] = host.stdio as readonly unknown[] as [Writable, Readable, Readable, Readable];
-  for (const stream of [stdout, stderr]) createInterface(stream).on("line", (line) => options.onLine?.(line));
-  createInterface(events).on("line", (line) => onEvent(JSON.parse(line) as HostEvent));
-  stdin.end(JSON.stringify(job));
-  const code = await new Promise<number | null>((resolve, reject) => {
-    if (host.exitCode !== null || host.signalCode !== null) resolve(host.exitCode);
-    host.on("error", reject);
-    host.on("close", resolve);
-  }).finally(() => options.signal?.removeEventListener("abort", stop));
-  if (code !== 0 && errors.length === 0) errors.push(`the program ended with ${code ?? "a signal"} and no message`);
-  const ok = code === 0;
+  const ok = await host.run(job, onEvent, options.signal).catch((error: unknown) => {
+    if (errors.length === 0) errors.push((error as Error).message);
+    return false;
+  });
   return { ok, resources: [...resources.values()], errors, outputs: ok ? outputs : {} };
 }

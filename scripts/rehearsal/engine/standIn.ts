@@ -4,7 +4,7 @@
  * dynamic resources. Anything else needs the real CLI and is refused.
  */
 import { isDeepStrictEqual } from "node:util";
-import { DynamicProvider } from "./dynamicProvider";
+import type { DynamicProvider } from "./dynamicProvider";
 import type { ResourceOperation, ResourceOutcome } from "./engine";
 import { type CommandInputs, type CommandOutputs, runCommand } from "./localCommand";
 import type { ResourceState, StackState } from "./stackState";
@@ -30,8 +30,8 @@ export interface Registered {
 export interface StandInOptions {
   readonly state: StackState;
   readonly preview: boolean;
-  /** The stack's configuration by full key, secrets in plain: dynamic providers get all of it. */
-  readonly config: Readonly<Record<string, string>>;
+  /** The process for the program's dynamic resources, started beforehand. */
+  readonly provider: Promise<DynamicProvider>;
   readonly onLine: (line: string) => void;
   readonly onOutcome: (outcome: ResourceOutcome) => void;
 }
@@ -41,12 +41,8 @@ const dynamicType = /^pulumi-nodejs:dynamic/;
 
 export class StandIn {
   private readonly registered = new Set<string>();
-  private provider: Promise<DynamicProvider> | undefined;
 
-  constructor(private readonly options: StandInOptions) {
-    // The program's own dynamic resource comes late: its provider starts while everything before it runs.
-    this.startProvider().catch(() => undefined);
-  }
+  constructor(private readonly options: StandInOptions) {}
 
   /** @throws Error with the words that the real engine would print. */
   async register(registration: Registration): Promise<Registered> {
@@ -87,10 +83,6 @@ export class StandIn {
     }
   }
 
-  async stop(): Promise<void> {
-    (await this.provider)?.stop();
-  }
-
   private component(registration: Registration): Registered {
     const op = this.options.state.get(registration.urn) === undefined ? "create" : "same";
     this.keep(registration, op, "", registration.inputs, {});
@@ -129,7 +121,7 @@ export class StandIn {
     const { state, preview } = this.options;
     const { urn, type, name } = registration;
     const prior = state.get(urn);
-    const provider = await this.startProvider();
+    const provider = await this.options.provider;
     // The provider does not accept secrets: it gets them, and gives its answers, in plain.
     const olds = unwrapSecrets(prior?.inputs ?? {}) as Properties;
     const { inputs, failures } = await provider.check(urn, olds, unwrapSecrets(registration.inputs) as Properties);
@@ -163,7 +155,7 @@ export class StandIn {
 
   private async deleteResource(urn: string, resource: ResourceState): Promise<void> {
     const outputs = unwrapSecrets(resource.outputs) as Properties;
-    if (dynamicType.test(resource.type)) await (await this.startProvider()).delete(urn, resource.id, outputs);
+    if (dynamicType.test(resource.type)) await (await this.options.provider).delete(urn, resource.id, outputs);
     const text = resource.type === commandType ? outputs["delete"] : undefined;
     if (typeof text === "string") {
       await runCommand(text, outputs, outputs as unknown as CommandOutputs, this.options.onLine);
@@ -183,10 +175,5 @@ export class StandIn {
       this.options.state.set(urn, { type, id, inputs, outputs, dependencies, protect });
     }
     this.options.onOutcome({ urn, type, op });
-  }
-
-  private startProvider(): Promise<DynamicProvider> {
-    this.provider ??= DynamicProvider.start(this.options.config, process.env, this.options.onLine);
-    return this.provider;
   }
 }
