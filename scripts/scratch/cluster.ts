@@ -11,6 +11,7 @@ import { serverUser } from "../../bin/setup/serverUser.js";
 import { Unavailable, UsageError } from "../contract/failure";
 import { type PostgresPrograms, findPostgres } from "../database/postgresPrograms";
 import { type ClusterPlace, passwordFile, stopCluster, urlOf } from "./clusterPlace";
+import { clusterTemplate } from "./clusterTemplate";
 import { freePort } from "./freePort";
 import { createServerFolder } from "./serverFolder";
 import { type Keeper, startKeeper } from "./startKeeper";
@@ -97,6 +98,7 @@ export async function startCluster(options: ClusterOptions): Promise<Cluster> {
 class PortTaken extends Unavailable {}
 
 async function startOn(port: number, programs: PostgresPrograms, options: ClusterOptions): Promise<Cluster> {
+  const template = isAnyScratch(options) ? await clusterTemplate(programs, clusterArguments(options)) : undefined;
   const folder = createServerFolder();
   let keeper: Keeper;
   try {
@@ -104,7 +106,9 @@ async function startOn(port: number, programs: PostgresPrograms, options: Cluste
     keeper = startKeeper({
       folder,
       run: [
-        { program: join(programs.binDir, "initdb"), args: initdbArguments(folder, options) },
+        template === undefined
+          ? { program: join(programs.binDir, "initdb"), args: initdbArguments(folder, options) }
+          : { program: "cp", args: ["-Rp", template, join(folder, "data")] },
         {
           program: join(programs.binDir, "postgres"),
           args: ["-D", join(folder, "data"), "-c", `config_file=${configFile(folder)}`],
@@ -151,12 +155,23 @@ async function startOn(port: number, programs: PostgresPrograms, options: Cluste
 
 function initdbArguments(folder: string, options: ClusterOptions): string[] {
   return [
-    ...["-D", join(folder, "data"), "--username", "postgres", "--encoding", "UTF8", "--locale", locale],
-    // The socket lies in a folder that only the server's user and root can enter.
-    ...["--auth-local", "trust", "--auth-host", options.listen === "loopback" ? "scram-sha-256" : "reject"],
+    ...["-D", join(folder, "data"), ...clusterArguments(options)],
     ...(options.listen === "loopback" ? ["--pwfile", passwordFile(folder)] : []),
-    ...["--no-sync", "--no-instructions", ...(options.initdbArgs ?? [])],
+    ...(options.initdbArgs ?? []),
   ];
+}
+
+function clusterArguments({ listen }: ClusterOptions): string[] {
+  return [
+    ...["--username", "postgres", "--encoding", "UTF8", "--locale", locale, "--no-sync", "--no-instructions"],
+    // The socket lies in a folder that only the server's user and root can enter.
+    ...["--auth-local", "trust", "--auth-host", listen === "loopback" ? "scram-sha-256" : "reject"],
+  ];
+}
+
+/** One that any other scratch server could stand in for: no password, nothing special, no identity that matters. */
+function isAnyScratch({ listen, purpose, initdbArgs }: ClusterOptions): boolean {
+  return listen === "socket" && purpose !== "test" && initdbArgs === undefined;
 }
 
 function configFile(folder: string): string {
