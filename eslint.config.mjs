@@ -8,7 +8,7 @@ const layers = [
   ["report"],
   ["rehearsal"],
   ["gate", "release", "repair", "incident"],
-  ["verification", "migrations", "environment", "retention"],
+  ["verification", "migrations", "environment", "retention", "posture"],
   ["backup", "restore"],
   ["record", "control"],
   ["fingerprint", "scratch"],

@@ -1,9 +1,11 @@
-/** The program that `pulumi up` runs: settings, protection, guarded release. */
-import { DeploymentProtection, GuardedRelease, readSettings } from "./components";
+/** The program that `pulumi up` runs: settings, the platform's protection, ours, guarded release. */
+import { AutomaticProtection, DeploymentProtection, GuardedRelease, readSettings } from "./components";
 
 const settings = readSettings();
 
-const protection = new DeploymentProtection("database", settings);
+const platform = new AutomaticProtection("platform", settings);
+
+const protection = new DeploymentProtection("database", settings, { dependsOn: platform.checked });
 
 if (settings.releaseVersion !== undefined) {
   new GuardedRelease("release", {

@@ -33,6 +33,7 @@ export interface OperationContext {
 }
 
 const commandWords = {
+  platformCheck: "platform:check --preview",
   gateRun: "gate run --print receipt",
   gatePreview: "gate preview",
   releaseMigrations: "release migrations",
@@ -78,6 +79,17 @@ export function gateEnvironment(
     ...(context.releaseVersion === undefined ? {} : { DBPROTECT_RELEASE_VERSION: context.releaseVersion }),
     ...(context.appUrl === undefined ? {} : { APP_URL: context.appUrl }),
     ...(context.frontendUrl === undefined ? {} : { FRONTEND_URL: context.frontendUrl }),
+  };
+}
+
+/** For a server of one's own the check asks the database; Supabase's credentials are inherited, never configured. */
+export function platformEnvironment(
+  databaseUrl: pulumi.Input<string> | undefined,
+  operation: OperationSettings,
+): Record<string, pulumi.Input<string>> {
+  return {
+    DBPROTECT_SETTINGS: JSON.stringify(operation),
+    ...(databaseUrl === undefined ? {} : { DATABASE_URL: pulumi.secret(databaseUrl) }),
   };
 }
 

@@ -1,4 +1,5 @@
 /** The library: what another Pulumi program imports. */
+export { AutomaticProtection, type AutomaticProtectionArgs } from "./automaticProtection";
 export { BackupBucket, type BackupBucketArgs } from "./backupBucket";
 export type { CommandAccess, OperationContext } from "./commands";
 export { DeployGate, type DeployGateArgs } from "./deployGate";

@@ -108,6 +108,11 @@ const entries: readonly Entry[] = [
     module: "repair",
   },
   {
+    name: "platform:check",
+    description: "the platform's own backups, PITR, replicas, health: Level 1",
+    module: "platformCheck",
+  },
+  {
     name: "env:check",
     description: "required variables present, critical ones unchanged",
     module: "envCheck",

@@ -165,6 +165,63 @@ export const retentionSettingsSchema = z.strictObject({
 
 export type RetentionSettings = z.infer<typeof retentionSettingsSchema>;
 
+/** What is asked of the platform's own protection (Level 1); docs/reference.md says what meets each. */
+export const platformRequirements = [
+  "backup",
+  "pitr",
+  "schedule",
+  "retention",
+  "region",
+  "replicas",
+  "services",
+  "disk",
+  "security",
+  "performance",
+] as const;
+
+export type PlatformRequirement = (typeof platformRequirements)[number];
+
+/** Unmet, or unknown: `require` halts, `warn` is said, `ignore` is not even looked at. */
+const demand = z.enum(["require", "warn", "ignore"]);
+
+export type Demand = z.infer<typeof demand>;
+
+const requirementsShape = Object.fromEntries(
+  platformRequirements.map((requirement) => [requirement, demand.optional()]),
+) as Record<PlatformRequirement, z.ZodOptional<typeof demand>>;
+
+export const platformSettingsSchema = z.strictObject({
+  /**
+   * `supabase`: the Management API; `postgres`: the server itself. Default `auto`: the API where `SUPABASE_ACCESS_TOKEN`
+   * or `SUPABASE_PROJECT_REF` is set.
+   */
+  kind: z.enum(["auto", "supabase", "postgres"]).default("auto"),
+  /** The stack's protection level, which decides what is demanded where `requirements` says nothing. Default 2. */
+  level: z.union([z.literal(1), z.literal(2), z.literal(3)]).default(2),
+  requirements: z.strictObject(requirementsShape).prefault({}),
+  /** Hours that the newest backup, or archived log, may be old. Default 26: a daily one, and two hours to take it. */
+  backupHours: z.number().positive().max(8784).default(26),
+  /** Days that backups must reach back. Default 7. */
+  retentionDays: z.int().min(1).max(3650).default(7),
+  /** When the daily backup is taken, `HH:MM` in UTC. Default `02:00`, the strategy's. */
+  schedule: z
+    .string()
+    .regex(/^([01]\d|2[0-3]):[0-5]\d$/, "expected HH:MM in UTC")
+    .default("02:00"),
+  /** Where the project must be, such as `eu-central-1`. Default: wherever it is. */
+  region: z.string().min(1).optional(),
+  /** Healthy read replicas that there must be. Default 1. */
+  replicas: z.int().min(1).max(100).default(1),
+  /** Percent of the disk that may be used. Default 85. */
+  diskPercent: z.int().min(1).max(100).default(85),
+  /** Whether the gate asks Supabase for a restore point before a release and waits for it. It needs PITR. Default false. */
+  restorePoint: z.boolean().default(false),
+  /** Seconds to wait until the restore point is available. Default 300. */
+  restorePointSeconds: z.int().min(1).max(7200).default(300),
+});
+
+export type PlatformSettings = z.infer<typeof platformSettingsSchema>;
+
 /** Empty objects stand for "all defaults", so that every consumer sees a complete document. */
 export const operationSettingsSchema = z.strictObject({
   /** Per table (`schema.name`): what a release may do to its rows. */
@@ -172,6 +229,7 @@ export const operationSettingsSchema = z.strictObject({
   /** Folder with the data checks of this project, or `none`. Default `checks`. */
   checks: z.string().min(1).default("checks"),
   environment: environmentSettingsSchema.prefault({}),
+  platform: platformSettingsSchema.prefault({}),
   migrations: migrationsSettingsSchema.optional(),
   railway: releaseStepSchema.optional(),
   vercel: releaseStepSchema.optional(),

@@ -41,6 +41,7 @@ export interface GateState {
     readonly rpoSeconds: number | null;
   };
   verification?: VerificationResult;
+  restorePoint?: Exclude<Receipt["restorePoint"], null>;
   /** Where the backup is restored: starts while it is taken. Whoever ends the gate without a receipt closes it. */
   scratch?: Promise<ScratchDatabase>;
   readonly usedOverrides: Override[];

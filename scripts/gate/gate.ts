@@ -23,7 +23,9 @@ import { leaseStep } from "./steps/lease";
 import { migrationsStep } from "./steps/migrations";
 import { openReceiptsLook, openReceiptsStep } from "./steps/openReceipts";
 import { overridesStep, unusedOverridesStep } from "./steps/overrides";
+import { platformStep } from "./steps/platform";
 import { receiptStep } from "./steps/receipt";
+import { restorePointStep } from "./steps/restorePoint";
 import { verificationStep } from "./steps/verification";
 
 /** What both parts check, in this order. */
@@ -35,7 +37,7 @@ export const readOnlySteps: readonly GateStep[] = [overridesStep, freezeStep, le
 export const fullSteps: readonly GateStep[] = [
   ...[overridesStep, freezeStep, openReceiptsStep],
   ...checks,
-  ...[unusedOverridesStep, backupStep, verificationStep, receiptStep],
+  ...[platformStep, unusedOverridesStep, backupStep, verificationStep, restorePointStep, receiptStep],
 ];
 
 export interface GateResult extends Omit<StepsResult, "state"> {

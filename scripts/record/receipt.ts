@@ -42,6 +42,8 @@ export const receiptSchema = z.object({
   scratch: scratchPlaceSchema.nullable(),
   /** The pending migrations as the gate judged them: a release applies these and nothing else. */
   migrations: z.array(z.object({ file: z.string(), sha256: z.string() })),
+  /** The platform's restore point of just before the release; null: none was asked for. */
+  restorePoint: z.object({ name: z.string(), completedOn: z.string().nullable() }).nullable().default(null),
   /** What a point-in-time recovery to just before the release would aim at. */
   recoveryPoint: z.object({ lsn: z.string(), utc: z.iso.datetime() }),
   steps: z.array(stepReportSchema),

@@ -6,6 +6,25 @@ import { type RegisteredResource, record } from "./record";
 describe("components", function () {
   this.timeout(60_000);
 
+  describe("automaticProtection", () => {
+    it("creates nothing, and asks at preview and at update", async () => {
+      for (const preview of [true, false]) {
+        const { registered, invoked, errors } = await record("levelOne", { preview });
+        assert.deepEqual(errors, []);
+        assert.equal(invoked.length, 1);
+        assert.match(invoked[0] ?? "", /platform:check --preview/);
+        assert.ok(!JSON.stringify(invoked).includes("spoken-friend"));
+        assert.ok(registered.some(({ name }) => name === "backups-bucket"));
+      }
+    });
+
+    it("halts in one line, before what depends on it", async () => {
+      const { registered, errors } = await record("levelOne", { halting: true });
+      assert.deepEqual([...new Set(errors)], ["Level 1 halts: backup: no completed backup: look there"]);
+      assert.ok(!registered.some(({ name }) => name === "backups-bucket"));
+    });
+  });
+
   describe("backupBucket", () => {
     it("is versioned, encrypted, private, TLS-only, and nothing of it can be deleted with the stack", async () => {
       const { registered, get, outputs, errors } = await record("bucket");

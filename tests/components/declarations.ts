@@ -1,6 +1,6 @@
 /** What the component tests declare, as somebody's own Pulumi program would; each returns the outputs to look at. */
 import * as pulumi from "@pulumi/pulumi";
-import { BackupBucket, DeploymentProtection, GuardedRelease } from "../../components";
+import { AutomaticProtection, BackupBucket, DeploymentProtection, GuardedRelease } from "../../components";
 
 const key = "arn:aws:kms:eu-central-1:111122223333:key/00000000-0000-0000-0000-000000000000";
 
@@ -22,6 +22,15 @@ export const declarations = {
       tags: { team: "platform" },
     });
     return { url: bucket.url };
+  },
+
+  levelOne: () => {
+    const platform = new AutomaticProtection("platform", {
+      operation: { platform: { level: 1 } },
+      databaseUrl: "postgres://u:spoken-friend@h/d",
+    });
+    new BackupBucket("backups", {}, { dependsOn: platform.checked });
+    return {};
   },
 
   protectionWithBucket: () => {

@@ -10,6 +10,7 @@ import { type RecordedCall, RecorderProject } from "./recorderProject";
 
 const databaseUrl = "postgres://app:spoken-friend@db.example:5432/crm";
 
+const levelOne = "platform:check --preview";
 const readOnly = ["gate preview", "env:snapshot --json"];
 const gated = [...readOnly, "gate run --print receipt", "env:snapshot --json"];
 const releases = ["release migrations", "release railway", "release vercel", "db:verify:post-deploy"];
@@ -47,7 +48,9 @@ export function programScenes(engine: () => Engine): void {
     return { result, calls: project.takeCalls() };
   }
 
-  const words = (calls: readonly RecordedCall[]): string[] => calls.map((call) => call.words);
+  /** Without Level 1's check, which runs beside the gate's preview. */
+  const words = (calls: readonly RecordedCall[]): string[] =>
+    calls.map((call) => call.words).filter((call) => call !== levelOne);
   const operation = (result: UpResult, name: string): string | undefined =>
     result.resources.find(({ urn }) => urn.endsWith(`::${name}`))?.op;
 
@@ -62,6 +65,11 @@ export function programScenes(engine: () => Engine): void {
     assert.deepEqual(result.errors, []);
     assert.equal(result.ok, true);
     assert.deepEqual(words(calls), [...gated, "env:snapshot --json --accept", ...releases]);
+    // At the preview, and at the update before the gate's Command.
+    const all = calls.map((call) => call.words);
+    assert.equal(all.filter((call) => call === levelOne).length, 2);
+    assert.ok(all.lastIndexOf(levelOne) < all.indexOf("gate run --print receipt"));
+    assert.match(lines.join("\n"), /platform: retention: plan free keeps no backup/);
     assert.deepEqual(result.outputs, {
       backupStore: "file:///srv/backups",
       receipt: "receipt-sha256",
@@ -116,6 +124,14 @@ export function programScenes(engine: () => Engine): void {
     for (const name of ["database-environment", "release-migrations", "release-vercel", "release-verification"]) {
       assert.equal(operation(result, name), "not-run", name);
     }
+  });
+
+  it("halts the preview with one line when the platform's own protection is not as demanded", async () => {
+    project.answer({ exitCodes: { [levelOne]: 1 } });
+    const { result, calls } = await up("v2");
+    assert.equal(result.phase, "preview");
+    assert.deepEqual(result.errors, ["Level 1 halts: backup: no completed backup: change it at the platform"]);
+    assert.ok(!words(calls).includes("gate run --print receipt"));
   });
 
   it("halts the preview with one line when the gate's read-only part halts", async () => {

@@ -9,6 +9,8 @@ export interface RecordJob {
   readonly preview: boolean;
   /** Names of resources that fail to register. */
   readonly failing: readonly string[];
+  /** Whether the commands that are invoked halt. */
+  readonly halting: boolean;
 }
 
 export interface RegisteredResource {
@@ -45,7 +47,13 @@ export function record(
   declaration: DeclarationName,
   options: Partial<Omit<RecordJob, "declaration">> = {},
 ): Promise<Recording> {
-  const job = JSON.stringify({ declaration, preview: false, failing: [], ...options } satisfies RecordJob);
+  const job = JSON.stringify({
+    declaration,
+    preview: false,
+    failing: [],
+    halting: false,
+    ...options,
+  } satisfies RecordJob);
   const recording = recordings.get(job) ?? run(job);
   recordings.set(job, recording);
   return recording;

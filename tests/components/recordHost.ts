@@ -42,7 +42,11 @@ async function main(): Promise<void> {
         const environment = (inputs as { environment?: Record<string, string> }).environment ?? {};
         recorded.invoked.push(`${inputs["command"]} BACKUP_STORE=${environment["BACKUP_STORE"]}`);
         const skipped = environment["BACKUP_STORE"] === "" ? ["lease", "environment"] : [];
-        return { ...inputs, stdout: JSON.stringify({ verdict: "pass", message: null, hint: null, skipped }) };
+        const verdict = job.halting
+          ? { verdict: "halt", message: "backup: no completed backup", hint: "look there" }
+          : { verdict: "pass", message: null, hint: null };
+        const warnings = ["WARNING retention: plan free keeps no backup"];
+        return { ...inputs, stdout: JSON.stringify({ ...verdict, skipped, warnings }) };
       },
     },
     "someones-project",

@@ -19,6 +19,7 @@ import { type GateResult, fullSteps, readOnlySteps, runGate, runReadOnlyGate } f
 import { runSteps } from "../../scripts/gate/runSteps";
 import { closeStarted } from "../../scripts/gate/scratch";
 import { readReceipt } from "../../scripts/record/receipt";
+import { startSupabaseFake } from "../../scripts/rehearsal/platforms/supabaseFake";
 import { closeScratch, isScratchAlive } from "../../scripts/scratch/scratchServer";
 import { type OperationSettingsInput, operationSettingsSchema } from "../../scripts/settings";
 import { openStore } from "../../scripts/store/openStore";
@@ -132,6 +133,33 @@ describe("the gate", () => {
       await setFreeze(store, freeze);
       demandHalt(await runGate(context), "freeze", exitCode.refused, /frozen.*audit/);
       assert.equal((await without("freeze", context)).verdict, "pass");
+    });
+
+    it("platform (1): it is required and there is none; and with it, a restore point that the receipt names", async function () {
+      this.timeout(60_000);
+      const requirements = { backup: "require" } as const;
+      const { context } = await scene({ platform: { requirements } });
+      demandHalt(await runGate(context), "platform", exitCode.refused, /^platform: backup: archive_mode is off/);
+      const fake = await startSupabaseFake();
+      Object.assign(process.env, fake.environment);
+      try {
+        fake.state.pitr = true;
+        fake.state.window = { earliest: new Date(0), latest: new Date() };
+        const well = await scene({ platform: { requirements, restorePoint: true } });
+        fake.state.restorePoint = { looks: 0, becomes: "FAILED" };
+        const failing = await runGate({ ...well.context, runId: "20260101T000000Z-a" });
+        demandHalt(failing, "restore-point", exitCode.refused, /dbp-20260101T000000Z: ended as FAILED/);
+        fake.state.restorePoint = { looks: 0, becomes: "AVAILABLE" };
+        const result = await runGate({ ...well.context, runId: "20260101T000001Z-b" });
+        assert.equal(result.verdict, "pass", result.message ?? "");
+        const receipt = await readReceipt(well.store, result.runId, result.receiptSha256!);
+        assert.equal(receipt.restorePoint?.name, "dbp-20260101T000001Z");
+        assert.ok(!JSON.stringify(receipt).includes(fake.token));
+        await closeScratch(receipt.scratch!);
+      } finally {
+        for (const name of Object.keys(fake.environment)) delete process.env[name];
+        await fake.close();
+      }
     });
 
     it("lease (3): another run is gating; the read-only part only looks", async () => {

@@ -130,6 +130,7 @@ describe("db:repair", function () {
       backup: { tier: backup.tier, name: backup.name, depth: 4, restoreSeconds: 1, rpoSeconds: null },
       scratch: options.scratch === undefined ? scratch : options.scratch,
       migrations: [],
+      restorePoint: null,
       recoveryPoint: { lsn: "0/1", utc: new Date().toISOString() },
       steps: [],
       warnings: [],

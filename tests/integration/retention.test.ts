@@ -87,6 +87,7 @@ async function putReceipt(store: Store, runId: string, backup: string): Promise<
     backup: { tier: "daily", name: backup, depth: 4, restoreSeconds: 1, rpoSeconds: null },
     scratch: null,
     migrations: [],
+    restorePoint: null,
     recoveryPoint: { lsn: "0/1", utc: new Date().toISOString() },
     steps: [],
     warnings: [],

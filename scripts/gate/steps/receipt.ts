@@ -34,6 +34,7 @@ export const receiptStep: GateStep = {
       },
       scratch: (await scratch)?.place ?? null,
       migrations: state.migrations ?? [],
+      restorePoint: state.restorePoint ?? null,
       recoveryPoint: { lsn: backup.lsn, utc: backup.takenAt },
       steps: state.reports,
       warnings: [...store.warnings],

@@ -33,6 +33,14 @@ if (words === "gate preview" && exitCode === 99) {
     skipped: store === "" ? ["lease", "environment"] : [],
     steps: [],
   });
+} else if (words === "platform:check --preview") {
+  const halted = exitCode !== 0;
+  print({
+    verdict: halted ? "halt" : "pass",
+    message: halted ? "backup: no completed backup" : null,
+    hint: halted ? "change it at the platform" : null,
+    warnings: ["WARNING retention: plan free keeps no backup"],
+  });
 } else if (words.startsWith("env:snapshot")) {
   if (exitCode > 1) {
     print({ verdict: "error", exitCode, message: "the store is unreachable", hint: "check BACKUP_STORE" });
