@@ -12,6 +12,7 @@ import { chooseJobs, readCapacity } from "../database/jobs";
 import { allOrNone } from "../database/lanes";
 import { findPostgres } from "../database/postgresPrograms";
 import { type DatabaseSnapshot, openSnapshot } from "../database/snapshot";
+import { displayName } from "../database/sqlText";
 import { readScope } from "../database/supabasePreset";
 import { type DatabaseTarget, describeTarget } from "../database/target";
 import { computeFingerprint } from "../fingerprint/compute";
@@ -118,6 +119,7 @@ async function writeBackup(
   );
   options.signal?.throwIfAborted();
   const stored = await storeFingerprint(options, reference, fingerprint);
+  const writes = new Map(snapshot.tables.map((table) => [displayName(table), table.writes]));
   const manifest: Manifest = {
     schemaVersion: 1,
     ...reference,
@@ -137,6 +139,7 @@ async function writeBackup(
       rows: table.rows,
       checksum: options.recipients.length === 0 ? totalsOf(table).content : null,
       coverage: table.coverage,
+      writes: writes.get(displayName(table)) ?? null,
     })),
     encryption: options.recipients.length === 0 ? null : { format: "age", recipients: [...options.recipients] },
     archives,

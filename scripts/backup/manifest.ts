@@ -91,6 +91,8 @@ export const manifestSchema = z.object({
       /** Null in an encrypted backup: of a small table it would let a guess of the rows be confirmed. */
       checksum: z.string().nullable(),
       coverage: z.string(),
+      /** Rows written since the server's statistics were reset, as of the snapshot; null: an earlier version. */
+      writes: z.object({ inserted: z.int(), updated: z.int(), deleted: z.int() }).nullable().default(null),
     }),
   ),
   /** Public keys that the archives and the fingerprint are encrypted to; null: they are not. */

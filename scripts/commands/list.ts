@@ -1,43 +1,64 @@
-/** `db:list`: every backup of each store, and what is known of it. */
+/** `db:list`: every backup of each store, what is known of it, and how long its restore will take. */
 import type { Command } from "commander";
 import { Unavailable } from "../contract/failure";
-import { renderBackups } from "../report/backupList";
-import { type StoredBackup, readInventory } from "../retention/inventory";
+import { type ListedBackup, renderBackups } from "../report/backupList";
+import { readInventory } from "../retention/inventory";
+import { readOperationSettings } from "../settings";
 import { storesOf } from "../store/replicatedStore";
 import type { Store } from "../store/store";
-import { interrupted, printResult } from "./session";
+import { type ExpectedRto, expectRto, overTarget, readRestoreSamples } from "../verification/expectedRto";
+import { interrupted, printResult, progress } from "./session";
 import { storeFromEnvironment } from "./store";
 
 interface StoreList {
   readonly store: string;
   /** Why an additional store could not be listed; null: it was. */
   readonly problem: string | null;
-  readonly backups: readonly StoredBackup[];
+  readonly backups: readonly ListedBackup[];
+  /** That of the newest backup; null: nothing of this store was ever restored. */
+  readonly expectedRto: ExpectedRto | null;
 }
 
 export function configure(command: Command): void {
-  command.option("--json", "one JSON document on stdout").action(async (options: { json?: boolean }) => {
-    const control = storeFromEnvironment();
-    const lists = await Promise.all(storesOf(control).map((store, place) => listOne(store, control, place === 0)));
-    const now = new Date();
-    printResult(
-      options.json === true,
-      { stores: lists.map(({ backups, ...store }) => ({ ...store, backups: backups.map(documentOf) })) },
-      lists.map(({ store, problem, backups }) => `${store}\n${problem ?? renderBackups(backups, now)}`).join("\n\n"),
-    );
-  });
+  command
+    .option("--settings <file>", "settings as JSON; default: DBPROTECT_SETTINGS, else all defaults")
+    .option("--json", "one JSON document on stdout")
+    .action(async (options: { settings?: string; json?: boolean }) => {
+      const { rtoMinutes } = readOperationSettings(options.settings);
+      const control = storeFromEnvironment();
+      const lists = await Promise.all(storesOf(control).map((store, place) => listOne(store, control, place === 0)));
+      const now = new Date();
+      printResult(
+        options.json === true,
+        { stores: lists.map(({ backups, ...store }) => ({ ...store, backups: backups.map(documentOf) })) },
+        lists.map(({ store, problem, backups }) => `${store}\n${problem ?? renderBackups(backups, now)}`).join("\n\n"),
+      );
+      for (const { expectedRto } of lists) {
+        const over = expectedRto === null ? undefined : overTarget(expectedRto, rtoMinutes);
+        if (over !== undefined) progress(`WARNING: ${over}`);
+      }
+    });
 }
 
 /** Of several stores the first has to be there; one beside it that is not is a line. */
 async function listOne(store: Store, control: Store, first: boolean): Promise<StoreList> {
   try {
-    return { store: store.url, problem: null, backups: await readInventory(store, { control, signal: interrupted }) };
+    const stored = await readInventory(store, { control, signal: interrupted });
+    const samples = await readRestoreSamples(store);
+    const rtoOf = (bytes: number | null): ExpectedRto | undefined =>
+      bytes === null ? undefined : expectRto(samples, bytes);
+    const backups = stored.map((backup) => ({
+      ...backup,
+      expectedRtoSeconds: rtoOf(backup.databaseBytes)?.seconds ?? null,
+    }));
+    const newest = backups.findLast(({ databaseBytes }) => databaseBytes !== null);
+    return { store: store.url, problem: null, backups, expectedRto: rtoOf(newest?.databaseBytes ?? null) ?? null };
   } catch (error) {
     if (first || !(error instanceof Unavailable)) throw error;
-    return { store: store.url, problem: error.message, backups: [] };
+    return { store: store.url, problem: error.message, backups: [], expectedRto: null };
   }
 }
 
-function documentOf({ keys: _, ...backup }: StoredBackup): object {
+function documentOf({ keys: _, ...backup }: ListedBackup): object {
   return backup;
 }

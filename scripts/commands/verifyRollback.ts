@@ -5,7 +5,7 @@ import { targetFromEnvironment } from "../database/target";
 import { verifyRestored } from "../incident/verifyRestored";
 import { addressesOf, chooseReceipt } from "../release/postDeploy";
 import { renderRestored } from "../report/restoredVerification";
-import { demandSameDatabase } from "../verification/verifyReceipt";
+import { demandSameDatabase, judgedStatements } from "../verification/verifyReceipt";
 import { interrupted, printResult, progress } from "./session";
 import { storeFromEnvironment } from "./store";
 
@@ -31,7 +31,7 @@ export function configure(command: Command): void {
         frontendUrl: process.env["FRONTEND_URL"] || undefined,
       };
       const result = await verifyRestored({
-        ...{ store, live, copyOf: receipt, settings: receipt.settings },
+        ...{ store, live, copyOf: receipt, judged: judgedStatements(receipt), settings: receipt.settings },
         addresses: addressesOf({ addresses }, receipt),
         signal: interrupted,
         onProgress: progress,

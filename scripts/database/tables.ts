@@ -27,6 +27,17 @@ export interface ProtectedTable extends QualifiedName {
   readonly loadedByRoot: boolean;
   /** Columns that COPY writes and reads, in their own order: all but generated ones. */
   readonly dataColumns: readonly string[];
+  /** The partitioned tables that it is a partition of, nearest first, as `displayName` writes them. */
+  readonly ancestors: readonly string[];
+  /** What was written to it since the server's statistics were last reset. */
+  readonly writes: TableWrites;
+}
+
+/** Rows that sessions wrote, rolled back or not (PostgreSQL manual, "27.2.19 pg_stat_all_tables"): a hint, no proof. */
+export interface TableWrites {
+  readonly inserted: number;
+  readonly updated: number;
+  readonly deleted: number;
 }
 
 /**
@@ -62,7 +73,13 @@ SELECT c.oid::int8::text AS oid, n.nspname AS schema, c.relname AS name,
                         WHERE o.opcname = 'enum_ops' AND m.amname = 'hash') = ANY (t.partclass::oid[])) AS "loadedByRoot",
        ARRAY(SELECT a.attname::text FROM pg_attribute a
               WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = ''
-              ORDER BY a.attnum) AS "dataColumns"
+              ORDER BY a.attnum) AS "dataColumns",
+       ARRAY(SELECT an.nspname || '.' || ac.relname
+               FROM pg_partition_ancestors(c.oid) WITH ORDINALITY AS p(relid, place)
+               JOIN pg_class ac ON ac.oid = p.relid JOIN pg_namespace an ON an.oid = ac.relnamespace
+              WHERE p.relid <> c.oid ORDER BY p.place) AS ancestors,
+       json_build_object('inserted', pg_stat_get_tuples_inserted(c.oid), 'updated', pg_stat_get_tuples_updated(c.oid),
+                         'deleted', pg_stat_get_tuples_deleted(c.oid)) AS writes
   FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
  WHERE c.relkind = 'r' AND c.relpersistence <> 't'
    AND n.nspname <> 'information_schema' AND n.nspname !~ '^pg_'
@@ -85,6 +102,8 @@ interface TableRow {
   heap: boolean;
   loadedByRoot: boolean;
   dataColumns: string[];
+  ancestors: string[];
+  writes: TableWrites;
 }
 
 /** `row_security_active` tells what a policy would filter, whatever the session's own `row_security` is. */

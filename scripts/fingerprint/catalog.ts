@@ -20,7 +20,22 @@ export const rightsOf = (acl: string, objectType: string, owner: string): string
                                       e.privilege_type, e.is_grantable) AS granted
               FROM aclexplode(COALESCE(${acl}, acldefault('${objectType}', ${owner}))) e) x)`;
 
-/** Each query returns `name` and `definition`; with `search_path = pg_catalog` definitions are schema-qualified. */
+/** Who may do what, the owner among them, one entry a right: `anon SELECT`, `OWNER app`. */
+const heldRights = (acl: string, objectType: string, owner: string): string =>
+  `ARRAY(SELECT DISTINCT concat_ws(' ', CASE WHEN e.grantee = 0 THEN 'PUBLIC' ELSE pg_get_userbyid(e.grantee) END,
+                         e.privilege_type, CASE WHEN e.is_grantable THEN 'WITH GRANT OPTION' END)
+           FROM aclexplode(COALESCE(${acl}, acldefault('${objectType}', ${owner}))) e WHERE e.grantee <> ${owner}
+          UNION SELECT 'OWNER ' || pg_get_userbyid(${owner}) ORDER BY 1)`;
+
+/** When a trigger fires (PostgreSQL manual, "pg_trigger", `tgenabled`). */
+const heldFiring = (enabled: string): string =>
+  `CASE ${enabled} WHEN 'O' THEN ARRAY['enabled'] WHEN 'A' THEN ARRAY['enabled', 'enabled on a replica']
+                   WHEN 'R' THEN ARRAY['enabled on a replica'] ELSE '{}' END`;
+
+/**
+ * Each query returns `name` and `definition`, and for some kinds `holds`: what a release may add to, but not take from;
+ * with `search_path = pg_catalog` definitions are schema-qualified.
+ */
 function catalogQueries(scope: BackupScope): Readonly<Record<string, string>> {
   const schemas = namesOf(leftOutNames(scope, "schema"));
   const tables = namesOf(leftOutNames(scope, "table"));
@@ -30,18 +45,21 @@ function catalogQueries(scope: BackupScope): Readonly<Record<string, string>> {
   // For `n` the schema and `c` the table that the object is of.
   const userTable = `${userSchema("n")} AND n.nspname || '.' || c.relname <> ALL (${tables})`;
   return {
-    schema: `SELECT n.nspname AS name, concat_ws('|', pg_get_userbyid(n.nspowner), ${rightsOf("n.nspacl", "n", "n.nspowner")}) AS definition
+    schema: `SELECT n.nspname AS name, concat_ws('|', pg_get_userbyid(n.nspowner), ${rightsOf("n.nspacl", "n", "n.nspowner")}) AS definition,
+                  ${heldRights("n.nspacl", "n", "n.nspowner")} AS holds
              FROM pg_namespace n WHERE ${userSchema("n")} AND n.nspname <> 'public'`,
     relation: `SELECT n.nspname || '.' || c.relname AS name,
                     concat_ws('|', c.relkind, c.relpersistence, pg_get_userbyid(c.relowner),
                               ${rightsOf("c.relacl", "r", "c.relowner")},
-                              CASE WHEN c.relkind IN ('v', 'm') THEN pg_get_viewdef(c.oid) END) AS definition
+                              CASE WHEN c.relkind IN ('v', 'm') THEN pg_get_viewdef(c.oid) END) AS definition,
+                  ${heldRights("c.relacl", "r", "c.relowner")} AS holds
                FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
               WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND c.relpersistence <> 't' AND ${userTable} AND ${notOfExtension("pg_class", "c.oid")}`,
     column: `SELECT n.nspname || '.' || c.relname || '.' || a.attname AS name,
                   concat_ws('|', format_type(a.atttypid, a.atttypmod), a.attnotnull, a.attidentity, a.attgenerated,
                             co.collname, pg_get_expr(ad.adbin, ad.adrelid),
-                            CASE WHEN a.attacl IS NOT NULL THEN ${rightsOf("a.attacl", "c", "c.relowner")} END) AS definition
+                            CASE WHEN a.attacl IS NOT NULL THEN ${rightsOf("a.attacl", "c", "c.relowner")} END) AS definition,
+                  CASE WHEN a.attacl IS NOT NULL THEN ${heldRights("a.attacl", "c", "c.relowner")} ELSE '{}' END AS holds
              FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace
              LEFT JOIN pg_attrdef ad ON ad.adrelid = c.oid AND ad.adnum = a.attnum
              LEFT JOIN pg_collation co ON co.oid = a.attcollation
@@ -52,11 +70,13 @@ function catalogQueries(scope: BackupScope): Readonly<Record<string, string>> {
                  FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid JOIN pg_namespace n ON n.oid = c.relnamespace
                 WHERE k.contype <> 'n' AND ${userTable} AND ${notOfExtension("pg_class", "c.oid")}`,
     // pg_dump leaves out what a failed CREATE INDEX CONCURRENTLY left behind: invalid, and not of a partitioned table.
-    index: `SELECT n.nspname || '.' || x.relname AS name, concat_ws('|', pg_get_indexdef(x.oid), i.indisvalid) AS definition
+    index: `SELECT n.nspname || '.' || x.relname AS name, concat_ws('|', pg_get_indexdef(x.oid), i.indisvalid) AS definition,
+                  CASE WHEN i.indisunique THEN ARRAY['unique'] ELSE '{}' END AS holds
             FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid JOIN pg_namespace n ON n.oid = x.relnamespace
             JOIN pg_class c ON c.oid = i.indrelid
            WHERE (i.indisvalid OR x.relkind = 'I') AND ${userTable} AND ${notOfExtension("pg_class", "i.indrelid")}`,
-    trigger: `SELECT n.nspname || '.' || c.relname || '.' || t.tgname AS name, concat_ws('|', pg_get_triggerdef(t.oid), t.tgenabled) AS definition
+    trigger: `SELECT n.nspname || '.' || c.relname || '.' || t.tgname AS name, concat_ws('|', pg_get_triggerdef(t.oid), t.tgenabled) AS definition,
+                  ${heldFiring("t.tgenabled")} AS holds
               FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid JOIN pg_namespace n ON n.oid = c.relnamespace
              WHERE NOT t.tgisinternal AND ${userTable} AND ${notOfExtension("pg_class", "c.oid")}`,
     rule: `SELECT n.nspname || '.' || c.relname || '.' || r.rulename AS name, concat_ws('|', pg_get_ruledef(r.oid), r.ev_enabled) AS definition
@@ -76,11 +96,13 @@ function catalogQueries(scope: BackupScope): Readonly<Record<string, string>> {
                     WHERE s.is_on AND c.relpersistence <> 't' AND ${userTable} AND ${notOfExtension("pg_class", "c.oid")}`,
     routine: `SELECT n.nspname || '.' || p.proname || '(' || pg_get_function_identity_arguments(p.oid) || ')' AS name,
                    concat_ws('|', pg_get_userbyid(p.proowner), ${rightsOf("p.proacl", "f", "p.proowner")},
-                             CASE WHEN p.prokind IN ('f', 'p') THEN pg_get_functiondef(p.oid) ELSE p.prokind::text END) AS definition
+                             CASE WHEN p.prokind IN ('f', 'p') THEN pg_get_functiondef(p.oid) ELSE p.prokind::text END) AS definition,
+                  ${heldRights("p.proacl", "f", "p.proowner")} AS holds
               FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
              WHERE ${userSchema("n")} AND ${notOfExtension("pg_proc", "p.oid")}`,
     enum: `SELECT n.nspname || '.' || t.typname AS name,
-                (SELECT string_agg(quote_literal(e.enumlabel), ',' ORDER BY e.enumsortorder) FROM pg_enum e WHERE e.enumtypid = t.oid) AS definition
+                (SELECT string_agg(quote_literal(e.enumlabel), ',' ORDER BY e.enumsortorder) FROM pg_enum e WHERE e.enumtypid = t.oid) AS definition,
+                  ARRAY(SELECT quote_literal(e.enumlabel) FROM pg_enum e WHERE e.enumtypid = t.oid ORDER BY e.enumsortorder) AS holds
            FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace
           WHERE t.typtype = 'e' AND ${userSchema("n")} AND ${notOfExtension("pg_type", "t.oid")}`,
     domain: `SELECT n.nspname || '.' || t.typname AS name,
@@ -95,7 +117,8 @@ function catalogQueries(scope: BackupScope): Readonly<Record<string, string>> {
     extension: `SELECT e.extname AS name, n.nspname AS definition
                 FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace WHERE e.extname <> ALL (${extensions})`,
     "event-trigger": `SELECT e.evtname AS name,
-                           concat_ws('|', e.evtevent, pg_get_userbyid(e.evtowner), e.evtfoid::regproc, e.evtenabled, e.evttags) AS definition
+                           concat_ws('|', e.evtevent, pg_get_userbyid(e.evtowner), e.evtfoid::regproc, e.evtenabled, e.evttags) AS definition,
+                  ${heldFiring("e.evtenabled")} AS holds
                       FROM pg_event_trigger e WHERE ${notOfExtension("pg_event_trigger", "e.oid")}`,
     publication: `SELECT p.pubname AS name,
                        concat_ws('|', pg_get_userbyid(p.pubowner), p.puballtables, p.pubinsert, p.pubupdate, p.pubdelete,
@@ -120,8 +143,9 @@ function catalogQueries(scope: BackupScope): Readonly<Record<string, string>> {
 export async function readCatalog(client: Queryable, scope?: BackupScope): Promise<CatalogItem[]> {
   const items: CatalogItem[] = [];
   for (const [kind, query] of Object.entries(catalogQueries(scope ?? (await readScope(client))))) {
-    const { rows } = await client.query<{ name: string; definition: string | null }>(query);
-    for (const row of rows) items.push({ kind, name: row.name, digest: digestOf(row.definition ?? "") });
+    const { rows } = await client.query<{ name: string; definition: string | null; holds?: string[] }>(query);
+    for (const { name, definition, holds } of rows)
+      items.push({ kind, name, digest: digestOf(definition ?? ""), ...(holds === undefined ? {} : { holds }) });
   }
   return items.sort((a, b) => (`${a.kind} ${a.name}` < `${b.kind} ${b.name}` ? -1 : 1));
 }

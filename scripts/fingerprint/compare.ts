@@ -75,6 +75,8 @@ export interface CatalogChange {
   readonly change: "added" | "removed" | "changed";
   readonly kind: string;
   readonly name: string;
+  /** What the original held and the copy does not, where both say so: labels, rights. */
+  readonly lost: readonly string[];
 }
 
 export function catalogChanges(original: readonly CatalogItem[], copy: readonly CatalogItem[]): CatalogChange[] {
@@ -83,12 +85,14 @@ export function catalogChanges(original: readonly CatalogItem[], copy: readonly 
   const changes = original.flatMap((item): CatalogChange[] => {
     const other = copies.get(id(item));
     copies.delete(id(item));
-    if (other === undefined) return [{ change: "removed", kind: item.kind, name: item.name }];
-    return other.digest === item.digest ? [] : [{ change: "changed", kind: item.kind, name: item.name }];
+    const { kind, name, holds = [] } = item;
+    if (other === undefined) return [{ change: "removed", kind, name, lost: holds }];
+    const lost = other.holds === undefined ? [] : holds.filter((held) => !other.holds!.includes(held));
+    return other.digest === item.digest ? [] : [{ change: "changed", kind, name, lost }];
   });
   return [
     ...changes,
-    ...[...copies.values()].map((item): CatalogChange => ({ change: "added", kind: item.kind, name: item.name })),
+    ...[...copies.values()].map(({ kind, name }): CatalogChange => ({ change: "added", kind, name, lost: [] })),
   ];
 }
 

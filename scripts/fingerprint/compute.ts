@@ -92,6 +92,38 @@ async function readBuckets(
   return rows.map((row) => [row.bucket, Number(row.rows), row.keys, row.content]);
 }
 
+/** A table as it is there, and the columns, key and buckets with which it is to be read. */
+export interface TableToHash {
+  readonly at: ProtectedTable;
+  readonly as: HashedTable;
+}
+
+/** As the original was read, and in ranges of pages like it: however large one table is, all sessions have work. */
+export async function hashTables(
+  snapshot: DatabaseSnapshot,
+  tables: readonly TableToHash[],
+  options: Pick<ComputeOptions, "jobs" | "signal">,
+): Promise<TableFingerprint[]> {
+  const pieceBytes = fairPiece(
+    tables.reduce((sum, { at }) => sum + at.bytes, 0),
+    options.jobs,
+  );
+  const readings = tables.map((table) => ({ ...table, buckets: [] as Bucket[] }));
+  const pieces = [...readings]
+    .sort((a, b) => b.at.bytes - a.at.bytes)
+    .flatMap((reading) =>
+      pageRanges(reading.at, pieceBytes, snapshot.serverMajor).map((range) => ({ ...reading, range })),
+    );
+  await readInParallel(
+    snapshot,
+    options.jobs,
+    pieces,
+    async (client, { as, range, buckets }) => void buckets.push(...(await readBuckets(client, as, range))),
+    options.signal,
+  );
+  return readings.map(({ as, buckets }) => fingerprintOf(as, buckets));
+}
+
 /** Hashes a table with given columns, key and buckets: also for a copy that is to be compared. */
 export async function hashTable(client: Queryable, table: HashedTable): Promise<TableFingerprint> {
   return fingerprintOf(table, await readBuckets(client, table, null));

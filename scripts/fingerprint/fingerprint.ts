@@ -45,7 +45,16 @@ export const sequenceFingerprintSchema = z.object({
 export type SequenceFingerprint = z.infer<typeof sequenceFingerprintSchema>;
 
 /** A definition in the catalog: `{kind: "policy", name: "public.clients.read own", digest}`. */
-export const catalogItemSchema = z.object({ kind: z.string(), name: z.string(), digest: z.string() });
+export const catalogItemSchema = z.object({
+  kind: z.string(),
+  name: z.string(),
+  digest: z.string(),
+  /**
+   * What a release may add to, but not take from: the labels of an enum, the rights to a relation, when a trigger
+   * fires, whether an index is unique. Absent: of this kind nothing is told, or an earlier version did not record it.
+   */
+  holds: z.array(z.string()).optional(),
+});
 export type CatalogItem = z.infer<typeof catalogItemSchema>;
 
 /** All large objects at once: how many, their bytes, the sum of the hashes of content, owner and rights. */

@@ -3,6 +3,7 @@
  * pairs cancel. The session must have pinned settings (`database/connect.ts`): they decide how a value looks as text.
  */
 import { type PageRange, pageCondition } from "../database/pageRanges";
+import { isOlderThan } from "../database/rowAge";
 import { type QualifiedName, quoteIdentifier, quoteLiteral, quoteName } from "../database/sqlText";
 import type { RowText } from "./fingerprint";
 
@@ -71,10 +72,14 @@ export function bucketQuery(table: HashedTable, range: PageRange | null): string
 /**
  * The rows of some buckets, sorted by the hash `k` (identity), key and the hash `r` (content). `key` names the row to
  * people as JSON; a table without a key has none, and a row's content is never shown, so it is null there. `place`: ctid.
+ *
+ * @param visibility a snapshot of the same cluster: `old` says of each row whether it was there then, as it is now.
  */
-export function rowsQuery(table: HashedTable, buckets: readonly number[]): string {
-  return `SELECT h.k::text AS k, h.r::text AS r, h.key, h.place::text AS place
-            FROM (SELECT ${hashes(table)}, ${keyAsJson(table.key)} AS key, ctid AS place FROM ONLY ${quoteName(table)}) h
+export function rowsQuery(table: HashedTable, buckets: readonly number[], visibility?: string): string {
+  const old = visibility === undefined ? "false" : isOlderThan(visibility, "t");
+  return `SELECT h.k::text AS k, h.r::text AS r, h.key, h.place::text AS place, h.old
+            FROM (SELECT ${hashes(table)}, ${keyAsJson(table.key)} AS key, t.ctid AS place, ${old} AS old
+                    FROM ONLY ${quoteName(table)} t) h
            WHERE (h.k & ${table.bucketCount - 1}) = ANY ('{${buckets.join(",")}}'::int8[])
            ORDER BY h.k, h.key COLLATE "C", h.r`;
 }

@@ -11,6 +11,8 @@ export interface RowDifferences {
   readonly missing: number;
   /** Rows with the same key and other content; always 0 for a table without a key. */
   readonly changed: number;
+  /** Of those, rows that nobody wrote since the snapshot: their version was there then, with other content. */
+  readonly unwritten: number;
   readonly added: number;
 }
 
@@ -21,6 +23,8 @@ interface HashedRow {
   readonly key: string | null;
   /** Where it lies in its table. */
   readonly place: string;
+  /** Whether this very version of the row was there in the snapshot that was named. */
+  readonly old: boolean;
 }
 
 /** Told of rows as they are found, and waited for: there may be millions. */
@@ -28,19 +32,22 @@ export interface RowListener {
   /** `key` as JSON, for people; `place`: its `ctid` in the original, good for as long as nobody writes there. */
   onMissing?(key: string, place: string): void | Promise<void>;
   onChanged?(place: string): void | Promise<void>;
+  onUnwritten?(key: string): void | Promise<void>;
 }
 
 const batchRows = 5_000;
 
+/** @param visibility the snapshot of `live` that `original` is a copy of; absent: it is not known, or of another cluster. */
 export async function findRowDifferences(
   original: Client,
   live: Client,
   table: HashedTable,
   buckets: readonly number[],
   listener: RowListener,
+  visibility?: string,
 ): Promise<RowDifferences> {
-  const [before, after] = [new HashedRows(original, table, buckets), new HashedRows(live, table, buckets)];
-  let [missing, changed, added] = [0, 0, 0];
+  const [before, after] = [new HashedRows(original, table, buckets), new HashedRows(live, table, buckets, visibility)];
+  let [missing, changed, unwritten, added] = [0, 0, 0, 0];
   try {
     // Both servers hash and sort before their first row: at the same time.
     let [was, is] = await Promise.all([before.next(), after.next()]);
@@ -56,12 +63,16 @@ export async function findRowDifferences(
         if (was.r !== is.r) {
           changed++;
           await listener.onChanged?.(was.place);
+          if (is.old) {
+            unwritten++;
+            await listener.onUnwritten?.(is.key ?? "");
+          }
         }
         was = await before.next();
         is = await after.next();
       }
     }
-    return { missing, changed, added };
+    return { missing, changed, unwritten, added };
   } finally {
     await Promise.allSettled([before.close(), after.close()]);
   }
@@ -76,13 +87,13 @@ function compareIdentity(a: HashedRow, b: HashedRow, table: HashedTable): number
 
 /** The rows in order; a batch is read while the one before it is used up. */
 class HashedRows {
-  private readonly cursor: Cursor<{ k: string; r: string; key: string | null; place: string }>;
+  private readonly cursor: Cursor<Omit<HashedRow, "k" | "r"> & { k: string; r: string }>;
   private reading: Promise<HashedRow[]>;
   private batch: HashedRow[] = [];
   private place = 0;
 
-  constructor(client: Client, table: HashedTable, buckets: readonly number[]) {
-    this.cursor = client.query(new Cursor(rowsQuery(table, buckets)));
+  constructor(client: Client, table: HashedTable, buckets: readonly number[], visibility?: string) {
+    this.cursor = client.query(new Cursor(rowsQuery(table, buckets, visibility)));
     this.reading = this.read();
   }
 

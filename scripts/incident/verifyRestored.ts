@@ -10,6 +10,7 @@ import type { OperationSettings } from "../settings";
 import type { Store } from "../store/store";
 import { type DataCheckReport, runDataChecks } from "../verification/dataChecks/runDataChecks";
 import { type HealthReport, demandAddresses, runHealthChecks } from "../verification/healthChecks";
+import type { JudgedStatement } from "../verification/catalogLosses";
 import type { CopiedBackup } from "../verification/scratchCopy";
 import { type ReceiptVerification, compareWithBackup } from "../verification/verifyReceipt";
 
@@ -18,6 +19,8 @@ export interface RestoredInput {
   readonly live: DatabaseTarget;
   /** What the live database is compared with. */
   readonly copyOf: CopiedBackup;
+  /** What the judge said of migrations that were applied since; default: none were. */
+  readonly judged?: readonly JudgedStatement[];
   readonly settings: Pick<OperationSettings, "tables" | "checks" | "health" | "environment">;
   readonly addresses: { readonly appUrl: string | undefined; readonly frontendUrl: string | undefined };
   readonly signal: AbortSignal;
@@ -38,10 +41,10 @@ export interface RestoredVerification {
 
 /** @throws UsageError, before anything is compared, when an address for the health checks is none. */
 export async function verifyRestored(input: RestoredInput): Promise<RestoredVerification> {
-  const { store, live, copyOf, settings, addresses, signal, onProgress } = input;
+  const { store, live, copyOf, judged = [], settings, addresses, signal, onProgress } = input;
   demandAddresses(addresses);
   onProgress(`comparing with ${copyOf.backup.name}`);
-  const data = await compareWithBackup({ store, live, copyOf, policies: settings.tables, signal, onProgress });
+  const data = await compareWithBackup({ store, live, copyOf, policies: settings.tables, judged, signal, onProgress });
   const dataChecks = await withConnection(live, (client) => runDataChecks(client, { checks: settings.checks, signal }));
   const health = await runHealthChecks({ ...addresses, settings: settings.health, signal });
   const environment = await readEnvironment(input);

@@ -117,6 +117,7 @@ export const ruleCatalog = {
   "mixed-transaction": cannotRun("put the statement that cannot run in a transaction into a file of its own"),
   "copy-from-client": cannotRun("write INSERT statements: a migration file has no stdin"),
 
+  "rename-part": informs("breaks-application", "make sure that no ON CONFLICT ON CONSTRAINT and no script names it"),
   "drop-index": informs("breaks-application", "check that no query and no ON CONFLICT clause needs the index"),
   "replace-object": informs(
     "breaks-application",

@@ -38,16 +38,25 @@ export const receiptSchema = z.object({
     /** Seconds of writes before the gate that a reused backup lacks; null: it is the gate's own. */
     rpoSeconds: z.number().nullable().default(null),
   }),
+  /** How long a restore of this database will take; null: none was ever measured. */
+  expectedRto: z.object({ seconds: z.number(), restores: z.int() }).nullable().default(null),
   /** Where the restored copy is; null: it has to be restored again from the backup. */
   scratch: scratchPlaceSchema.nullable(),
   /** The pending migrations as the gate judged them: a release applies these and nothing else. */
-  migrations: z.array(z.object({ file: z.string(), sha256: z.string() })),
+  migrations: z.array(
+    z.object({
+      file: z.string(),
+      sha256: z.string(),
+      /** What the judge said of it: only reported, or refused and overridden. It explains what the release took away. */
+      findings: z.array(z.object({ rule: z.string(), reason: z.string() })).default([]),
+    }),
+  ),
   /** The platform's restore point of just before the release; null: none was asked for. */
   restorePoint: z.object({ name: z.string(), completedOn: z.string().nullable() }).nullable().default(null),
   /** What a point-in-time recovery to just before the release would aim at. */
   recoveryPoint: z.object({ lsn: z.string(), utc: z.iso.datetime() }),
   steps: z.array(stepReportSchema),
-  /** What went wrong with the stores without stopping the gate: an optional one that was lost. */
+  /** What does not stop the gate: an optional store that was lost, an expected RTO over its target. */
   warnings: z.array(z.string()).default([]),
   overrides: z.array(overrideSchema),
   /** The settings that the release and its verification follow; they hold no secret. */

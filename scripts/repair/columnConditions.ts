@@ -1,5 +1,5 @@
 /** SQL that tells which rows get former values of some columns back: `t` is the live table, `s` the staged rows. */
-import { quoteIdentifier, quoteLiteral } from "../database/sqlText";
+import { quoteIdentifier } from "../database/sqlText";
 import type { ColumnRepair } from "./plan";
 
 type Repair = Pick<ColumnRepair, "table" | "key" | "written">;
@@ -26,14 +26,4 @@ export function sameRow({ table, key }: Repair): string {
 export function differs({ written }: Repair): string {
   const columns = written.map(quoteIdentifier);
   return `(${columns.map((column) => `t.${column}::text IS DISTINCT FROM s.${column}::text`).join(" OR ")})`;
-}
-
-/**
- * Whether the row as it is now was written before the boundary. A row knows the lower half of its transaction's number;
- * the upper half is that of the newest transaction before which it fits.
- */
-export function writtenBefore(boundary: string): string {
-  const next = "pg_snapshot_xmax(pg_current_snapshot())::text::int8";
-  const number = `${next} - ((${next} - t.xmin::text::int8) & 4294967295)`;
-  return `pg_visible_in_snapshot((${number})::text::xid8, ${quoteLiteral(boundary)}::pg_snapshot)`;
 }

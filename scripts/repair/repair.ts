@@ -10,16 +10,15 @@ import { Interrupted, Refusal, Unavailable, UsageError, codeOf, messageOf } from
 import { connect } from "../database/connect";
 import { databaseFailure } from "../database/databaseFailure";
 import type { DatabaseTarget } from "../database/target";
-import type { Fingerprint } from "../fingerprint/fingerprint";
 import { cancelOnAbort } from "../migrations/cancelOnAbort";
 import type { Receipt } from "../record/receipt";
 import { isOpen, recordEvent } from "../record/releaseEvents";
 import { readFingerprint } from "../restore/compareCopy";
 import type { Store } from "../store/store";
-import { type LiveComparison, compareWithLive } from "../verification/liveComparison";
+import { type ComparisonInput, type LiveComparison, compareWithLive } from "../verification/liveComparison";
 import { reportFile } from "../verification/missingKeysFile";
 import { ScratchCopy } from "../verification/scratchCopy";
-import { demandSameDatabase, findingsOf, identityOfReceipt } from "../verification/verifyReceipt";
+import { demandSameDatabase, findingsOf, identityOfReceipt, judgedStatements } from "../verification/verifyReceipt";
 import { listConflicts } from "./conflicts";
 import { FoundRows } from "./foundRows";
 import { makePlan } from "./makePlan";
@@ -79,6 +78,9 @@ export async function prepareRepair(input: RepairInput): Promise<PreparedRepair>
   }
 }
 
+/** The database as the gate saw it. */
+type Before = Pick<ComparisonInput, "manifest" | "fingerprint">;
+
 class Repair {
   private readonly scratch: ScratchCopy;
   private readonly found: FoundRows;
@@ -95,13 +97,14 @@ class Repair {
   async prepare(): Promise<PreparedRepair> {
     const { receipt, store, onProgress } = this.input;
     await this.demandAlone();
-    const fingerprint = await readFingerprint(store, await readManifest(store, receipt.backup));
+    const manifest = await readManifest(store, receipt.backup);
+    const before = { manifest, fingerprint: await readFingerprint(store, manifest) };
     onProgress(`comparing with ${receipt.backup.name}`);
-    const comparison = await this.compare(fingerprint, true);
+    const comparison = await this.compare(before, true);
     const plan = await this.interruptible(() =>
       makePlan({
         ...this.input,
-        fingerprint,
+        fingerprint: before.fingerprint,
         comparison,
         session: this.session,
         found: this.found,
@@ -119,7 +122,7 @@ class Repair {
       findings: findingsOf(comparison),
       file,
       conflicts,
-      apply: () => this.apply(plan, conflicts, fingerprint),
+      apply: () => this.apply(plan, conflicts, before),
       close: () => this.close(),
     };
   }
@@ -130,11 +133,7 @@ class Repair {
     await this.scratch.close();
   }
 
-  private async apply(
-    plan: RepairPlan,
-    conflicts: readonly string[],
-    fingerprint: Fingerprint,
-  ): Promise<LiveComparison> {
+  private async apply(plan: RepairPlan, conflicts: readonly string[], before: Before): Promise<LiveComparison> {
     const { store, receipt, onProgress } = this.input;
     if (conflicts.length > 0) throw refusedBy(conflicts);
     await this.interruptible(() => this.write(transactionOf(plan)));
@@ -144,7 +143,7 @@ class Repair {
       const done = rowRepairsOf(plan).map(({ table, rows }) => `${table.schema}.${table.name}: ${rows} row(s)`);
       await recordEvent(store, identityOfReceipt(this.input), "repaired", done.join("\n"));
     }
-    return this.compare(fingerprint, false);
+    return this.compare(before, false);
   }
 
   /** One transaction; each statement is sent when the one before it is done, so whoever is killed has not committed. */
@@ -179,11 +178,11 @@ class Repair {
     throw new Unavailable("another repair of this database is running", { hint: "wait for it to end, then try again" });
   }
 
-  private async compare(fingerprint: Fingerprint, listen: boolean): Promise<LiveComparison> {
+  private async compare(before: Before, listen: boolean): Promise<LiveComparison> {
     const { receipt, live, columns, signal } = this.input;
     let problem: Error | undefined;
     const comparison = await compareWithLive({
-      fingerprint,
+      ...before,
       live,
       copy: () =>
         this.copy().catch((error: unknown) => {
@@ -191,6 +190,7 @@ class Repair {
           throw problem;
         }),
       policies: receipt.settings.tables,
+      judged: judgedStatements(receipt),
       listenerOf: (table) =>
         listen ? this.found.listener(table, table in columns ? ["missing", "changed"] : ["missing"]) : {},
       signal,

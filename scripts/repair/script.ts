@@ -2,9 +2,10 @@
  * The repair as SQL: what the file for people shows is, statement by statement, what is run. Every statement that writes
  * checks how many rows it wrote, and fails the transaction where they are not those of the plan.
  */
-import { keyAsJson } from "../fingerprint/hashing";
+import { isOlderThan } from "../database/rowAge";
 import { displayName, quoteIdentifier, quoteLiteral, quoteName } from "../database/sqlText";
-import { differs, sameRow, writtenBefore } from "./columnConditions";
+import { keyAsJson } from "../fingerprint/hashing";
+import { differs, sameRow } from "./columnConditions";
 import { conflictQueries, shownConflicts } from "./conflicts";
 import type { LiveTable, Switch } from "./liveTables";
 import { type ColumnRepair, type RepairPlan, type RowRepair, type SequenceRepair, rowRepairsOf } from "./plan";
@@ -124,7 +125,7 @@ function updateOf(repair: ColumnRepair, boundary: string): Statement {
     sql: block(
       "updated bigint",
       `UPDATE ONLY ${quoteName(table)} t SET ${values} FROM pg_temp.${staging} s
-   WHERE ${sameRow(repair)} AND ${differs(repair)} AND ${writtenBefore(boundary)};
+   WHERE ${sameRow(repair)} AND ${differs(repair)} AND ${isOlderThan(boundary, "t")};
   GET DIAGNOSTICS updated = ROW_COUNT;
   IF updated <> ${rows} THEN
     RAISE EXCEPTION USING ERRCODE = '${countState}',
@@ -137,13 +138,13 @@ function updateOf(repair: ColumnRepair, boundary: string): Statement {
 /** Rows of the column repair that stay as they are: other values, written after the boundary. One column, `row_key`. */
 export function leftAloneQuery(repair: ColumnRepair, boundary: string): string {
   return `SELECT s.row_key FROM (SELECT *, ${keyAsJson(repair.key)} AS row_key FROM pg_temp.${repair.staging}) s
-    JOIN ONLY ${quoteName(repair.table)} t ON ${sameRow(repair)} WHERE ${differs(repair)} AND NOT ${writtenBefore(boundary)}`;
+    JOIN ONLY ${quoteName(repair.table)} t ON ${sameRow(repair)} WHERE ${differs(repair)} AND NOT ${isOlderThan(boundary, "t")}`;
 }
 
 /** Takes out of the staged rows what is not to be updated. */
 export function narrowColumns(repair: ColumnRepair, boundary: string): string {
   return `DELETE FROM pg_temp.${repair.staging} s WHERE NOT EXISTS (SELECT FROM ONLY ${quoteName(repair.table)} t
-    WHERE ${sameRow(repair)} AND ${differs(repair)} AND ${writtenBefore(boundary)})`;
+    WHERE ${sameRow(repair)} AND ${differs(repair)} AND ${isOlderThan(boundary, "t")})`;
 }
 
 /**

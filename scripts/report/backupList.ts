@@ -1,10 +1,14 @@
 /** Backups and what retention makes of them, as text for a person. */
 import type { StoredBackup } from "../retention/inventory";
 import type { PlannedBackup, RetentionPlan } from "../retention/plan";
+import { describeSeconds } from "../verification/expectedRto";
 import { renderTable } from "./table";
 
+/** A backup with how long its restore will take, in seconds; null: nothing of this store was ever restored. */
+export type ListedBackup = StoredBackup & { readonly expectedRtoSeconds: number | null };
+
 /** @param now what ages are counted to. */
-export function renderBackups(backups: readonly StoredBackup[], now: Date): string {
+export function renderBackups(backups: readonly ListedBackup[], now: Date): string {
   if (backups.length === 0) return "no backup";
   return renderTable(backups, [
     { title: "NAME", value: ({ name }) => name },
@@ -12,6 +16,10 @@ export function renderBackups(backups: readonly StoredBackup[], now: Date): stri
     { title: "AGE", value: ({ takenAt }) => ageOf(takenAt, now) },
     { title: "MB", value: ({ bytes }) => Number((bytes / 1e6).toFixed(1)) },
     { title: "DEPTH", value: ({ depth, state }) => (state === "incomplete" ? "-" : String(depth)) },
+    {
+      title: "RTO",
+      value: ({ expectedRtoSeconds }) => (expectedRtoSeconds === null ? "-" : describeSeconds(expectedRtoSeconds)),
+    },
     { title: "NOTES", value: notesOn },
   ]);
 }

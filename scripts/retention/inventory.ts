@@ -34,6 +34,8 @@ export interface StoredBackup {
   readonly keys: readonly string[];
   /** Rows at the snapshot; null where no manifest says so. */
   readonly rows: number | null;
+  /** Size of the database then; null where no manifest says so. */
+  readonly databaseBytes: number | null;
   /** Whether reading its rows needs an age identity. */
   readonly encrypted: boolean;
   /** The deepest verification that it passed; 0: none. */
@@ -103,9 +105,9 @@ async function listFolders(store: Store): Promise<Folder[]> {
   return [...folders.values()];
 }
 
-type ManifestFacts = Pick<StoredBackup, "state" | "problem" | "rows">;
+type ManifestFacts = Pick<StoredBackup, "state" | "problem" | "rows" | "databaseBytes">;
 
-const incomplete: ManifestFacts = { state: "incomplete", problem: null, rows: null };
+const incomplete: ManifestFacts = { state: "incomplete", problem: null, rows: null, databaseBytes: null };
 
 async function readManifestFacts(store: Store, { tier, name }: Folder): Promise<ManifestFacts> {
   try {
@@ -115,7 +117,7 @@ async function readManifestFacts(store: Store, { tier, name }: Folder): Promise<
     if (manifest.name !== name || manifest.tier !== tier)
       return { ...incomplete, state: "damaged", problem: `its manifest is that of ${manifest.tier}/${manifest.name}` };
     const rows = manifest.tables.reduce((sum, table) => sum + table.rows, 0);
-    return { state: "complete", problem: null, rows };
+    return { state: "complete", problem: null, rows, databaseBytes: manifest.databaseBytes };
   } catch (error) {
     if (!(error instanceof Damage)) throw error;
     return { ...incomplete, state: "damaged", problem: redact(messageOf(error)) };

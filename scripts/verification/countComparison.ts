@@ -7,7 +7,8 @@ import { openSnapshot, readInParallel } from "../database/snapshot";
 import { displayName } from "../database/sqlText";
 import type { DatabaseTarget } from "../database/target";
 import { countRows } from "../fingerprint/compute";
-import { type TablePolicy, tablePolicySchema } from "../settings";
+import type { TablePolicy } from "../settings";
+import { type TablePolicies, demandKnownTables, policyOf } from "./tablePolicies";
 
 export interface CountComparison {
   readonly table: string;
@@ -17,22 +18,26 @@ export interface CountComparison {
   readonly failure: string | null;
 }
 
+/** @throws UsageError when a policy names a table that neither the backup nor the database has. */
 export async function compareCounts(
   live: DatabaseTarget,
   manifest: Pick<Manifest, "tables">,
-  policies: Readonly<Record<string, TablePolicy>>,
+  policies: TablePolicies,
 ): Promise<CountComparison[]> {
   const snapshot = await openSnapshot(live);
   try {
-    const existing = new Set(snapshot.tables.map(displayName));
+    const existing = new Map(snapshot.tables.map((table) => [displayName(table), table]));
+    const before = manifest.tables.map((table) => ({ ...table, ancestors: [] }));
+    demandKnownTables(policies, [...before, ...snapshot.tables]);
     return await readInParallel(snapshot, 2, manifest.tables, async (client, table) => {
       const name = displayName(table);
-      const now = existing.has(name) ? await countRows(client, table) : null;
+      const live = existing.get(name);
+      const now = live === undefined ? null : await countRows(client, table);
       return {
         table: name,
         before: table.rows,
         now,
-        failure: judge(table.rows, now, policies[name] ?? tablePolicySchema.parse({})),
+        failure: judge(table.rows, now, policyOf(live ?? { ...table, ancestors: [] }, policies)),
       };
     });
   } finally {

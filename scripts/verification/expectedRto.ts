@@ -14,7 +14,7 @@ export interface ExpectedRto {
 }
 
 /** A restore that was measured. */
-interface Sample {
+export interface RestoreSample {
   readonly seconds: number;
   readonly databaseBytes: number;
 }
@@ -29,12 +29,16 @@ const newestVerifications = 20;
  * @returns undefined when nothing of this store was ever restored.
  */
 export async function readExpectedRto(store: Store, databaseBytes: number): Promise<ExpectedRto | undefined> {
-  const samples = [...(await verifiedSamples(store)), ...(await restoredSamples(store))];
-  return expectRto(samples, databaseBytes);
+  return expectRto(await readRestoreSamples(store), databaseBytes);
+}
+
+/** The newest restores of this store, whatever database size they had. */
+export async function readRestoreSamples(store: Store): Promise<RestoreSample[]> {
+  return [...(await verifiedSamples(store)), ...(await restoredSamples(store))];
 }
 
 /** Pure. */
-export function expectRto(samples: readonly Sample[], databaseBytes: number): ExpectedRto | undefined {
+export function expectRto(samples: readonly RestoreSample[], databaseBytes: number): ExpectedRto | undefined {
   const scaled = samples
     .filter((sample) => sample.databaseBytes > 0)
     .map((sample) => (sample.seconds * databaseBytes) / sample.databaseBytes)
@@ -57,17 +61,17 @@ export function overTarget(rto: ExpectedRto, rtoMinutes: number): string | undef
 }
 
 /** `42 s`, `12 min`. */
-function describeSeconds(seconds: number): string {
+export function describeSeconds(seconds: number): string {
   return seconds < 120 ? `${Math.ceil(seconds)} s` : `${Math.ceil(seconds / 60)} min`;
 }
 
-async function verifiedSamples(store: Store): Promise<Sample[]> {
+async function verifiedSamples(store: Store): Promise<RestoreSample[]> {
   const backups = new Map((await listBackups(store)).map((backup) => [backup.name, backup]));
   const keys = (await store.list(verificationsPrefix))
     .map(({ key }) => ({ key, ...parseVerificationKey(key) }))
     .filter(({ backup, depth = 0 }) => depth >= 4 && backup !== undefined && backups.has(backup));
   const samples = await Promise.all(
-    keys.slice(-newestVerifications).map(async ({ key, backup = "" }): Promise<Sample[]> => {
+    keys.slice(-newestVerifications).map(async ({ key, backup = "" }): Promise<RestoreSample[]> => {
       try {
         const result = await readDocument(store, key, verificationResultSchema);
         const { databaseBytes } = await readManifest(store, backups.get(backup)!);
@@ -82,7 +86,7 @@ async function verifiedSamples(store: Store): Promise<Sample[]> {
   return samples.flat();
 }
 
-async function restoredSamples(store: Store): Promise<Sample[]> {
+async function restoredSamples(store: Store): Promise<RestoreSample[]> {
   return (await listRestores(store)).flatMap(({ seconds, databaseBytes }) =>
     seconds === null ? [] : [{ seconds, databaseBytes }],
   );

@@ -3,29 +3,50 @@
  * question, for live traffic writes: the rule is that no row of the snapshot is missing unless the stack's
  * config allows that table deletes, and that nothing which held rows was dropped.
  */
+import type { Client } from "pg";
+import type { Manifest } from "../backup/manifest";
 import { Failure, Interrupted, Unavailable } from "../contract/failure";
 import { connect } from "../database/connect";
-import { type DatabaseSnapshot, openSnapshot, readInParallel } from "../database/snapshot";
+import { readIdentity } from "../database/identity";
+import { chooseJobs, readCapacity } from "../database/jobs";
+import { type DatabaseSnapshot, openSnapshot } from "../database/snapshot";
 import { displayName } from "../database/sqlText";
-import { type ProtectedTable, listSequences } from "../database/tables";
+import { type ProtectedTable, type TableWrites, listSequences } from "../database/tables";
 import type { DatabaseTarget } from "../database/target";
 import { readCatalog } from "../fingerprint/catalog";
 import { type CatalogChange, catalogChanges, differingBuckets, sequenceRegressions } from "../fingerprint/compare";
-import { hashTable } from "../fingerprint/compute";
+import { hashTables } from "../fingerprint/compute";
 import type { Coverage, Fingerprint, TableFingerprint } from "../fingerprint/fingerprint";
-import { type RowListener, findRowDifferences } from "../fingerprint/rowDifferences";
-import { type Allowance, type TablePolicy, tablePolicySchema } from "../settings";
+import { type RowDifferences, type RowListener, findRowDifferences } from "../fingerprint/rowDifferences";
+import type { Allowance, TablePolicy } from "../settings";
+import { type JudgedStatement, findCatalogLosses } from "./catalogLosses";
+import { explainChangedText } from "./changedText";
+import { MovedRows } from "./movedRows";
+import { type TablePolicies, policyOf } from "./tablePolicies";
 
 export interface TableComparison {
   readonly table: string;
   readonly coverage: Coverage;
+  /** How many of the columns that the table has now were compared: those that it had in the snapshot. */
+  readonly columns: { readonly compared: number; readonly now: number };
   readonly rowsBefore: number;
   readonly rowsNow: number;
   readonly missing: number;
+  /** Missing here and found in another partition of the same table: not lost. */
+  readonly moved: number;
   readonly changed: number;
+  /** Of those that changed: rows that nobody wrote since the snapshot. Damage, unless a definition explains it. */
+  readonly unwritten: number;
   readonly added: number;
   /** Keys of the first missing rows, as JSON. */
   readonly missingKeys: readonly string[];
+  /** Keys of the first unwritten rows, as JSON. */
+  readonly unwrittenKeys: readonly string[];
+  /**
+   * What the server counted since the snapshot, for people: rolled back writes count, TRUNCATE does not, and nothing
+   * passes or fails by it. Null: not known, or the statistics were reset.
+   */
+  readonly writes: TableWrites | null;
   /** Why this table fails; null: it passes. */
   readonly failure: string | null;
 }
@@ -33,9 +54,11 @@ export interface TableComparison {
 export interface LiveComparison {
   readonly verdict: "pass" | "fail";
   readonly tables: readonly TableComparison[];
-  /** Failures beyond rows: dropped columns, sequences that fell, row security switched off. */
+  /** Failures beyond rows: sequences that fell, and what the definitions lost (`catalogLosses.ts`). */
   readonly failures: readonly string[];
-  /** Changes of the catalog that destroy nothing; a release makes some. */
+  /** Losses of the definitions that a judged migration explains. */
+  readonly explained: readonly string[];
+  /** Every change of the catalog; a release makes some. */
   readonly catalogChanges: readonly string[];
   /** What the comparison saw of the live database: its `pg_current_snapshot()`. */
   readonly visibility: string;
@@ -43,13 +66,17 @@ export interface LiveComparison {
 
 export interface ComparisonInput {
   readonly fingerprint: Fingerprint;
+  /** The manifest of the backup that the fingerprint is of. */
+  readonly manifest: Pick<Manifest, "database" | "snapshot" | "tables">;
   readonly live: DatabaseTarget;
   /**
    * The restored copy; called only when rows have to be named. Where there is none to be had (it throws a `Failure`
    * other than `Unavailable` and `Interrupted`), what the checksums cannot prove fails.
    */
   readonly copy: () => Promise<DatabaseTarget>;
-  readonly policies: Readonly<Record<string, TablePolicy>>;
+  readonly policies: TablePolicies;
+  /** What the judge said of the migrations of this release; default: nothing explains what the definitions lost. */
+  readonly judged?: readonly JudgedStatement[];
   /** Told of the rows of a table as they are found: the report shows 20 missing keys, the file has them all. */
   readonly listenerOf?: (table: string) => RowListener;
   readonly jobs?: number;
@@ -59,19 +86,22 @@ export interface ComparisonInput {
 /** Missing keys shown per table. */
 export const shownKeys = 20;
 
-const defaultPolicy = tablePolicySchema.parse({});
+/** Each job reads through one session; the leader is one of them. */
+const sessionsOfJobs = { each: 1, once: 1 };
 
 export async function compareWithLive(input: ComparisonInput): Promise<LiveComparison> {
   const snapshot = await openSnapshot(input.live);
   try {
-    const failures = sequenceRegressions(input.fingerprint.sequences, await listSequences(snapshot.leader));
+    const fallen = sequenceRegressions(input.fingerprint.sequences, await listSequences(snapshot.leader));
     const changes = catalogChanges(input.fingerprint.catalog, await readCatalog(snapshot.leader));
-    const tables = await compareTables(input, snapshot);
-    const allFailures = [...failures, ...lostRowSecurity(changes)];
+    const losses = findCatalogLosses(changes, input.judged);
+    const tables = await new TablesComparison(input, snapshot, changes).compare();
+    const failures = [...fallen, ...losses.failures];
     return {
-      verdict: allFailures.length === 0 && tables.every((table) => table.failure === null) ? "pass" : "fail",
+      verdict: failures.length === 0 && tables.every((table) => table.failure === null) ? "pass" : "fail",
       tables,
-      failures: allFailures,
+      failures,
+      explained: losses.explained,
       catalogChanges: changes.map((change) => `${change.kind} ${change.name} ${change.change}`),
       visibility: snapshot.visibility,
     };
@@ -83,44 +113,166 @@ export async function compareWithLive(input: ComparisonInput): Promise<LiveCompa
 /** A table whose checksums differ, in these buckets. */
 interface Suspicion {
   readonly table: TableFingerprint;
+  readonly live: ProtectedTable;
+  readonly policy: TablePolicy;
   readonly buckets: readonly number[];
   readonly now: TableFingerprint;
+  /** Of a table whose rows are all there, as they were. */
+  readonly unsuspected: TableComparison;
 }
 
-async function compareTables(input: ComparisonInput, snapshot: DatabaseSnapshot): Promise<TableComparison[]> {
-  const live = new Map(snapshot.tables.map((table) => [displayName(table), table]));
-  const suspicious: Suspicion[] = [];
-  const results = await readInParallel(
-    snapshot,
-    input.jobs ?? 2,
-    input.fingerprint.tables,
-    async (client, table): Promise<TableComparison | undefined> => {
-      input.signal?.throwIfAborted();
-      const lost = structuralLoss(table, live.get(displayName(table)));
-      if (lost !== undefined) return { ...comparisonOf(table, 0), missing: table.rows, failure: lost };
-      const now = await hashTable(client, table);
+class TablesComparison {
+  private readonly writesBefore: ReadonlyMap<string, TableWrites | null>;
+
+  constructor(
+    private readonly input: ComparisonInput,
+    private readonly snapshot: DatabaseSnapshot,
+    private readonly changes: readonly CatalogChange[],
+  ) {
+    this.writesBefore = new Map(input.manifest.tables.map((table) => [displayName(table), table.writes]));
+  }
+
+  async compare(): Promise<TableComparison[]> {
+    const { input, snapshot } = this;
+    const live = new Map(snapshot.tables.map((table) => [displayName(table), table]));
+    const results: TableComparison[] = [];
+    const comparable: { table: TableFingerprint; live: ProtectedTable }[] = [];
+    for (const table of input.fingerprint.tables) {
+      const now = live.get(displayName(table));
+      const lost = structuralLoss(table, now);
+      if (lost !== undefined || now === undefined)
+        results.push({ ...this.comparisonOf(table, now, 0), missing: table.rows, failure: lost ?? null });
+      else comparable.push({ table, live: now });
+    }
+    const { signal } = input;
+    const { freeConnections } = await readCapacity(snapshot.leader);
+    const read = await hashTables(
+      snapshot,
+      comparable.map(({ table, live: at }) => ({ at, as: table })),
+      { jobs: chooseJobs(input.jobs, freeConnections, sessionsOfJobs), ...(signal === undefined ? {} : { signal }) },
+    );
+    const suspicious: Suspicion[] = [];
+    for (const [place, { table, live: at }] of comparable.entries()) {
+      const now = read[place]!;
+      const unsuspected = this.comparisonOf(table, at, now.rows);
       const buckets = differingBuckets(table, now);
-      if (buckets.length === 0) return comparisonOf(table, now.rows);
-      suspicious.push({ table, buckets, now });
-      return undefined;
-    },
-  );
-  const named = suspicious.length === 0 ? [] : await judgeSuspicious(input, snapshot, suspicious);
-  return [...results.filter((result) => result !== undefined), ...named].sort((a, b) => (a.table < b.table ? -1 : 1));
+      if (buckets.length === 0) results.push(unsuspected);
+      else suspicious.push({ table, live: at, policy: policyOf(at, input.policies), buckets, now, unsuspected });
+    }
+    if (suspicious.length > 0) results.push(...(await this.judge(suspicious)));
+    return results.sort((a, b) => (a.table < b.table ? -1 : 1));
+  }
+
+  private comparisonOf(table: TableFingerprint, now: ProtectedTable | undefined, rowsNow: number): TableComparison {
+    const columns = now?.columns ?? [];
+    return {
+      table: displayName(table),
+      coverage: table.coverage,
+      columns: { compared: table.columns.filter((column) => columns.includes(column)).length, now: columns.length },
+      rowsBefore: table.rows,
+      rowsNow,
+      missing: 0,
+      moved: 0,
+      changed: 0,
+      unwritten: 0,
+      added: 0,
+      missingKeys: [],
+      unwrittenKeys: [],
+      writes: writesSince(this.writesBefore.get(displayName(table)) ?? null, now?.writes),
+      failure: null,
+    };
+  }
+
+  private async judge(suspicious: readonly Suspicion[]): Promise<TableComparison[]> {
+    let copy: DatabaseTarget;
+    try {
+      copy = await this.input.copy();
+    } catch (error) {
+      // Neither an interruption nor what may pass by itself is a verdict.
+      if (!(error instanceof Failure) || error instanceof Interrupted || error instanceof Unavailable) throw error;
+      const reason = error.message;
+      return suspicious.map((suspicion) => judgeByBuckets(suspicion, reason));
+    }
+    return this.nameRows(copy, suspicious);
+  }
+
+  /** Reads the differing buckets of both databases, one table after the other: each uses the leader's snapshot. */
+  private async nameRows(copy: DatabaseTarget, suspicious: readonly Suspicion[]): Promise<TableComparison[]> {
+    const { input, snapshot } = this;
+    const visibility = await this.comparableVisibility();
+    const original = await connect(copy);
+    const lookups = new Lookups(() => connect(copy), snapshot);
+    try {
+      const results: TableComparison[] = [];
+      for (const { table, live, policy, buckets, unsuspected } of suspicious) {
+        input.signal?.throwIfAborted();
+        const listener = input.listenerOf?.(displayName(table)) ?? {};
+        const [missingKeys, unwrittenKeys]: [string[], string[]] = [[], []];
+        const onMissing = (key: string, place: string): void | Promise<void> => {
+          if (missingKeys.length < shownKeys) missingKeys.push(key);
+          return listener.onMissing?.(key, place);
+        };
+        const root = live.ancestors.at(-1);
+        const moves =
+          root === undefined ? undefined : await MovedRows.of(await lookups.open(), root, table.key, onMissing);
+        const found = await findRowDifferences(
+          original,
+          snapshot.leader,
+          table,
+          buckets,
+          {
+            ...listener,
+            onMissing: (key, place) => (moves === undefined ? onMissing(key, place) : moves.add(key, place)),
+            onUnwritten: (key) => void (unwrittenKeys.length < shownKeys && unwrittenKeys.push(key)),
+          },
+          visibility,
+        );
+        await moves?.flush();
+        const moved = moves?.moved ?? 0;
+        const differences = { ...found, missing: found.missing - moved };
+        const explanations =
+          found.unwritten === 0 ? [] : await explainChangedText(snapshot.leader, table, this.changes);
+        const failure = judgeRows(table, differences, policy, explanations);
+        results.push({ ...unsuspected, ...differences, moved, missingKeys, unwrittenKeys, failure });
+      }
+      return results;
+    } finally {
+      await lookups.close();
+      await original.end();
+    }
+  }
+
+  /** Numbers of transactions say nothing in another cluster. */
+  private async comparableVisibility(): Promise<string | undefined> {
+    const { manifest, live } = this.input;
+    const { systemIdentifier } = await readIdentity(this.snapshot.leader, live);
+    return systemIdentifier === manifest.database.systemIdentifier ? manifest.snapshot.visibility : undefined;
+  }
 }
 
-function comparisonOf(table: TableFingerprint, rowsNow: number): TableComparison {
-  return {
-    table: displayName(table),
-    coverage: table.coverage,
-    rowsBefore: table.rows,
-    rowsNow,
-    missing: 0,
-    changed: 0,
-    added: 0,
-    missingKeys: [],
-    failure: null,
-  };
+/** Second sessions on both sides, for questions while rows stream through the first ones; opened when first needed. */
+class Lookups {
+  private sides: { readonly original: Client; readonly live: Client } | undefined;
+
+  constructor(
+    private readonly openOriginal: () => Promise<Client>,
+    private readonly snapshot: DatabaseSnapshot,
+  ) {}
+
+  async open(): Promise<{ readonly original: Client; readonly live: Client }> {
+    if (this.sides !== undefined) return this.sides;
+    const original = await this.openOriginal();
+    try {
+      return (this.sides = { original, live: await this.snapshot.reader() });
+    } catch (error) {
+      await original.end();
+      throw error;
+    }
+  }
+
+  async close(): Promise<void> {
+    await Promise.allSettled([this.sides?.original.end(), this.sides?.live.end()]);
+  }
 }
 
 /** A dropped table or column took its content with it, whatever the policy allows rows. */
@@ -130,30 +282,19 @@ function structuralLoss(before: TableFingerprint, now: ProtectedTable | undefine
   return gone.length === 0 ? undefined : `column(s) gone: ${gone.join(", ")}`;
 }
 
-async function judgeSuspicious(
-  input: ComparisonInput,
-  snapshot: DatabaseSnapshot,
-  suspicious: readonly Suspicion[],
-): Promise<TableComparison[]> {
-  let copy: DatabaseTarget;
-  try {
-    copy = await input.copy();
-  } catch (error) {
-    // Neither an interruption nor what may pass by itself is a verdict.
-    if (!(error instanceof Failure) || error instanceof Interrupted || error instanceof Unavailable) throw error;
-    const reason = error.message;
-    return suspicious.map((suspicion) =>
-      judgeByBuckets(suspicion, input.policies[displayName(suspicion.table)] ?? defaultPolicy, reason),
-    );
-  }
-  return nameRows(input, snapshot, copy, suspicious);
+function writesSince(before: TableWrites | null, now: TableWrites | undefined): TableWrites | null {
+  if (before === null || now === undefined) return null;
+  const [inserted, updated, deleted] = (["inserted", "updated", "deleted"] as const).map(
+    (kind) => now[kind] - before[kind],
+  ) as [number, number, number];
+  return Math.min(inserted, updated, deleted) < 0 ? null : { inserted, updated, deleted };
 }
 
 /**
  * Without a copy: a bucket with the same keys (their number and sum) lacks no row, and one that was empty has none to
  * lack. In every other bucket rows were added, deleted or both; sums alone don't tell which. Numbers are lower bounds.
  */
-function judgeByBuckets({ table, buckets, now }: Suspicion, policy: TablePolicy, reason: string): TableComparison {
+function judgeByBuckets({ table, policy, buckets, now, unsuspected }: Suspicion, reason: string): TableComparison {
   let [missing, changed, added, unknown] = [0, 0, 0, 0];
   for (const bucket of buckets) {
     const [, rowsBefore, keysBefore] = table.buckets.find(([number]) => number === bucket) ?? [bucket, 0, "0"];
@@ -167,7 +308,7 @@ function judgeByBuckets({ table, buckets, now }: Suspicion, policy: TablePolicy,
   const mayBeChanged = policy.updates !== "any" && changed + unknown > 0;
   const doubt = mayBeMissing ? "whether rows are missing" : "how many rows were changed";
   return {
-    ...comparisonOf(table, now.rows),
+    ...unsuspected,
     coverage: "keys",
     missing,
     changed,
@@ -179,47 +320,19 @@ function judgeByBuckets({ table, buckets, now }: Suspicion, policy: TablePolicy,
   };
 }
 
-/** Reads the differing buckets of both databases, one table after the other: each uses the leader's snapshot. */
-async function nameRows(
-  input: ComparisonInput,
-  snapshot: DatabaseSnapshot,
-  copy: DatabaseTarget,
-  suspicious: readonly Suspicion[],
-): Promise<TableComparison[]> {
-  const original = await connect(copy);
-  try {
-    const results: TableComparison[] = [];
-    for (const { table, buckets, now } of suspicious) {
-      input.signal?.throwIfAborted();
-      const name = displayName(table);
-      const missingKeys: string[] = [];
-      const listener = input.listenerOf?.(name) ?? {};
-      const differences = await findRowDifferences(original, snapshot.leader, table, buckets, {
-        ...listener,
-        onMissing: (key, place) => {
-          if (missingKeys.length < shownKeys) missingKeys.push(key);
-          return listener.onMissing?.(key, place);
-        },
-      });
-      const failure = judge(table, differences, input.policies[name] ?? defaultPolicy);
-      results.push({ ...comparisonOf(table, now.rows), ...differences, missingKeys, failure });
-    }
-    return results;
-  } finally {
-    await original.end();
-  }
-}
-
-function judge(
+function judgeRows(
   table: TableFingerprint,
-  differences: { missing: number; changed: number },
+  differences: RowDifferences,
   policy: TablePolicy,
+  explanations: readonly string[],
 ): string | null {
   if (exceeds(differences.missing, policy.deletes)) {
     return table.key.length > 0
       ? `${differences.missing} row(s) of the snapshot are missing (deletes: ${policy.deletes})`
       : `the content of ${differences.missing} row(s) is no longer there; without a key an update cannot be told from a delete: add a primary key, or allow it (deletes: any)`;
   }
+  if (differences.unwritten > 0 && explanations.length === 0)
+    return `${differences.unwritten} row(s) have other content and nobody wrote them since the snapshot: damaged storage, or a value that reads otherwise now`;
   return exceeds(differences.changed, policy.updates)
     ? `${differences.changed} row(s) of the snapshot were changed (updates: ${policy.updates})`
     : null;
@@ -228,15 +341,4 @@ function judge(
 function exceeds(count: number, allowance: Allowance): boolean {
   if (allowance === "any") return false;
   return count > (allowance === "none" ? 0 : Number(allowance.slice(2)));
-}
-
-/** Rows that were hidden are open now. What went with its table is that table's failure, not one of its own. */
-function lostRowSecurity(changes: readonly CatalogChange[]): string[] {
-  const removed = changes.filter(({ change }) => change === "removed");
-  const gone = removed.filter(({ kind }) => kind === "relation").map(({ name }) => name);
-  return removed.flatMap(({ kind, name }) => {
-    if (kind === "policy") return [`row security policy ${name} is gone`];
-    if (kind !== "row-security" || gone.includes(name.replace(/ \(forced\)$/, ""))) return [];
-    return [`row security of ${name} is switched off`];
-  });
 }

@@ -14,12 +14,13 @@ import { encodeDocument } from "../store/documents";
 import type { Receipt } from "../record/receipt";
 import { type RunIdentity, lastNumber, recordEvent } from "../record/releaseEvents";
 import { readFingerprint } from "../restore/compareCopy";
-import type { TablePolicy } from "../settings";
 import { compactUtc, suspectMarkKey } from "../store/layout";
 import type { Store } from "../store/store";
 import { type LiveComparison, compareWithLive } from "./liveComparison";
+import type { JudgedStatement } from "./catalogLosses";
 import { MissingKeysFile } from "./missingKeysFile";
 import { type CopiedBackup, ScratchCopy } from "./scratchCopy";
+import type { TablePolicies } from "./tablePolicies";
 
 export interface ReceiptVerificationInput {
   readonly store: Store;
@@ -113,7 +114,8 @@ export function missingRowsByTable(comparison: LiveComparison): Record<string, n
 export async function compareWithReceipt(input: ReceiptVerificationInput): Promise<ReceiptVerification> {
   const { receipt } = input;
   await demandSameDatabase(input);
-  return compareWithBackup({ ...input, copyOf: receipt, policies: receipt.settings.tables });
+  const policies = receipt.settings.tables;
+  return compareWithBackup({ ...input, copyOf: receipt, policies, judged: judgedStatements(receipt) });
 }
 
 export interface BackupComparisonInput extends Pick<
@@ -122,21 +124,30 @@ export interface BackupComparisonInput extends Pick<
 > {
   /** The backup, where its restored copy may still be, and the run after which the file with missing keys is named. */
   readonly copyOf: CopiedBackup;
-  readonly policies: Readonly<Record<string, TablePolicy>>;
+  readonly policies: TablePolicies;
+  /** What the judge said of the migrations since; see `findCatalogLosses`. */
+  readonly judged: readonly JudgedStatement[];
+}
+
+/** What the judge said of the migrations that this receipt lets a release apply. */
+export function judgedStatements({ migrations }: Receipt): JudgedStatement[] {
+  return migrations.flatMap(({ file, findings }) => findings.map((finding) => ({ file, ...finding })));
 }
 
 /** Compares the live database with a backup's fingerprint. Nothing is recorded. */
 export async function compareWithBackup(input: BackupComparisonInput): Promise<ReceiptVerification> {
-  const { store, copyOf, policies } = input;
+  const { store, copyOf, policies, judged } = input;
   const manifest = await readManifest(store, copyOf.backup);
   const copy = new ScratchCopy(store, copyOf, input);
   const keys = new MissingKeysFile(copyOf.runId);
   try {
     const comparison = await compareWithLive({
       fingerprint: await readFingerprint(store, manifest),
+      manifest,
       live: input.live,
       copy: () => copy.open(),
       policies,
+      judged,
       listenerOf: (table) => ({ onMissing: (key) => keys.add(table, key) }),
       ...(input.signal === undefined ? {} : { signal: input.signal }),
     });
@@ -162,10 +173,9 @@ export function findingsOf(comparison: LiveComparison): string[] {
   const tables = comparison.tables
     .filter((table) => table.failure !== null)
     .map((table) => {
-      const keys =
-        table.missingKeys.length === 0
-          ? ""
-          : `: ${table.missingKeys.join(", ")}${table.missing > table.missingKeys.length ? ", …" : ""}`;
+      const [shown, all] =
+        table.missingKeys.length > 0 ? [table.missingKeys, table.missing] : [table.unwrittenKeys, table.unwritten];
+      const keys = shown.length === 0 ? "" : `: ${shown.join(", ")}${all > shown.length ? ", …" : ""}`;
       return `${table.table}: ${table.failure ?? ""}${keys}`;
     });
   return [...tables, ...comparison.failures];

@@ -22,9 +22,12 @@ import { readReceipt } from "../../scripts/record/receipt";
 import { startSupabaseFake } from "../../scripts/rehearsal/platforms/supabaseFake";
 import { closeScratch, isScratchAlive } from "../../scripts/scratch/scratchServer";
 import { type OperationSettingsInput, operationSettingsSchema } from "../../scripts/settings";
+import { encodeDocument } from "../../scripts/store/documents";
+import { verificationKey } from "../../scripts/store/layout";
 import { openStore } from "../../scripts/store/openStore";
 import type { Store } from "../../scripts/store/store";
 import { claimStore } from "../../scripts/store/storeIdentity";
+import { readVerification } from "../../scripts/verification/readVerification";
 import { damageFile } from "../servers/damageFile";
 import { closeCrmClients, deploymentVariables, freshCrm, freshStore } from "../servers/crm";
 
@@ -119,11 +122,22 @@ describe("the gate", () => {
     const receipt = await readReceipt(store, result.runId, result.receiptSha256!);
     assert.equal(receipt.backup.depth, 4);
     assert.ok(await isScratchAlive(receipt.scratch!));
+    assert.deepEqual([receipt.expectedRto?.restores, receipt.warnings], [1, []]);
+    // Restores that took three hours are over the target of five minutes.
+    const measured = await readVerification(store, receipt.backup.name, 4);
+    for (const run of ["r1", "r2"])
+      await store.create(
+        verificationKey(receipt.backup.name, `20990101T000000Z-${run}`, 4),
+        encodeDocument({ ...measured, restoreSeconds: 10_800 }),
+      );
     // The next gate of the same stack takes the lease over, and ends the copy that nothing was released with.
     const next = await runGate({ ...context, runId: "20260101T000001Z-next", releaseVersion: "v2" });
     assert.equal(next.verdict, "pass", next.message ?? "");
     assert.ok(!(await isScratchAlive(receipt.scratch!)));
-    await closeScratch((await readReceipt(store, next.runId)).scratch!);
+    const slow = await readReceipt(store, next.runId);
+    assert.equal(slow.expectedRto?.restores, 4);
+    assert.match(slow.warnings.join(), /the expected RTO, about \d+ min, is over the target of 5 min/);
+    await closeScratch(slow.scratch!);
   });
 
   describe("halts at", () => {
@@ -189,6 +203,17 @@ describe("the gate", () => {
       const clean = openStore(freshStore());
       assert.equal((await without("open-receipts", { ...next, store: clean })).verdict, "pass");
       await closeScratch((await readReceipt(store, runId)).scratch!);
+    });
+
+    it("connection (2): a policy names a table that does not exist, unless a migration is about to make it", async () => {
+      const tables = { "public.taks": { deletes: "any" as const } };
+      const { context } = await scene({ tables });
+      const message = /tables: found public\.taks, and the database has no such table: expected public\.tasks/;
+      demandHalt(await runReadOnlyGate(context), "connection", exitCode.usage, message);
+      const path = mkdtempSync(join(tmpdir(), "dbprotect-migrations-"));
+      writeFileSync(join(path, "20260101000000_new.sql"), "CREATE TABLE taks (id int)");
+      const settings = operationSettingsSchema.parse({ ...context.settings, migrations: { path } });
+      assert.equal((await runReadOnlyGate({ ...context, settings })).verdict, "pass");
     });
 
     it("connection (1, 2): a right is missing; the store belongs to another database", async () => {

@@ -1,22 +1,43 @@
 /** After a release: which rows of the snapshot are gone, by name, under every policy, and what else is a loss. */
 import assert from "node:assert/strict";
+import { readFileSync, writeFileSync } from "node:fs";
 import { createBackup } from "../../scripts/backup/createBackup";
 import type { Client } from "pg";
 import { Interrupted, Unavailable, UsageError } from "../../scripts/contract/failure";
 import { type DatabaseTarget, parseTarget } from "../../scripts/database/target";
 import { type TablePolicy, tablePolicySchema } from "../../scripts/settings";
 import { type ScratchDatabase, closeScratch } from "../../scripts/scratch/scratchServer";
-import type { Fingerprint } from "../../scripts/fingerprint/fingerprint";
 import { openStore } from "../../scripts/store/openStore";
-import { type LiveComparison, compareWithLive } from "../../scripts/verification/liveComparison";
+import { type ComparisonInput, type LiveComparison, compareWithLive } from "../../scripts/verification/liveComparison";
+import { type JudgedStatement, findCatalogLosses } from "../../scripts/verification/catalogLosses";
 import { verifyBackup } from "../../scripts/verification/verifyBackup";
 import { closeCrmClients, freshCrm, freshStore } from "../servers/crm";
+
+const reader = `reader_${process.pid}`;
+
+/** Besides the CRM: what a release can take away, and a table that is divided by what is part of its key. */
+const more = `
+  CREATE FUNCTION noted() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';
+  CREATE TRIGGER note BEFORE INSERT ON clients FOR EACH ROW EXECUTE FUNCTION noted();
+  ALTER TABLE tasks ADD CONSTRAINT titled CHECK (title <> '');
+  CREATE TRIGGER note BEFORE INSERT ON tasks FOR EACH ROW EXECUTE FUNCTION noted();
+  CREATE UNIQUE INDEX one_remark ON clients (lower(email));
+  CREATE UNIQUE INDEX one_message ON chat_messages (number, client_id);
+  GRANT SELECT, UPDATE ON tasks TO ${reader};
+  CREATE TABLE events (id bigint GENERATED ALWAYS AS IDENTITY, region text, body text, PRIMARY KEY (id, region)) PARTITION BY LIST (region);
+  CREATE TABLE events_eu PARTITION OF events FOR VALUES IN ('eu');
+  CREATE TABLE events_us PARTITION OF events FOR VALUES IN ('us', 'ca');
+  INSERT INTO events (region, body) SELECT CASE WHEN n % 2 = 0 THEN 'eu' ELSE 'us' END, 'event ' || n FROM generate_series(1, 3000) n;
+  CREATE TABLE visits (person int, day date, PRIMARY KEY (person, day)) PARTITION BY RANGE (day);
+  CREATE TABLE visits_old PARTITION OF visits FOR VALUES FROM ('2020-01-01') TO ('2025-01-01');
+  CREATE TABLE visits_new PARTITION OF visits FOR VALUES FROM ('2025-01-01') TO ('2030-01-01');
+  INSERT INTO visits SELECT n, '2024-12-31' FROM generate_series(1, 50) n`;
 
 describe("the live database against the snapshot", function () {
   this.timeout(30_000);
   let client: Client;
   let live: DatabaseTarget;
-  let fingerprint: Fingerprint;
+  let original: Pick<ComparisonInput, "fingerprint" | "manifest">;
   let scratch: ScratchDatabase;
 
   before(async function () {
@@ -24,9 +45,11 @@ describe("the live database against the snapshot", function () {
     const crm = await freshCrm();
     client = crm.client;
     live = parseTarget(crm.url, "test");
+    await client.query(`CREATE ROLE ${reader}`);
+    await client.query(more);
     const store = openStore(freshStore());
     const backup = await createBackup({ target: live, store, tier: "manual", runId: "live" });
-    fingerprint = backup.fingerprint;
+    original = backup;
     const keepScratchUntil = new Date(Date.now() + 300_000);
     const verified = await verifyBackup({ store, backup: backup.reference, depth: 4, runId: "live", keepScratchUntil });
     scratch = verified.scratch!;
@@ -41,6 +64,7 @@ describe("the live database against the snapshot", function () {
     change: string,
     policies: Record<string, TablePolicy> = {},
     openCopy: () => Promise<DatabaseTarget> = () => Promise.resolve(scratch.target),
+    judged: JudgedStatement[] = [],
   ): Promise<LiveComparison & { keys: string[] }> {
     const keys: string[] = [];
     const undo = `CREATE DATABASE undo_${process.hrtime.bigint()} TEMPLATE ${live.database}`;
@@ -51,10 +75,11 @@ describe("the live database against the snapshot", function () {
     try {
       await withDatabase(copy, (changed) => changed.query(change));
       const comparison = await compareWithLive({
-        fingerprint,
+        ...original,
         live: target,
         copy: openCopy,
         policies,
+        judged,
         listenerOf: () => ({ onMissing: (key) => void keys.push(key) }),
       });
       return { ...comparison, keys };
@@ -63,12 +88,12 @@ describe("the live database against the snapshot", function () {
     }
   }
 
-  async function withDatabase(database: string, work: (client: Client) => Promise<unknown>): Promise<void> {
+  async function withDatabase<T>(database: string, work: (client: Client) => Promise<T>): Promise<T> {
     const { Client } = await import("pg");
     const { host, port, user, password } = live;
     const other = new Client({ host, port, user, password, database });
     await other.connect();
-    await work(other).finally(() => other.end());
+    return work(other).finally(() => other.end());
   }
 
   async function withAdmin(work: (client: Client) => Promise<void>): Promise<void> {
@@ -176,6 +201,144 @@ describe("the live database against the snapshot", function () {
       "row security policy public.clients.everything is gone",
       "row security of public.clients is switched off",
     ]);
+  });
+
+  describe("what the definitions lost", () => {
+    /** What is lost, what is said of it, and what the judge said of the migration that takes it. */
+    const losses: [change: string, failure: string, rule: string, reason: string][] = [
+      [
+        "DROP TRIGGER note ON clients",
+        "trigger public.clients.note is gone",
+        "drop-trigger",
+        "drops the trigger note on",
+      ],
+      [
+        "ALTER TABLE tasks DISABLE TRIGGER USER",
+        "trigger public.tasks.note is no longer enabled",
+        "disable-trigger",
+        "disables every trigger of tasks",
+      ],
+      [
+        "ALTER TABLE tasks DROP CONSTRAINT titled",
+        "constraint public.tasks.titled is gone",
+        "drop-constraint",
+        "drops the constraint titled",
+      ],
+      // Its index goes with it, and is not named besides.
+      [
+        "ALTER TABLE tasks DROP CONSTRAINT tasks_pkey",
+        "constraint public.tasks.tasks_pkey is gone",
+        "drop-constraint",
+        "drops the constraint tasks_pkey",
+      ],
+      [
+        "DROP INDEX one_message; CREATE INDEX one_message ON chat_messages (number)",
+        "index public.one_message is no longer unique",
+        "drop-index",
+        "drops the index one_message",
+      ],
+      ["DROP INDEX one_remark", "unique index public.one_remark is gone", "drop-index", "drops the index one_remark"],
+      [
+        `REVOKE UPDATE ON tasks FROM ${reader}`,
+        `right(s) to relation public.tasks are gone: ${reader} UPDATE`,
+        "revoke-right",
+        "takes a right away",
+      ],
+      // The rows read otherwise then, although nobody wrote them.
+      [
+        "ALTER TYPE stage RENAME VALUE 'won' TO 'gained'",
+        "enum public.stage lost the label(s) 'won'",
+        "alter-enum-value",
+        "renames the value 'won' of stage",
+      ],
+    ];
+    const everything = losses.map(([change]) => change).join(";");
+    const judgements = losses.map(([, , rule, reason]) => ({ file: "1.sql", rule, reason }));
+
+    it("fails, all of it named", async () => {
+      const lost = await afterChange(everything);
+      assert.deepEqual([...lost.failures].sort(), losses.map(([, failure]) => failure).sort());
+      assert.equal(lost.verdict, "fail");
+    });
+
+    it("passes what judged migrations say, and says which", async () => {
+      const explained = await afterChange(everything, {}, undefined, judgements);
+      assert.deepEqual([explained.verdict, explained.failures], ["pass", []]);
+      assert.ok(explained.explained.includes("constraint public.tasks.titled is gone: 1.sql (drop-constraint)"));
+      assert.equal(tableOf(explained, "public.clients").unwritten, 667);
+    });
+
+    it("is not explained by a migration that takes something else", () => {
+      const trigger = { change: "removed", kind: "trigger", name: "public.clients.note", lost: ["enabled"] } as const;
+      const judged = [{ file: "1.sql", rule: "drop-trigger", reason: "drops the trigger other on clients" }];
+      assert.deepEqual(findCatalogLosses([trigger], judged).failures, ["trigger public.clients.note is gone"]);
+    });
+
+    it("new labels and rights, and an index that is not unique, are no loss", async () => {
+      const more = await afterChange(
+        `ALTER TYPE stage ADD VALUE 'asleep'; GRANT DELETE ON tasks TO ${reader}; CREATE TRIGGER n2 AFTER INSERT ON tasks FOR EACH ROW EXECUTE FUNCTION noted()`,
+      );
+      assert.deepEqual([more.verdict, more.failures], ["pass", []]);
+    });
+  });
+
+  it("finds a row that changed although nobody wrote it: a bit that fell over on the disk", async () => {
+    const damaged = `damaged_${process.hrtime.bigint()}`;
+    const source = `${damaged}_source`;
+    await withAdmin(async (admin) => {
+      await admin.query(`CREATE DATABASE ${source} TEMPLATE ${live.database} STRATEGY FILE_COPY`);
+      const place = await withDatabase(source, (other) =>
+        other.query("SELECT current_setting('data_directory') || '/' || pg_relation_filepath('tasks') AS path"),
+      );
+      const { path } = place.rows[0];
+      const pages = readFileSync(path);
+      const found = pages.indexOf("Call 2");
+      pages.write("Cell", found);
+      writeFileSync(path, pages);
+      // The pages of the copy are read from the disk.
+      await admin.query(`CREATE DATABASE ${damaged} TEMPLATE ${source} STRATEGY FILE_COPY`);
+      await admin.query(`ALTER DATABASE ${damaged} SET ignore_checksum_failure = on`);
+    });
+    const comparison = await compareWithLive({
+      ...original,
+      live: { ...live, database: damaged },
+      copy: () => Promise.resolve(scratch.target),
+      policies: { "public.tasks": policy({ updates: "any" }) },
+    });
+    const tasks = tableOf(comparison, "public.tasks");
+    assert.deepEqual(
+      [comparison.verdict, tasks.changed, tasks.unwritten, tasks.unwrittenKeys.length],
+      ["fail", 1, 1, 1],
+    );
+    assert.match(tasks.failure ?? "", /1 row\(s\) have other content and nobody wrote them/);
+  });
+
+  describe("rows that an update moved to another partition", () => {
+    it("are not lost, nor told to whoever repairs; deleted ones beside them are", async () => {
+      const moved = await afterChange(
+        "UPDATE events SET region = 'us', body = 'moved' WHERE region = 'eu' AND id % 4 = 0; DELETE FROM events WHERE id = 2",
+      );
+      const events = tableOf(moved, "public.events_eu");
+      assert.deepEqual([events.missing, events.moved, tableOf(moved, "public.events_us").added], [1, 750, 750]);
+      assert.deepEqual([moved.verdict, moved.keys], ["fail", ['{"id" : "2", "region" : "eu"}']]);
+      const within = await afterChange("UPDATE events SET region = 'ca' WHERE region = 'us' AND id < 100");
+      assert.deepEqual([within.verdict, tableOf(within, "public.events_us").moved], ["pass", 50]);
+    });
+
+    it("are told from a row that was deleted and another inserted, where the key is not the database's own", async () => {
+      const lost = await afterChange(
+        "DELETE FROM visits WHERE person = 7; INSERT INTO visits VALUES (7, '2025-06-01')",
+      );
+      assert.deepEqual(tableOf(lost, "public.visits_old").missingKeys, ['{"person" : "7", "day" : "2024-12-31"}']);
+    });
+
+    it("a policy of the partitioned table is that of its partitions, unless they have one", async () => {
+      const change = "DELETE FROM events WHERE id = 2";
+      const any = policy({ deletes: "any" });
+      assert.equal((await afterChange(change, { "public.events": any })).verdict, "pass");
+      const own = { "public.events": any, "public.events_eu": policy({}) };
+      assert.equal((await afterChange(change, own)).verdict, "fail");
+    });
   });
 
   it("says nothing of row security when a right changed on a table that was open all along", async () => {

@@ -128,6 +128,7 @@ describe("db:repair", function () {
       stack: "crm/test",
       database: { ...identity, database },
       backup: { tier: backup.tier, name: backup.name, depth: 4, restoreSeconds: 1, rpoSeconds: null },
+      expectedRto: null,
       scratch: options.scratch === undefined ? scratch : options.scratch,
       migrations: [],
       restorePoint: null,
@@ -442,6 +443,26 @@ describe("db:repair", function () {
       );
       assert.deepEqual(rows, expected);
       assert.deepEqual(await surroundings(database.client), before);
+    });
+
+    it("leaves alone what a transaction wrote that was running at the verification, its subtransactions too", async () => {
+      const database = await damaged("UPDATE organisations SET name = 'x' || name", { scratch: null });
+      const other = await open(database.url);
+      // The snapshot names the running transaction and not the one inside it, which is numbered now and writes later.
+      await other.query("BEGIN; SELECT pg_current_xact_id(); SAVEPOINT inner_one");
+      await other.query(`UPDATE organisations SET name = name || ' late' WHERE id = ${organisation}`);
+      await database.client.query("SELECT pg_current_xact_id()");
+      await verified(database);
+      await other.query("COMMIT");
+      const repair = await database.prepare({ columns: parseColumns(["public.organisations:name"]) });
+      try {
+        assert.deepEqual([repair.plan.columns[0]?.rows, repair.plan.columns[0]?.leftAlone], [11, 1]);
+        await repair.apply();
+      } finally {
+        await repair.close();
+      }
+      const { rows } = await database.client.query("SELECT name FROM organisations WHERE name LIKE '% late'");
+      assert.equal(rows.length, 1);
     });
 
     it("changes nothing where a row was written between the plan and the transaction", async () => {

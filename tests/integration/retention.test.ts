@@ -24,6 +24,7 @@ import {
 } from "../../scripts/store/layout";
 import { S3Store } from "../../scripts/store/s3Store";
 import type { Store } from "../../scripts/store/store";
+import type { VerificationResult } from "../../scripts/verification/verifyBackup";
 import { runCli } from "../servers/cli";
 import { sharedSeaweed } from "../servers/seaweedfs";
 import { storeKinds, useTestBucket } from "../servers/stores";
@@ -85,6 +86,7 @@ async function putReceipt(store: Store, runId: string, backup: string): Promise<
     stack: "crm/prod",
     database,
     backup: { tier: "daily", name: backup, depth: 4, restoreSeconds: 1, rpoSeconds: null },
+    expectedRto: null,
     scratch: null,
     migrations: [],
     restorePoint: null,
@@ -298,7 +300,8 @@ describe("db:list and db:prune", function () {
     const [old, , newest] = [await put(store, 20), await put(store, 1), await put(store, 0)];
     const listed = await runCli(["db:list"], env);
     assert.equal(listed.code, 0, listed.stderr);
-    assert.match(listed.stdout, new RegExp(`${old} +daily +20 d +0 +4`));
+    assert.match(listed.stdout, new RegExp(`${old} +daily +20 d +0 +4 +-`));
+    assert.doesNotMatch(listed.stderr, /RTO/);
     const dry = await runCli(["db:prune"], env);
     assert.equal(dry.code, 0, dry.stderr);
     assert.match(dry.stdout, new RegExp(`${old} .*remove +past what daily promises`));
@@ -318,6 +321,28 @@ describe("db:list and db:prune", function () {
     assert.match(refusal, /the newest attempt/);
     assert.deepEqual(removed, []);
     assert.ok((await namesIn(store)).includes(newest));
+  });
+
+  it("say how long a restore will take, scaled to each backup, and warn of what is over the target", async () => {
+    const store = await storeKinds[0]!.make();
+    const putSized = async (daysAgo: number, databaseBytes: number): Promise<string> => {
+      const name = await put(store, daysAgo, { manifest: null });
+      const manifest = { ...manifestOf("daily", name), databaseBytes };
+      await store.create(manifestKey("daily", name), encodeDocument(manifest));
+      return name;
+    };
+    const [small, large] = [await putSized(1, 100e6), await putSized(0, 200e6)];
+    const verification: VerificationResult = {
+      ...{ schemaVersion: 1, backup: small, depth: 4, verdict: "verified", restoreSeconds: 200 },
+      ...{ tables: 1, rows: 7, notes: [], at: new Date().toISOString() },
+    };
+    await store.create(verificationKey(small, "20260102T000000Z-r", 4), encodeDocument(verification));
+    const listed = await runCli(["db:list"], { BACKUP_STORE: store.url });
+    assert.match(listed.stdout, new RegExp(`${small} +daily .* 4 min`));
+    assert.match(listed.stdout, new RegExp(`${large} +daily .* 7 min`));
+    assert.match(listed.stderr, /WARNING: the expected RTO, about 7 min, is over the target of 5 min \(rtoMinutes\)/);
+    const enough = { BACKUP_STORE: store.url, DBPROTECT_SETTINGS: JSON.stringify({ rtoMinutes: 7 }) };
+    assert.doesNotMatch((await runCli(["db:list"], enough)).stderr, /RTO/);
   });
 
   it("take each of several stores by itself, and say when one beside the first is not to be reached", async () => {

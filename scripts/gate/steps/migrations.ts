@@ -12,7 +12,10 @@ export const migrationsStep: GateStep = {
     return withConnection(target, async (client) => {
       const { pending, outOfOrder, unknownApplied } = await pendingMigrations(client, configured.path);
       const judgement = await judgeMigrations(pending, await liveCatalog(client));
-      state.migrations = pending.map(({ file, sha256 }) => ({ file, sha256 }));
+      state.migrations = pending.map(({ file, sha256 }) => {
+        const own = judgement.findings.filter((finding) => finding.file === file);
+        return { file, sha256, findings: own.map(({ rule, reason }) => ({ rule, reason })) };
+      });
       const refused = judgement.findings.filter(({ severity }) => severity === "refuse");
       return {
         summary:

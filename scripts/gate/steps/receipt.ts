@@ -1,6 +1,8 @@
 /** Gate step: accepts the environment as it is and writes the receipt that releases must show. */
+import { readManifest } from "../../backup/manifest";
 import { acceptEnvironment } from "../../environment/acceptEnvironment";
 import { writeReceipt } from "../../record/receipt";
+import { describeRto, overTarget, readExpectedRto } from "../../verification/expectedRto";
 import type { GateStep } from "../context";
 import { overriddenVariables } from "../overrides";
 import { withoutStore } from "./withoutStore";
@@ -19,6 +21,10 @@ export const receiptStep: GateStep = {
       runId,
       overridden: overriddenVariables(usedOverrides),
     });
+    const { databaseBytes } = await readManifest(store, backup);
+    const expectedRto = await readExpectedRto(store, databaseBytes);
+    const over = expectedRto === undefined ? undefined : overTarget(expectedRto, settings.rtoMinutes);
+    const warnings = [...store.warnings, ...(over === undefined ? [] : [over])];
     state.receiptSha256 = await writeReceipt(store, {
       schemaVersion: 1,
       runId,
@@ -32,23 +38,25 @@ export const receiptStep: GateStep = {
         restoreSeconds: verification.restoreSeconds,
         rpoSeconds: backup.rpoSeconds,
       },
+      expectedRto: expectedRto ?? null,
       scratch: (await scratch)?.place ?? null,
       migrations: state.migrations ?? [],
       restorePoint: state.restorePoint ?? null,
       recoveryPoint: { lsn: backup.lsn, utc: backup.takenAt },
       steps: state.reports,
-      warnings: [...store.warnings],
+      warnings,
       overrides: usedOverrides,
       settings,
       addresses: { appUrl: addresses.appUrl ?? null, frontendUrl: addresses.frontendUrl ?? null },
       at: new Date().toISOString(),
     });
     return {
-      summary: `receipt ${runId}${store.warnings.length === 0 ? "" : ", with warnings"}`,
+      summary: `receipt ${runId}${warnings.length === 0 ? "" : ", with warnings"}`,
       evidence: [
         `SHA-256 ${state.receiptSha256}`,
         `environment ${snapshot}`,
-        ...store.warnings.map((line) => `WARNING ${line}`),
+        ...(expectedRto === undefined ? [] : [`expected RTO: ${describeRto(expectedRto, databaseBytes)}`]),
+        ...warnings.map((line) => `WARNING ${line}`),
       ],
     };
   },

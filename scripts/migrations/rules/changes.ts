@@ -80,13 +80,13 @@ function rename(statement: RenameStmt, inspector: Inspector): void {
     scope.addObject("column", relation, statement.newname);
     return;
   }
-  if (harmlessRenames.has(type)) return;
+  const rule = harmlessRenames.has(type) ? "rename-part" : "rename";
   const kind = type.replace("OBJECT_", "").replace("TABCONSTRAINT", "CONSTRAINT").toLowerCase();
   const object =
     statement.relation === undefined ? (statement.subname ?? display(objectName(statement.object))) : display(relation);
   const what =
     statement.relation === undefined || statement.subname === undefined ? object : `${statement.subname} of ${object}`;
-  inspector.report("rename", `renames the ${kind} ${what} to ${statement.newname ?? ""}`);
+  inspector.report(rule, `renames the ${kind} ${what} to ${statement.newname ?? ""}`);
 }
 
 function objectName(object: Node | undefined): WrittenName {

@@ -509,6 +509,9 @@ export const context: readonly Case[] = [
     "DO $$ BEGIN IF true THEN CREATE TEMP TABLE t (i int); DELETE FROM t; DROP TABLE t; END IF; END $$;",
   ),
   passes("SELECT INTO", "SELECT * INTO snapshot FROM clients; DROP TABLE snapshot;"),
+  passes("an index renamed", "ALTER INDEX clients_email RENAME TO clients_by_email;", "rename-part:1"),
+  passes("a policy renamed", "ALTER POLICY own ON clients RENAME TO mine;", "rename-part:1"),
+  passes("a trigger renamed", "ALTER TRIGGER audit ON clients RENAME TO history;", "rename-part:1"),
   passes("a table renamed", "CREATE TABLE a (i int); ALTER TABLE a RENAME TO b; DROP TABLE b;"),
   passes(
     "a new column filled",

@@ -20,6 +20,7 @@ function backupAt(takenAt: Date, other: Partial<StoredBackup> = {}): StoredBacku
     state: "complete",
     problem: null,
     bytes: 1,
+    databaseBytes: 1,
     keys: [],
     rows: 0,
     encrypted: false,
