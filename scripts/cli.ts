@@ -133,6 +133,11 @@ const entries: readonly Entry[] = [
     module: "unfreeze",
   },
   {
+    name: "deploy:rollback",
+    description: "Railway and Vercel back to what was live before a release, each proven",
+    module: "rollback",
+  },
+  {
     name: "test:integration",
     description: "the configured integration tests and the health checks",
     module: "testIntegration",

@@ -131,6 +131,18 @@ export const gateSettingsSchema = z.strictObject({
 
 export type GateSettings = z.infer<typeof gateSettingsSchema>;
 
+export const rollbackSettingsSchema = z.strictObject({
+  /**
+   * `required`: the gate halts when a configured platform has no live deployment that it could go back to, or cannot be
+   * asked; `optional`: that is recorded and passes, as it must for a first deployment. Default `required`.
+   */
+  target: z.enum(["required", "optional"]).default("required"),
+  /** Seconds that a platform may take to roll back. Default 240: with the health checks within the strategy's five minutes. */
+  timeoutSeconds: z.int().min(1).max(3600).default(240),
+});
+
+export type RollbackSettings = z.infer<typeof rollbackSettingsSchema>;
+
 /** What a tier promises: a backup is kept while either holds. Ages are counted to the last verified backup, not to now. */
 function tierPromise(newest: number, days: number) {
   return z
@@ -239,6 +251,7 @@ export const operationSettingsSchema = z.strictObject({
   verification: verificationSettingsSchema.prefault({}),
   gate: gateSettingsSchema.prefault({}),
   retention: retentionSettingsSchema.prefault({}),
+  rollback: rollbackSettingsSchema.prefault({}),
   /** Minutes that a restore may take; an expected RTO over it is a warning in receipt and `db:list`. Default 5. */
   rtoMinutes: z.int().min(1).max(10_080).default(5),
   overrides: z.array(overrideSchema).default([]),

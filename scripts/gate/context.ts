@@ -2,7 +2,7 @@
 import type { BackupReference } from "../backup/manifest";
 import type { DatabaseIdentity } from "../database/identity";
 import type { DatabaseTarget } from "../database/target";
-import type { Receipt, StepReport } from "../record/receipt";
+import type { Receipt, RollbackTargets, StepReport } from "../record/receipt";
 import type { Override, OperationSettings } from "../settings";
 import type { ScratchDatabase } from "../scratch/scratchServer";
 import type { Store } from "../store/store";
@@ -34,6 +34,8 @@ export interface GateState {
   identity?: DatabaseIdentity;
   /** The pending migrations as they were judged. */
   migrations?: Receipt["migrations"];
+  /** What is live on the platforms. */
+  rollback?: RollbackTargets;
   backup?: BackupReference & {
     readonly lsn: string;
     readonly takenAt: string;

@@ -26,10 +26,13 @@ import { overridesStep, unusedOverridesStep } from "./steps/overrides";
 import { platformStep } from "./steps/platform";
 import { receiptStep } from "./steps/receipt";
 import { restorePointStep } from "./steps/restorePoint";
+import { rollbackTargetStep } from "./steps/rollbackTarget";
 import { verificationStep } from "./steps/verification";
 
 /** What both parts check, in this order. */
-const checks: readonly GateStep[] = [connectionStep, environmentStep, migrationsStep, dataChecksStep];
+const checks: readonly GateStep[] = [
+  ...[connectionStep, environmentStep, migrationsStep, dataChecksStep, rollbackTargetStep],
+];
 
 /** What a preview runs, and an `up` whose version is released already. */
 export const readOnlySteps: readonly GateStep[] = [overridesStep, freezeStep, leaseStep, openReceiptsLook, ...checks];

@@ -23,6 +23,25 @@ export const stepReportSchema = z.object({
 
 export type StepReport = z.infer<typeof stepReportSchema>;
 
+/** What was live before the release, and whether it can be gone back to. */
+export const rollbackTargetSchema = z.object({
+  deploymentId: z.string(),
+  /** As the platform calls it. */
+  status: z.string(),
+  createdAt: z.string(),
+  possible: z.boolean(),
+});
+
+export type RollbackTarget = z.infer<typeof rollbackTargetSchema>;
+
+/** Null: not configured, or nothing was live, or it could not be asked. */
+export const rollbackTargetsSchema = z.object({
+  railway: rollbackTargetSchema.nullable(),
+  vercel: rollbackTargetSchema.nullable(),
+});
+
+export type RollbackTargets = z.infer<typeof rollbackTargetsSchema>;
+
 export const receiptSchema = z.object({
   schemaVersion: z.literal(1),
   runId: z.string(),
@@ -55,6 +74,8 @@ export const receiptSchema = z.object({
   restorePoint: z.object({ name: z.string(), completedOn: z.string().nullable() }).nullable().default(null),
   /** What a point-in-time recovery to just before the release would aim at. */
   recoveryPoint: z.object({ lsn: z.string(), utc: z.iso.datetime() }),
+  /** The production deployments of before the release. */
+  rollback: rollbackTargetsSchema.default({ railway: null, vercel: null }),
   steps: z.array(stepReportSchema),
   /** What does not stop the gate: an optional store that was lost, an expected RTO over its target. */
   warnings: z.array(z.string()).default([]),

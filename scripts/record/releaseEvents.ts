@@ -15,7 +15,8 @@ const releaseEventSchema = z.object({
   schemaVersion: z.literal(1),
   /**
    * `gate-passed` opens the receipt; `<step>-started|live|failed`; `verification-failed`; `verified` and
-   * `accepted` (missing rows, by a person) close it; `repaired`: rows were put back.
+   * `accepted` (missing rows, by a person) close it; `repaired`: rows were put back; `<step>-rolled-back`: the platform is
+   * back at what was live before, which says nothing of rows and so neither opens nor closes a receipt.
    */
   event: z.string().regex(/^[a-z-]+$/),
   runId: z.string(),
@@ -85,7 +86,10 @@ function numberOf(key: string): number {
 /** The names of a run's events, in order. */
 interface RunHistory {
   readonly runId: string;
+  /** Without rollbacks. */
   readonly events: readonly string[];
+  /** The steps that were rolled back after whatever else happened to them. */
+  readonly rolledBack: readonly string[];
   /** Two events share the last number: they were written at once, and neither has the last word. */
   readonly undecided: boolean;
 }
@@ -97,11 +101,23 @@ async function listHistories(store: Store): Promise<RunHistory[]> {
     const [, runId, file] = key.split("/");
     if (runId !== undefined && file !== undefined) byRun.set(runId, [...(byRun.get(runId) ?? []), file]);
   }
-  return [...byRun].map(([runId, files]) => ({
-    runId,
-    events: files.map((file) => file.replace(/^\d+-/, "").replace(/\.json$/, "")),
-    undecided: files.length > 1 && numberOf(files.at(-1)!) === numberOf(files.at(-2)!),
+  return [...byRun].map(([runId, files]) => historyOf(runId, files));
+}
+
+function historyOf(runId: string, files: readonly string[]): RunHistory {
+  const named = files.map((file) => ({
+    event: file.replace(/^\d+-/, "").replace(/\.json$/, ""),
+    number: numberOf(file),
   }));
+  const telling = named.filter(({ event }) => !isRollback(event));
+  return {
+    runId,
+    events: telling.map(({ event }) => event),
+    rolledBack: releaseSteps.filter((step) =>
+      isRollback(named.findLast(({ event }) => event.startsWith(`${step}-`))?.event ?? ""),
+    ),
+    undecided: telling.length > 1 && telling.at(-1)?.number === telling.at(-2)?.number,
+  };
 }
 
 /** Run ids of the open receipts, oldest first. */
@@ -112,6 +128,10 @@ export async function listOpenReceipts(store: Store): Promise<string[]> {
 
 function isClosed({ events, undecided }: RunHistory): boolean {
   return !undecided && closingEvents.includes(events.at(-1) ?? "");
+}
+
+function isRollback(event: string): boolean {
+  return event.endsWith("-rolled-back");
 }
 
 export async function isOpen(store: Store, runId: string): Promise<boolean> {
@@ -135,11 +155,12 @@ export async function findLive(
   run: Pick<RunIdentity, "releaseVersion" | "stack">,
 ): Promise<string | undefined> {
   const ofStep = (event: string): boolean => event.startsWith(`${step}-`);
-  for (const { runId, events } of (await listHistories(store)).reverse()) {
+  for (const { runId, events, rolledBack } of (await listHistories(store)).reverse()) {
     const last = events.findLast(ofStep);
     if (last === undefined) continue;
     const identity = await identityOf(store, runId);
     if (identity?.stack !== run.stack) continue;
+    if (rolledBack.includes(step)) return undefined;
     return last === `${step}-live` && identity.releaseVersion === run.releaseVersion ? runId : undefined;
   }
   return undefined;
@@ -159,6 +180,15 @@ export async function isReleased(
     return true;
   }
   return false;
+}
+
+/** The newest run whose gate passed, of this stack or, without one, of any. */
+export async function newestRun(store: Store, stack: string | undefined): Promise<RunIdentity | undefined> {
+  for (const { runId } of (await listHistories(store)).reverse()) {
+    const identity = await identityOf(store, runId);
+    if (identity !== undefined && (stack === undefined || identity.stack === stack)) return identity;
+  }
+  return undefined;
 }
 
 /** Runs whose last events are read: those that waited for a lease together may have taken it out of their order. */

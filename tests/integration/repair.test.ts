@@ -132,6 +132,7 @@ describe("db:repair", function () {
       scratch: options.scratch === undefined ? scratch : options.scratch,
       migrations: [],
       restorePoint: null,
+      rollback: { railway: null, vercel: null },
       recoveryPoint: { lsn: "0/1", utc: new Date().toISOString() },
       steps: [],
       warnings: [],

@@ -90,6 +90,7 @@ async function putReceipt(store: Store, runId: string, backup: string): Promise<
     scratch: null,
     migrations: [],
     restorePoint: null,
+    rollback: { railway: null, vercel: null },
     recoveryPoint: { lsn: "0/1", utc: new Date().toISOString() },
     steps: [],
     warnings: [],

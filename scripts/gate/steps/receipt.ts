@@ -43,6 +43,7 @@ export const receiptStep: GateStep = {
       migrations: state.migrations ?? [],
       restorePoint: state.restorePoint ?? null,
       recoveryPoint: { lsn: backup.lsn, utc: backup.takenAt },
+      rollback: state.rollback ?? { railway: null, vercel: null },
       steps: state.reports,
       warnings,
       overrides: usedOverrides,

@@ -1,0 +1,83 @@
+/** `deploy:rollback`: Railway and Vercel go back to what was live before a release, each proven. */
+import { type Command, Option } from "commander";
+import { UsageError } from "../contract/failure";
+import { planRollback, rollBack } from "../release/rollback";
+import { addressesOf } from "../release/postDeploy";
+import { type Platform, openPlatforms, platforms } from "../release/rollbackTargets";
+import { describePlan, renderRollback } from "../report/rollback";
+import { railwayFromEnvironment } from "../platforms/railway";
+import { vercelFromEnvironment } from "../platforms/vercel";
+import { readOperationSettings } from "../settings";
+import { newRunId } from "./gateContext";
+import { confirm, interrupted, printResult, progress } from "./session";
+import { storeFromEnvironment } from "./store";
+
+interface Options {
+  readonly toDeployment?: readonly string[];
+  readonly only?: Platform;
+  readonly receipt?: string;
+  readonly settings?: string;
+  readonly yes?: boolean;
+  readonly json?: boolean;
+}
+
+export function configure(command: Command): void {
+  command
+    .option("--to-deployment <ids...>", "go back to these: an id of Railway's, one of Vercel's (dpl_…), or both")
+    .addOption(new Option("--only <platform>", "leave the other one as it is").choices(platforms))
+    .option("--receipt <run id>", "the release to undo; default: the newest one")
+    .option(
+      "--settings <file>",
+      "where there is no receipt: settings as JSON; default: DBPROTECT_SETTINGS, else all defaults",
+    )
+    .option("--yes", "do not ask")
+    .option("--json", "one JSON document on stdout")
+    .action(async (options: Options) => {
+      const store = storeFromEnvironment();
+      const clients = openPlatforms(process.env, interrupted);
+      const stack = process.env["DBPROTECT_STACK"] || undefined;
+      const plan = await planRollback({
+        ...{ store, clients, stack, receiptRunId: options.receipt, only: options.only },
+        to: deploymentsByPlatform(options.toDeployment ?? []),
+        settings: readOperationSettings(options.settings),
+        configured: [
+          ...(railwayFromEnvironment() === undefined ? [] : (["railway"] as const)),
+          ...(vercelFromEnvironment() === undefined ? [] : (["vercel"] as const)),
+        ],
+      });
+      await confirm(describePlan(plan), options.yes === true);
+      const addresses = {
+        appUrl: process.env["APP_URL"] || undefined,
+        frontendUrl: process.env["FRONTEND_URL"] || undefined,
+      };
+      const result = await rollBack(plan, {
+        ...{ store, clients, runId: newRunId(), signal: interrupted, onProgress: progress },
+        addresses: plan.release === undefined ? addresses : addressesOf({ addresses }, plan.release.receipt),
+      });
+      printResult(options.json === true, result, renderRollback(result));
+      process.exitCode = result.exitCode;
+    });
+}
+
+/** Railway's ids are UUIDs, Vercel's begin with `dpl_`. */
+function deploymentsByPlatform(ids: readonly string[]): Partial<Record<Platform, string>> {
+  const found: Partial<Record<Platform, string>> = {};
+  for (const id of ids) {
+    const platform = platformOf(id);
+    if (platform === undefined) {
+      throw new UsageError(
+        `--to-deployment: found ${JSON.stringify(id)}: expected an id of Railway's (a UUID) or of Vercel's (dpl_…)`,
+      );
+    }
+    if (found[platform] !== undefined) {
+      throw new UsageError(`--to-deployment: found two ids of ${platform}: expected at most one for each platform`);
+    }
+    found[platform] = id;
+  }
+  return found;
+}
+
+function platformOf(id: string): Platform | undefined {
+  if (/^dpl_\w+$/.test(id)) return "vercel";
+  return /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(id) ? "railway" : undefined;
+}

@@ -1,0 +1,286 @@
+/** Rolling the application back on the fakes: proven on both sides, killed and run again, partial, refused, in time. */
+import assert from "node:assert/strict";
+import { join } from "node:path";
+import { pathToFileURL } from "node:url";
+import type { GateContext, GateState } from "../../scripts/gate/context";
+import { rollbackTargetStep } from "../../scripts/gate/steps/rollbackTarget";
+import { readEvents, recordEvent, findLive, isOpen } from "../../scripts/record/releaseEvents";
+import { receiptSchema, writeReceipt } from "../../scripts/record/receipt";
+import { type RollbackRequest, type RollbackResult, planRollback, rollBack } from "../../scripts/release/rollback";
+import { findTarget, openPlatforms } from "../../scripts/release/rollbackTargets";
+import { operationSettingsSchema } from "../../scripts/settings";
+import { FileStore } from "../../scripts/store/fileStore";
+import { startCli } from "../servers/cli";
+import { type Application, firstCommit, startApplication } from "../servers/platforms";
+import { temporaryFolder } from "../servers/stores";
+
+const second = "2".repeat(40);
+const third = "3".repeat(40);
+
+/** No variable is watched: the environment is another test's business. */
+const settings = operationSettingsSchema.parse({
+  railway: { command: "railway up --ci" },
+  vercel: { command: "vercel deploy --prod --yes" },
+  environment: { required: [], critical: [] },
+  health: { appPaths: ["/api/health"], deadlineSeconds: 0.5 },
+  rollback: { timeoutSeconds: 5 },
+});
+
+describe("deploy:rollback", function () {
+  this.timeout(60_000);
+  let app: Application;
+  let store: FileStore;
+  let folder: string;
+  let runs: number;
+
+  beforeEach(async () => {
+    app = await startApplication();
+    folder = join(temporaryFolder(), "store");
+    store = new FileStore(folder);
+    runs = 0;
+  });
+  afterEach(() => app.close());
+
+  const clients = (signal = new AbortController().signal) => openPlatforms(app.env, signal);
+
+  /** What a gate writes, and the release that followed. @returns the run id. */
+  async function release(version: string): Promise<string> {
+    runs += 1;
+    const runId = `20260101T00000${runs}Z-run`;
+    const targets = {
+      railway: await findTarget("railway", clients()),
+      vercel: await findTarget("vercel", clients()),
+    };
+    const receipt = receiptSchema.parse({
+      ...{ schemaVersion: 1, runId, releaseVersion: version, stack: "crm/test" },
+      database: { host: "h", port: 5432, database: "crm", systemIdentifier: "1", serverVersion: 170_000 },
+      backup: { tier: "predeploy", name: "backup_20260101_000000", depth: 4, restoreSeconds: 1, rpoSeconds: null },
+      ...{
+        scratch: null,
+        migrations: [],
+        rollback: targets,
+
+        steps: [],
+        warnings: [],
+        overrides: [],
+        settings,
+      },
+      recoveryPoint: { lsn: "0/0", utc: "2026-01-01T00:00:00Z" },
+      addresses: { appUrl: app.url, frontendUrl: app.url },
+      at: "2026-01-01T00:00:00Z",
+    });
+    const receiptSha256 = await writeReceipt(store, receipt);
+    const run = { runId, releaseVersion: version, stack: "crm/test", receiptSha256 };
+    await recordEvent(store, run, "gate-passed", "");
+    await app.deploy(version);
+    for (const step of ["railway", "vercel"]) await recordEvent(store, run, `${step}-live`, "");
+    await recordEvent(store, run, "verified", "");
+    return runId;
+  }
+
+  const rolled: string[] = [];
+  async function rollback(over: Partial<RollbackRequest> = {}, signal?: AbortSignal): Promise<RollbackResult> {
+    const plan = await planRollback({
+      ...{ store, clients: clients(signal), to: {}, settings, configured: ["railway", "vercel"], ...over },
+    });
+    return rollBack(plan, {
+      ...{ store, clients: clients(signal), runId: `rollback-${rolled.push("")}` },
+      addresses: { appUrl: app.url, frontendUrl: app.url },
+      signal: signal ?? new AbortController().signal,
+      onProgress: () => undefined,
+    });
+  }
+
+  const asked = (call: RegExp): number => app.log.requests.filter((request) => call.test(request.call)).length;
+  const outcomes = ({ sides }: RollbackResult): string[] =>
+    sides.map(({ platform, outcome }) => `${platform} ${outcome}`);
+
+  it("goes back on both platforms to what the receipt recorded, and the version no longer counts as live", async () => {
+    const runId = await release(second);
+    app.broken.add(second);
+    const result = await rollback();
+    assert.deepEqual(outcomes(result), ["railway rolled back", "vercel rolled back"]);
+    assert.deepEqual(app.live, { railway: firstCommit, vercel: firstCommit });
+    assert.equal(result.exitCode, 0, JSON.stringify(result.findings));
+    assert.equal(result.health.outcome, "pass");
+    assert.ok(result.withinStrategy && result.seconds < 10);
+    assert.equal(await findLive(store, "railway", { releaseVersion: second, stack: "crm/test" }), undefined);
+    assert.equal(await isOpen(store, runId), false, "a rollback says nothing of rows");
+    assert.deepEqual(
+      (await readEvents(store, runId)).slice(-2).map(({ event }) => event),
+      ["railway-rolled-back", "vercel-rolled-back"],
+    );
+  });
+
+  it("run again it asks for nothing", async () => {
+    await release(second);
+    await rollback();
+    const again = await rollback();
+    assert.equal(again.verdict, "nothing to do");
+    assert.equal(again.exitCode, 0);
+    assert.deepEqual([asked(/deploymentRollback/), asked(/POST .*rollback/)], [1, 1]);
+  });
+
+  it("goes back to the deployments that are named, and leaves the other platform alone with --only", async () => {
+    const first = {
+      railway: (await findTarget("railway", clients()))!.deploymentId,
+      vercel: app.vercel.productionId(),
+    };
+    await release(second);
+    await release(third);
+    await rollback({ to: { railway: first.railway }, only: "railway" });
+    assert.deepEqual(app.live, { railway: firstCommit, vercel: third });
+    const result = await rollback({ to: { vercel: first.vercel }, only: "vercel" });
+    assert.equal(result.exitCode, 0);
+    assert.equal(app.live.vercel, firstCommit);
+  });
+
+  it("without a receipt it takes the newest that can be rolled back to", async () => {
+    await app.deploy(second);
+    await app.deploy(third);
+    const result = await rollback();
+    assert.equal(result.exitCode, 0);
+    assert.deepEqual(app.live, { railway: second, vercel: second });
+  });
+
+  it("one side failing is an outcome of its own, says which, and the next run does only that one", async () => {
+    await release(second);
+    app.vercel.failNextRollback();
+    const result = await rollback();
+    assert.deepEqual([result.verdict, result.exitCode], ["partial", 1]);
+    assert.deepEqual(outcomes(result), ["railway rolled back", "vercel failed"]);
+    assert.match(result.findings[0] ?? "", /^vercel: .*failed/);
+    const again = await rollback();
+    assert.deepEqual(outcomes(again), ["railway already", "vercel rolled back"]);
+    assert.equal(again.exitCode, 0);
+  });
+
+  it("a request whose answer was lost counts when it was carried out", async () => {
+    await release(second);
+    const isRollback = ({ body, url }: { body: string; url: URL }): boolean =>
+      /deploymentRollback|\/rollback\//.test(body + url.pathname);
+    app.railway.faults.plan({ kind: "lost answer" }, 1, isRollback);
+    app.vercel.faults.plan({ kind: "lost answer" }, 1, isRollback);
+    const result = await rollback();
+    assert.equal(result.exitCode, 0, JSON.stringify(result.findings));
+    assert.deepEqual([asked(/deploymentRollback/), asked(/POST .*rollback/)], [1, 1]);
+  });
+
+  it("an image that Railway no longer keeps is refused, a crash is named, and wrong tokens change nothing", async () => {
+    await release(second);
+    app.railway.failNextBuild();
+    assert.match((await rollback({ only: "railway" })).findings[0] ?? "", /ended as CRASHED/);
+    assert.equal(app.live.railway, second);
+    app.railway.expireImages();
+    const expired = await rollback({ only: "railway" });
+    assert.deepEqual([expired.verdict, expired.exitCode], ["failed", 1]);
+    assert.match(expired.findings[0] ?? "", /no longer keeps its image/);
+    const wrong = { ...app.env, RAILWAY_TOKEN: "wrong", VERCEL_TOKEN: "wrong" };
+    const plan = await planRollback({
+      store,
+      clients: openPlatforms(wrong, new AbortController().signal),
+      to: {},
+      settings,
+      configured: [],
+    });
+    const result = await rollBack(plan, {
+      ...{ store, clients: openPlatforms(wrong, new AbortController().signal), runId: "rollback-wrong" },
+      addresses: { appUrl: undefined, frontendUrl: undefined },
+      signal: new AbortController().signal,
+      onProgress: () => undefined,
+    });
+    assert.deepEqual([result.verdict, result.exitCode], ["failed", 1]);
+    assert.match(result.findings.join("\n"), /RAILWAY_TOKEN.*\n.*VERCEL_TOKEN/);
+  });
+
+  it("an unknown status is waited for, and given up in time", async () => {
+    await release(second);
+    app.railway.reportStatus("TELEPORTING");
+    const hurried = { ...settings, rollback: { ...settings.rollback, timeoutSeconds: 1 } };
+    const plan = await planRollback({
+      store,
+      clients: clients(),
+      to: {},
+      settings: hurried,
+      configured: [],
+      only: "railway",
+    });
+    const result = await rollBack(
+      { ...plan, settings: hurried },
+      {
+        ...{ store, clients: clients(), runId: "rollback-unknown" },
+        addresses: { appUrl: undefined, frontendUrl: undefined },
+        signal: new AbortController().signal,
+        onProgress: () => undefined,
+      },
+    );
+    assert.deepEqual([result.verdict, result.exitCode], ["failed", 3]);
+    assert.match(result.findings[0] ?? "", /not done within 1 s: deployment \S+: TELEPORTING/);
+  });
+
+  it("health that fails afterwards is exit 1, though both sides went back", async () => {
+    await release(second);
+    app.broken.add(firstCommit);
+    const result = await rollback();
+    assert.deepEqual([result.verdict, result.exitCode], ["rolled back", 1]);
+    assert.match(result.findings.join(), /\/api\/health: HTTP 500/);
+  });
+
+  it("only one runs at a time; one that was killed with -9 is gone on with, and asks for nothing twice", async () => {
+    await app.close();
+    app = await startApplication(400);
+    await release(second);
+    const env = { ...app.env, BACKUP_STORE: pathToFileURL(folder).href };
+    const words = ["deploy:rollback", "--yes", "--json"];
+    const both = [startCli(words, env), startCli(words, env)];
+    const refused = await Promise.race(both.map(async ({ ended }, index) => ({ index, ...(await ended) })));
+    assert.equal(refused.code, 3, refused.stderr);
+    assert.match(refused.stderr, /another rollback is running/);
+    while (asked(/deploymentRollback/) === 0 || asked(/POST .*rollback/) === 0) {
+      await new Promise((resolve) => setTimeout(resolve, 5));
+    }
+    const killed = both[1 - refused.index]!;
+    killed.process.kill("SIGKILL");
+    assert.equal((await killed.ended).code, null);
+    const again = await startCli(words, env).ended;
+    assert.equal(again.code, 0, again.stderr + again.stdout);
+    assert.deepEqual([asked(/deploymentRollback/), asked(/POST .*rollback/)], [1, 1]);
+    assert.deepEqual(app.live, { railway: firstCommit, vercel: firstCommit });
+  });
+
+  it("the gate records what is live, and halts where there is nothing to go back to or nobody to ask", async () => {
+    const gate = async (env: Record<string, string>, target: "required" | "optional") => {
+      const before = { ...process.env };
+      Object.assign(process.env, env);
+      const state: GateState = { usedOverrides: [], reports: [] };
+      const context = { settings: { ...settings, rollback: { ...settings.rollback, target } } };
+      const signal = new AbortController().signal;
+      const result = await rollbackTargetStep.run({ ...context, signal } as GateContext, state).finally(() => {
+        process.env = before;
+      });
+      return { result, state };
+    };
+    const good = await gate(app.env, "required");
+    assert.deepEqual(good.result.findings, []);
+    assert.equal(good.state.rollback?.vercel?.deploymentId, app.vercel.productionId());
+    assert.equal(good.state.rollback?.railway?.possible, true);
+    const halted = await gate({ ...app.env, RAILWAY_TOKEN: "wrong" }, "required");
+    assert.deepEqual(
+      halted.result.findings?.map(({ id }) => id),
+      ["railway"],
+    );
+    assert.match(halted.result.findings?.[0]?.message ?? "", /RAILWAY_TOKEN/);
+    const first = await gate({ ...app.env, RAILWAY_TOKEN: "wrong" }, "optional");
+    assert.deepEqual(first.result.findings, []);
+    assert.equal(first.state.rollback?.railway, null);
+  });
+
+  it("Ctrl-C ends it at once, and the next run finishes", async () => {
+    await release(second);
+    app.railway.faults.plan({ kind: "timeout" }, 1, ({ body }) => body.includes("latestDeployment"));
+    const controller = new AbortController();
+    setTimeout(() => controller.abort(new Error("stopped")), 100);
+    await assert.rejects(rollback({ only: "railway" }, controller.signal), /stopped/);
+    assert.equal((await rollback()).exitCode, 0);
+  });
+});
