@@ -175,7 +175,7 @@ export async function resolveBackup(store: Store, wanted: string): Promise<Backu
     throw new UsageError(
       `found ${JSON.stringify(wanted)}: expected latest or the name of a backup in ${store.url}, such as ${newest?.name ?? "backup_20260101_120000"}`,
       {
-        hint: "a plain .sql file is not restored by this command: it may hold no rows, and nothing proves that it is whole",
+        hint: "a file or folder of pg_dump is named by a path with a slash in it: ./monday",
       },
     );
   }

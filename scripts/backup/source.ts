@@ -1,6 +1,7 @@
 /** What a backup must know of its source beyond the tables: how to make a database like it, and what could stop it. */
 import type { ClientBase } from "pg";
 import { Refusal, UsageError } from "../contract/failure";
+import { readDatabaseForm } from "../database/databaseForm";
 import { readDatabaseProperties } from "../database/databaseProperties";
 import { displayName } from "../database/sqlText";
 import { leftOutNames, readScope } from "../database/supabasePreset";
@@ -26,17 +27,6 @@ export type SourceFacts = Pick<
 /** @param client a session in the backup's snapshot. */
 export async function readSourceFacts(client: ClientBase): Promise<SourceFacts> {
   const scope = await readScope(client);
-  const { rows } = await client.query<
-    Pick<SourceFacts, "encoding" | "collate" | "ctype" | "localeProvider" | "locale"> & { bytes: string }
-  >(
-    `SELECT pg_database_size(oid)::text AS bytes, pg_encoding_to_char(encoding) AS encoding,
-            datcollate AS collate, datctype AS ctype,
-            -- Not before 15; the locale was renamed in 17.
-            CASE to_jsonb(d) ->> 'datlocprovider' WHEN 'i' THEN 'icu' WHEN 'b' THEN 'builtin' ELSE 'libc' END AS "localeProvider",
-            COALESCE(to_jsonb(d) ->> 'datlocale', to_jsonb(d) ->> 'daticulocale') AS locale
-       FROM pg_database d WHERE datname = current_database()`,
-  );
-  const database = rows[0]!;
   // Every server brings its own pg_* roles, and nobody may create one.
   const roles = await client.query<{ name: string; superuser: boolean }>(
     `SELECT name, EXISTS (SELECT FROM pg_roles WHERE rolname = name AND rolsuper) AS superuser FROM (
@@ -54,12 +44,7 @@ export async function readSourceFacts(client: ClientBase): Promise<SourceFacts> 
     [leftOutNames(scope, "extension")],
   );
   return {
-    databaseBytes: Number(database.bytes),
-    encoding: database.encoding,
-    collate: database.collate,
-    ctype: database.ctype,
-    localeProvider: database.localeProvider,
-    locale: database.locale,
+    ...(await readDatabaseForm(client)),
     roles: roles.rows.map((row) => row.name),
     superusers: roles.rows.filter((row) => row.superuser).map((row) => row.name),
     extensions: extensions.rows,

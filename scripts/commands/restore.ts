@@ -1,4 +1,4 @@
-/** `db:restore`: restores a backup beside the live database or over it, and proves it equal to the backup. */
+/** `db:restore`: restores a backup beside the live database or over it, and proves it equal; or a dump that is none. */
 import type { Command } from "commander";
 import { type Manifest, listSuspects, readManifest, resolveBackup } from "../backup/manifest";
 import { UsageError } from "../contract/failure";
@@ -11,8 +11,9 @@ import { besideName, restoreBeside } from "../restore/restoreBeside";
 import type { Store } from "../store/store";
 import { newRunId } from "./gateContext";
 import { chooseMode, describeMode, describeRestoredLive } from "./restoreMode";
+import { isForeign, restoreForeign } from "./restoreForeign";
 import { confirm, interrupted, printResult, progress } from "./session";
-import { storeFromEnvironment } from "./store";
+import { storeAt, storeFromEnvironment } from "./store";
 
 interface Options {
   readonly database?: string;
@@ -25,7 +26,7 @@ interface Options {
 
 export function configure(command: Command): void {
   command
-    .argument("<backup>", "a backup's name, or latest")
+    .argument("<backup>", "a backup's name or address, latest, or a dump of pg_dump: path, file:// or s3://")
     .option("--database <name>", "name of the new database")
     .option("--swap", "let the restored database take the live one's place")
     .option("--in-place", "replace what is in the live database, in one transaction; for where it cannot be renamed")
@@ -37,13 +38,22 @@ export function configure(command: Command): void {
     .option("--json", "one JSON document on stdout")
     .action(async (wanted: string, options: Options) => {
       demandFittingOptions(options);
-      const store = storeFromEnvironment();
       const live = targetFromEnvironment("DATABASE_URL");
-      const manifest = await readManifest(store, await resolveBackup(store, wanted));
+      const stored = splitAddress(wanted);
+      if (stored === undefined && isForeign(wanted)) return restoreForeign(wanted, live, options);
+      const store = stored === undefined ? storeFromEnvironment() : storeAt(stored.store);
+      const manifest = await readManifest(store, await resolveBackup(store, stored?.name ?? wanted));
       const identity = await withConnection(live, (client) => readIdentity(client, live));
       const request = { store, live, manifest, identity };
       await (isOver(options) ? restoreOver(request, options) : restoreNextTo(request, options));
     });
+}
+
+/** A backup in another store than the environment's: `file:///var/backups/crm/backups/manual/backup_20260101_120000`. */
+function splitAddress(wanted: string): { store: string; name: string } | undefined {
+  const [, place, name, query = ""] =
+    /^((?:file|s3):\/\/.+)\/backups\/[a-z]+\/(backup_\d{8}_\d{6})\/?(\?.*)?$/.exec(wanted) ?? [];
+  return place === undefined || name === undefined ? undefined : { store: place + query, name };
 }
 
 /** Whether the live database is replaced, in either way. */

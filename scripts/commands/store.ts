@@ -12,3 +12,8 @@ import { progress } from "./session";
 export function storeFromEnvironment(onLine: (line: string) => void = progress): Store {
   return openStore(undefined, process.env, { onWarning: (line) => onLine(`warning: ${line}`) });
 }
+
+/** The store at an address that was given instead. @throws UsageError when it names none. */
+export function storeAt(address: string): Store {
+  return openStore(address, process.env, { onWarning: (line) => progress(`warning: ${line}`) });
+}

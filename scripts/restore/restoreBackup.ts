@@ -37,7 +37,7 @@ export async function restoreBackup(options: RestoreOptions): Promise<void> {
   const { binDir } = findPostgres({ atLeast: serverMajor, use: "client" });
   // pg_restore has a session for each job, and one that leads.
   const jobs = chooseJobs(options.jobs, freeConnections, { each: 1, once: 1 });
-  const created = await createMissingRoles(options);
+  const created = await createMissingRoles({ ...options, ...manifest });
   try {
     await restoreArchives({ ...options, binDir, jobs });
   } catch (error) {
@@ -77,14 +77,19 @@ export async function findMissingRoles(target: DatabaseTarget, roles: readonly s
  *
  * @returns the superusers among those that were created.
  */
-async function createMissingRoles(options: RestoreOptions): Promise<string[]> {
-  const missing = await findMissingRoles(options.target, options.manifest.roles);
+export async function createMissingRoles(
+  options: Pick<RestoreOptions, "target" | "onProgress"> & {
+    readonly roles: readonly string[];
+    readonly superusers: readonly string[];
+  },
+): Promise<string[]> {
+  const missing = await findMissingRoles(options.target, options.roles);
   if (missing.length === 0) return [];
   const raised = await withConnection(options.target, async (client) => {
     const { rows } = await client.query<{ superuser: boolean }>(
       "SELECT rolsuper AS superuser FROM pg_roles WHERE rolname = current_user",
     );
-    const superusers = rows[0]?.superuser === true ? options.manifest.superusers : [];
+    const superusers = rows[0]?.superuser === true ? options.superusers : [];
     for (const name of missing) {
       const attribute = superusers.includes(name) ? " SUPERUSER" : "";
       await client.query(`CREATE ROLE ${quoteIdentifier(name)} NOLOGIN${attribute}`);

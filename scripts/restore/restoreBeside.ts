@@ -1,33 +1,20 @@
 /**
  * Restores a backup beside the live database: into a new database on the same server, which bears its final name
- * only once it was compared with the backup's fingerprint. The live database is not touched.
+ * only once it was compared with the backup's fingerprint.
  */
-import type { Client } from "pg";
-import { Refusal, Unavailable, UsageError, codeOf } from "../contract/failure";
-import { withConnection } from "../database/connect";
-import { quoteIdentifier, quoteLiteral } from "../database/sqlText";
-import { type DatabaseTarget, withDatabase } from "../database/target";
+import { Refusal } from "../contract/failure";
+import type { DatabaseTarget } from "../database/target";
 import type { Manifest } from "../backup/manifest";
-import { createDatabaseLike } from "../scratch/scratchServer";
 import type { Store } from "../store/store";
+import { type NewDatabase, makeBeside } from "./besideDatabase";
 import { compareCopy, readFingerprint } from "./compareCopy";
-import { longestName, withSuffix } from "./databaseNames";
+import { withSuffix } from "./databaseNames";
 import { restoreBackup } from "./restoreBackup";
 
-export interface RestoreBesideOptions {
+export interface RestoreBesideOptions extends Omit<NewDatabase, "like" | "mark"> {
   readonly store: Store;
   readonly manifest: Manifest;
-  /** The live database: names the server and the role. */
-  readonly live: DatabaseTarget;
-  /** Name of the new database. */
-  readonly database: string;
-  /**
-   * What becomes of the proven copy, which still bears its unverified name and has nobody connected to it. Default: it
-   * gets its final name.
-   */
-  readonly place?: (unverified: string) => Promise<void>;
   readonly signal?: AbortSignal;
-  readonly onProgress?: (line: string) => void;
 }
 
 export interface RestoredBeside {
@@ -42,46 +29,22 @@ export function besideName(live: string, backupName: string): string {
   return withSuffix(live, `_restored_${backupName.replace(/^backup_/, "")}`);
 }
 
-/** What the database is called until it is proven: also what a killed run leaves behind. */
-function unverifiedName(database: string): string {
-  return withSuffix(database, "_unverified");
-}
-
-/** The comment by which a later run knows a database as an unfinished one of ours. */
-const unverifiedMark = "dbprotect: restore in progress, not compared with its backup";
-
 /** The comment of a proven copy. */
 export function provenMark({ name }: Pick<Manifest, "name">): string {
   return `dbprotect: restored from ${name} and equal to it`;
 }
 
 /**
- * Roles that the server lacks are created, and stay. Whatever goes wrong, the new database is dropped again; what
- * a killed run left behind is dropped by the next one of the same name.
+ * Roles that the server lacks are created, and stay.
  *
- * @throws Refusal when the database exists already, the role may not create one, or the copy differs; Unavailable
- *   when another run restores into the same name.
+ * @throws Refusal when the copy differs; what `restoreBackup` and `makeBeside` throw.
  */
 export async function restoreBeside(options: RestoreBesideOptions): Promise<RestoredBeside> {
-  return withConnection(options.live, async (guard) => {
-    await holdName(guard, options);
-    await demandFreeName(guard, options);
-    const unverified = unverifiedName(options.database);
-    await dropLeftover(guard, unverified, options);
-    const notes = await createDatabaseLike(options.live, unverified, options.manifest);
-    try {
-      await guard.query(`COMMENT ON DATABASE ${quoteIdentifier(unverified)} IS ${quoteLiteral(unverifiedMark)}`);
-      const sums = await restoreAndCompare(options, withDatabase(options.live, unverified));
-      await (options.place ?? ((name) => giveFinalName(options, name)))(unverified);
-      return { database: options.database, ...sums, notes };
-    } catch (error) {
-      // On a connection of its own: the guard's may be what was lost.
-      await withConnection(options.live, (client) =>
-        client.query(`DROP DATABASE IF EXISTS ${quoteIdentifier(unverified)} WITH (FORCE)`),
-      );
-      throw error;
-    }
-  });
+  const { manifest } = options;
+  const { filled, notes } = await makeBeside({ ...options, like: manifest, mark: provenMark(manifest) }, (target) =>
+    restoreAndCompare(options, target),
+  );
+  return { database: options.database, ...filled, notes };
 }
 
 async function restoreAndCompare(
@@ -105,86 +68,4 @@ async function restoreAndCompare(
     tables: fingerprint.tables.length,
     rows: fingerprint.tables.reduce((sum, table) => sum + table.rows, 0),
   };
-}
-
-/** Held by the session until it ends: whatever bears the unverified name without it is of a run that is dead. */
-async function holdName(guard: Client, { database, live }: RestoreBesideOptions): Promise<void> {
-  const { rows } = await guard.query<{ held: boolean }>(
-    "SELECT pg_try_advisory_lock(hashtext('dbprotect'), hashtext('restore ' || $1)) AS held",
-    [unverifiedName(database)],
-  );
-  if (rows[0]?.held !== true) {
-    throw new Unavailable(`another run restores into ${database} on ${live.host}: nothing was changed`, {
-      hint: "wait for it to end, or choose another name with --database",
-    });
-  }
-}
-
-async function demandFreeName(guard: Client, { database, live }: RestoreBesideOptions): Promise<void> {
-  const bytes = Buffer.byteLength(database);
-  if (bytes > longestName) {
-    throw new UsageError(`--database ${database}: found ${bytes} bytes, expected at most ${longestName}`);
-  }
-  const { rows } = await guard.query<{ taken: boolean; may_create: boolean }>(
-    `SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1) AS taken,
-            (SELECT rolcreatedb OR rolsuper FROM pg_roles WHERE rolname = current_user) AS may_create`,
-    [database],
-  );
-  if (rows[0]?.taken === true) throw nameTaken(database, live);
-  if (rows[0]?.may_create !== true) {
-    throw new Refusal(`role ${live.user} may not create a database on ${live.host}`, {
-      hint: `ALTER ROLE ${live.user} CREATEDB, or run the restore as a role that has it`,
-    });
-  }
-}
-
-function nameTaken(database: string, live: DatabaseTarget, cause?: unknown): Refusal {
-  return new Refusal(`database ${database} exists already on ${live.host}: nothing was changed`, {
-    hint: "drop it, or choose another name with --database",
-    cause,
-  });
-}
-
-/** Only what carries our mark, and only while nobody is connected: a person may be looking at it. */
-async function dropLeftover(guard: Client, unverified: string, options: RestoreBesideOptions): Promise<void> {
-  const { rows } = await guard.query<{ mark: string | null }>(
-    "SELECT shobj_description(oid, 'pg_database') AS mark FROM pg_database WHERE datname = $1",
-    [unverified],
-  );
-  const [found] = rows;
-  if (found === undefined) return;
-  if (found.mark !== unverifiedMark) throw nameTaken(unverified, options.live);
-  options.onProgress?.(`dropping ${unverified}: a restore that was interrupted left it, unfinished`);
-  try {
-    // Without FORCE the server itself refuses while somebody is connected.
-    await guard.query(`DROP DATABASE ${quoteIdentifier(unverified)}`);
-  } catch (error) {
-    if (codeOf(error) !== objectInUse) throw error;
-    throw new Unavailable(`somebody is connected to ${unverified}, which an interrupted restore left behind`, {
-      hint: "end that connection and try again, or choose another name with --database",
-      cause: error,
-    });
-  }
-}
-
-const objectInUse = "55006";
-const duplicateDatabase = "42P04";
-
-/** Name and comment in one transaction: no moment at which one speaks of a proven copy and the other does not. */
-async function giveFinalName(options: RestoreBesideOptions, unverified: string): Promise<void> {
-  const restored = provenMark(options.manifest);
-  await withConnection(options.live, async (client) => {
-    try {
-      await client.query("BEGIN");
-      await client.query(`COMMENT ON DATABASE ${quoteIdentifier(unverified)} IS ${quoteLiteral(restored)}`);
-      await client.query(
-        `ALTER DATABASE ${quoteIdentifier(unverified)} RENAME TO ${quoteIdentifier(options.database)}`,
-      );
-      await client.query("COMMIT");
-    } catch (error) {
-      if (codeOf(error) === duplicateDatabase) throw nameTaken(options.database, options.live, error);
-      if (codeOf(error) !== objectInUse) throw error;
-      throw new Unavailable(`somebody is connected to ${unverified}: it cannot get its final name`, { cause: error });
-    }
-  });
 }

@@ -58,11 +58,12 @@ export async function stageBackup(
   }
 }
 
-async function demandRoom(folder: string, bytes: number): Promise<void> {
+/** @throws UsageError when the disk of `folder` cannot hold so many bytes of archives or of a dump. */
+export async function demandRoom(folder: string, bytes: number): Promise<void> {
   const { bavail, bsize } = await statfs(folder);
   if (bavail * bsize > bytes) return;
   throw new UsageError(
-    `${pathToFileURL(folder).href} has ${(bavail * bsize) / 1e6} MB free: the archives need ${bytes / 1e6} MB`,
+    `${pathToFileURL(folder).href} has ${(bavail * bsize) / 1e6} MB free: what is restored needs ${bytes / 1e6} MB`,
     { hint: "point TMPDIR at a larger disk" },
   );
 }
