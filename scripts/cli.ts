@@ -123,6 +123,16 @@ const entries: readonly Entry[] = [
     module: "envSnapshot",
   },
   {
+    name: "env:diff",
+    description: "what differs between two snapshots of the variables, or a snapshot and now",
+    module: "envDiff",
+  },
+  {
+    name: "env:restore",
+    description: "chosen variables of Railway and Vercel as a snapshot holds them",
+    module: "envRestore",
+  },
+  {
     name: "deploy:freeze",
     description: "halt every gate and release until it is lifted",
     module: "freeze",

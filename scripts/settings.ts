@@ -65,6 +65,13 @@ export const environmentSourceSchema = z.discriminatedUnion("kind", [
   z.strictObject({ kind: z.literal("process") }),
   /** A dotenv file, relative to the project's folder. */
   z.strictObject({ kind: z.literal("dotenv"), path: z.string().min(1) }),
+  /** The variables of the Railway service that `RAILWAY_SERVICE_ID` names, in its environment. */
+  z.strictObject({ kind: z.literal("railway") }),
+  /** The variables of the Vercel project that `VERCEL_PROJECT_ID` names, for one of its environments. */
+  z.strictObject({
+    kind: z.literal("vercel"),
+    target: z.enum(["production", "preview", "development"]).default("production"),
+  }),
 ]);
 
 export type EnvironmentSource = z.infer<typeof environmentSourceSchema>;
@@ -79,6 +86,8 @@ export const environmentSettingsSchema = z.strictObject({
   /** Names that must be present and not empty. Default: the strategy's five. */
   required: z.array(z.string().min(1)).default([...strategyCriticalVariables]),
   acknowledgements: z.array(acknowledgementSchema).default([]),
+  /** Whether a critical or required variable halts whose value the platform gives to nobody. Default false. */
+  strict: z.boolean().default(false),
 });
 
 export type EnvironmentSettings = z.infer<typeof environmentSettingsSchema>;

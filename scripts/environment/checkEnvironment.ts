@@ -76,7 +76,7 @@ export async function assessEnvironment(input: EnvironmentInput): Promise<Assess
   const { store, settings } = input;
   const env = input.env ?? process.env;
   const now = input.now ?? new Date();
-  const observation = observeEnvironment(settings, env, input.folder ?? process.cwd());
+  const observation = await observeEnvironment(settings, env, input.folder ?? process.cwd());
   const identity = store === undefined ? undefined : await readStoreIdentity(store);
   if (store === undefined || identity === undefined) {
     const comparison = store === undefined ? "no store" : "no store identity";
@@ -113,7 +113,14 @@ function judge(
     baseline === undefined ? { changes: [], newlyWatched: [] } : compareEnvironment(digested, baseline, settings, now);
   const missing = settings.required.filter((name) => !isPresent(name, observation));
   const where = observation.scope.map(({ source, target }) => describePlace(source, target)).join(", ");
+  const unreadable = observation.variables.filter(
+    ({ name, kind }) => kind === "unreadable" && matchesAny(name, [...settings.critical, ...settings.required]),
+  );
   const findings = [
+    ...(settings.strict ? unreadable : []).map((variable) => ({
+      name: variable.name,
+      message: `${describeUnreadable(variable)}: environment.strict halts`,
+    })),
     ...missing.map((name) => ({ name, message: `${name}: required, but missing or empty in ${where}` })),
     ...changes.flatMap((change) =>
       change.refusal === undefined ? [] : [{ name: change.name, message: describeChange(change) }],
@@ -130,6 +137,9 @@ function judge(
     findings,
     lines: [
       ...findings.map(({ message }) => message),
+      ...(settings.strict ? [] : unreadable).map(
+        (variable) => `${describeUnreadable(variable)}; a change is told by its last edit`,
+      ),
       ...changes.filter(({ refusal }) => refusal === undefined).map(describeChange),
       ...newlyWatched.map(
         ({ name, source, target }) => `${name} (${describePlace(source, target)}): watched from now on`,
@@ -156,20 +166,27 @@ function withoutValue({
   source,
   target,
   kind,
+  edited,
 }: Observation["variables"][number]): EnvironmentCheck["variables"][number] {
-  return { name, source, target, kind };
+  return { name, source, target, kind, ...(edited === undefined ? {} : { edited }) };
 }
 
 function isPresent(required: string, observation: Observation): boolean {
   return observation.variables.some(({ name, value }) => value !== "" && matchesAny(name, [required]));
 }
 
-function describePlace(source: string, target: string): string {
+export function describePlace(source: string, target: string): string {
   return source === "process" ? source : `${source} ${target}`;
 }
 
+function describeUnreadable({ name, source, target }: Observation["variables"][number]): string {
+  return `${name} (${describePlace(source, target)}): its value cannot be read, and is in no snapshot`;
+}
+
 function describeChange(change: EnvironmentChange): string {
-  const what = `${change.name} (${describePlace(change.source, change.target)}): ${change.change}`;
+  const { edited } = change;
+  const who = edited === undefined ? "" : ` at ${edited.at}${edited.by === null ? "" : ` by ${edited.by}`}`;
+  const what = `${change.name} (${describePlace(change.source, change.target)}): ${change.change}${who}`;
   const { acknowledgement } = change;
   if (!change.critical) return `${what}; not critical, passes`;
   if (acknowledgement === undefined) return `${what}; critical: ${change.refusal}`;

@@ -12,6 +12,8 @@ export const digestedVariableSchema = z.object({
   target: z.string(),
   kind: z.string(),
   digest: z.string(),
+  /** Who changed it last, and when, where the source tells. */
+  edited: z.object({ at: z.string(), by: z.string().nullable() }).optional(),
 });
 
 export type DigestedVariable = z.infer<typeof digestedVariableSchema>;
@@ -22,6 +24,7 @@ export const environmentChangeSchema = z.object({
   target: z.string(),
   change: z.enum(["added", "removed", "changed"]),
   critical: z.boolean(),
+  edited: z.object({ at: z.string(), by: z.string().nullable() }).optional(),
   /** The consent under which a critical change passes. */
   acknowledgement: acknowledgementSchema.optional(),
   /** Why a critical change does not pass; absent when it does. */
@@ -67,7 +70,8 @@ export function compareEnvironment(
     const change = accepted === undefined ? "added" : found === undefined ? "removed" : "changed";
     const critical = matchesAny(name, settings.critical);
     const consent = critical ? consentFor(name, settings.acknowledgements, baseline.acknowledgements, now) : {};
-    changes.push({ name, source, target, change, critical, ...consent });
+    const edited = found?.edited === undefined ? {} : { edited: found.edited };
+    changes.push({ name, source, target, change, critical, ...edited, ...consent });
   }
   return { changes, newlyWatched };
 }

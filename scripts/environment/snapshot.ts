@@ -49,13 +49,19 @@ const namePattern = /^environment_(\d{8}T\d{6}Z)_[0-9a-f]{8}$/;
  * @throws UsageError when it was made with another passphrase, or by a newer version of this program.
  */
 export async function readBaseline(store: Store, keys: EnvironmentKeys): Promise<EnvironmentSnapshot | undefined> {
-  const objects = await store.list(environmentPrefix);
-  const names = objects.map(({ key }) => key.slice(environmentPrefix.length).replace(/\.json\.enc$/, ""));
-  const newest = names.filter((name) => namePattern.test(name)).at(-1);
+  const newest = (await listSnapshots(store)).at(-1);
   return newest === undefined ? undefined : readSnapshot(store, newest, keys);
 }
 
-async function readSnapshot(store: Store, name: string, keys: EnvironmentKeys): Promise<EnvironmentSnapshot> {
+/** Names, oldest first. */
+export async function listSnapshots(store: Store): Promise<string[]> {
+  const objects = await store.list(environmentPrefix);
+  const names = objects.map(({ key }) => key.slice(environmentPrefix.length).replace(/\.json\.enc$/, ""));
+  return names.filter((name) => namePattern.test(name));
+}
+
+/** @throws as `readBaseline` does. */
+export async function readSnapshot(store: Store, name: string, keys: EnvironmentKeys): Promise<EnvironmentSnapshot> {
   const key = environmentKey(name);
   const bytes = await readBytes(store, key);
   let document: unknown;

@@ -6,16 +6,35 @@ import { UsageError, codeOf, messageOf } from "../contract/failure";
 import { registerSecret } from "../contract/redaction";
 import { type EnvironmentSettings, type EnvironmentSource, strategySafeVariables } from "../settings";
 import { matchesAny } from "./namePatterns";
+import { readRailway, readVercel } from "./platformSources";
+
+/** What one source holds of one variable. */
+export interface SourceVariable {
+  /** Undefined: it is there, but the platform gives its value to nobody. */
+  readonly value: string | undefined;
+  /** What stands for the value that cannot be read: it differs after every edit. */
+  readonly mark?: string;
+  /** Who changed it last, and when (UTC, ISO 8601), where the source tells. */
+  readonly edited?: { readonly at: string; readonly by: string | null };
+}
 
 export interface ObservedVariable {
   readonly name: string;
+  /** The value; of one that cannot be read, what stands for it. */
   readonly value: string;
-  /** Where it was read: `process` or `dotenv`. */
+  /** Where it was read: `process`, `dotenv`, `railway` or `vercel`. */
   readonly source: string;
-  /** Which one within the source: the dotenv file's path as configured; `run` for the process of this run. */
+  /**
+   * Which one within the source: the dotenv file's path as configured; `run` for the process of this run; Railway's
+   * service; Vercel's project and environment.
+   */
   readonly target: string;
-  /** `secret`: its value is kept out of every output. `plain`: a word, number or address that may also occur elsewhere. */
-  readonly kind: "secret" | "plain";
+  /**
+   * `secret`: its value is kept out of every output. `plain`: a word, number or address that may also occur elsewhere.
+   * `unreadable`: nobody is given its value.
+   */
+  readonly kind: "secret" | "plain" | "unreadable";
+  readonly edited?: { readonly at: string; readonly by: string | null };
 }
 
 /** What was looked at: a variable of this source and target was watched if its name matches one of the patterns. */
@@ -32,35 +51,60 @@ export interface Observation {
 }
 
 /**
- * All variables of dotenv files, and of the process only those that the settings name or the strategy lists as
- * safe: the rest of a process environment is nobody's business.
+ * All variables of dotenv files and platforms, and of the process only those that the settings name or the strategy lists
+ * as safe: the rest of a process environment is nobody's business.
  *
  * @param folder what dotenv paths are relative to: the project's folder.
- * @throws UsageError when a dotenv file is missing or cannot be read.
+ * @throws UsageError when a dotenv file cannot be read, or a platform's token is missing or wrong. @throws Unavailable when
+ *   a platform cannot be reached.
  */
-export function observeEnvironment(settings: EnvironmentSettings, env: NodeJS.ProcessEnv, folder: string): Observation {
+export async function observeEnvironment(
+  settings: EnvironmentSettings,
+  env: NodeJS.ProcessEnv,
+  folder: string,
+): Promise<Observation> {
   const named = [...new Set([...settings.critical, ...settings.required, ...strategySafeVariables])].sort();
+  const read = await Promise.all(settings.sources.map((source) => readSource(source, env, folder)));
   const scope: WatchedScope[] = [];
   const variables: ObservedVariable[] = [];
-  for (const source of settings.sources) {
-    const watched = {
-      source: source.kind,
-      target: targetOf(source),
-      patterns: source.kind === "process" ? named : ["*"],
-    };
+  for (const [place, { target, found }] of read.entries()) {
+    const source = settings.sources[place]!.kind;
+    const watched = { source, target, patterns: source === "process" ? named : ["*"] };
     scope.push(watched);
-    for (const [name, value] of Object.entries(source.kind === "process" ? env : readDotenv(source.path, folder))) {
-      if (value === undefined || !matchesAny(name, watched.patterns)) continue;
-      const kind = isSecret(name, value) ? "secret" : "plain";
+    for (const [name, { value, mark = "", edited }] of Object.entries(found)) {
+      if (!matchesAny(name, watched.patterns)) continue;
+      const kind = value === undefined ? "unreadable" : isSecret(name, value) ? "secret" : "plain";
       if (kind === "secret") registerSecret(value);
-      variables.push({ name, value, source: watched.source, target: watched.target, kind });
+      const about = { name, value: value ?? mark, source, target, kind } as const;
+      variables.push(edited === undefined ? about : { ...about, edited });
     }
   }
   return { scope, variables: variables.sort((a, b) => compareText(sortKey(a), sortKey(b))) };
 }
 
-function targetOf(source: EnvironmentSource): string {
-  return source.kind === "dotenv" ? source.path : "run";
+/** What a source holds, and which one it is within its kind. */
+export interface ReadSource {
+  readonly target: string;
+  readonly found: Readonly<Record<string, SourceVariable>>;
+}
+
+async function readSource(source: EnvironmentSource, env: NodeJS.ProcessEnv, folder: string): Promise<ReadSource> {
+  switch (source.kind) {
+    case "process":
+      return { target: "run", found: known(env) };
+    case "dotenv":
+      return { target: source.path, found: known(readDotenv(source.path, folder)) };
+    case "railway":
+      return readRailway(env);
+    case "vercel":
+      return readVercel(env, source.target);
+  }
+}
+
+function known(values: Readonly<Record<string, string | undefined>>): Record<string, SourceVariable> {
+  return Object.fromEntries(
+    Object.entries(values).flatMap(([name, value]) => (value === undefined ? [] : [[name, { value }]])),
+  );
 }
 
 function readDotenv(path: string, folder: string): Record<string, string> {

@@ -30,6 +30,7 @@ export const railwayDocuments = {
   deploy: `mutation ($commitSha: String, $environmentId: String!, $serviceId: String!) {
     serviceInstanceDeployV2(commitSha: $commitSha, environmentId: $environmentId, serviceId: $serviceId)
   }`,
+  setVariables: "mutation ($input: VariableCollectionUpsertInput!) { variableCollectionUpsert(input: $input) }",
   // A Boolean, whatever Railway's guides show below it: the schema refuses a selection.
   rollback: "mutation ($id: String!) { deploymentRollback(id: $id) }",
   logs: `query ($deploymentId: String!, $startDate: DateTime, $limit: Int) {
@@ -157,6 +158,18 @@ export class Railway {
     const { serviceId } = this.access;
     const { variables } = await this.#query("variables", { ...(await this.place()), serviceId }, schema);
     return Object.fromEntries(Object.entries(variables).map(([name, value]) => [name, value ?? ""]));
+  }
+
+  get serviceId(): string {
+    return this.access.serviceId;
+  }
+
+  /** Sets these variables of the service and leaves the others; nothing is deployed by it. */
+  async setVariables(variables: Readonly<Record<string, string>>): Promise<void> {
+    const input = { ...(await this.place()), serviceId: this.access.serviceId, variables, skipDeploys: true };
+    const schema = z.object({ variableCollectionUpsert: z.boolean() });
+    const { variableCollectionUpsert: done } = await this.#query("setVariables", { input }, schema);
+    if (!done) throw new Refusal("Railway: refused to set variables");
   }
 
   /** The newest deployment, whatever became of it; null: the service never had one. */

@@ -121,6 +121,15 @@ export class Vercel {
     private readonly options: { readonly pace?: Pace; readonly signal?: AbortSignal } = {},
   ) {}
 
+  /** `/v9/projects/<id>`: below it lies what belongs to the project. */
+  projectPath(version: string): string {
+    return `/${version}/projects/${encodeURIComponent(this.access.projectId)}`;
+  }
+
+  get projectId(): string {
+    return this.access.projectId;
+  }
+
   /** The project, and how its last rollback or promotion goes. */
   async project(): Promise<VercelProject> {
     const path = `/v9/projects/${encodeURIComponent(this.access.projectId)}`;
@@ -163,7 +172,7 @@ export class Vercel {
 
   /** One request; GET is repeated where it failed for a passing reason. */
   async request<T extends z.ZodType>(
-    method: "GET" | "POST",
+    method: "GET" | "POST" | "PATCH",
     path: string,
     schema: T,
     { query = {}, body }: { readonly query?: Readonly<Record<string, string>>; readonly body?: object } = {},
@@ -175,7 +184,9 @@ export class Vercel {
     const call = { platform: "Vercel", method, url } as const;
     const { pace, signal } = this.options;
     const headers = { authorization: `Bearer ${token}` };
-    const answer = await callPlatform({ ...call, headers, body, pace, signal });
+    // To set a value twice is to set it once.
+    const repeatable = method !== "POST";
+    const answer = await callPlatform({ ...call, headers, body, pace, signal, repeatable });
     demandSuccess(answer, call, "VERCEL_TOKEN");
     return parseAnswer(schema, answer, call);
   }

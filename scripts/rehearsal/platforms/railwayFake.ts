@@ -198,6 +198,14 @@ export async function startRailwayFake(options: RailwayFakeOptions): Promise<Rai
       void run(deployment, true);
       return deployment.id;
     },
+    variableCollectionUpsert: (args: {
+      input: { projectId: string; environmentId: string; replace: boolean; variables: Record<string, string> };
+    }) => {
+      demand(args.input.projectId === projectId && args.input.environmentId === environmentId, "Environment");
+      if (args.input.replace) for (const name of Object.keys(variables)) delete variables[name];
+      Object.assign(variables, args.input.variables);
+      return true;
+    },
     deploymentRollback: ({ id }: { id: string }) => {
       const target = find(id);
       if (!shown(target).canRollback) throw new GraphQLError("Deployment cannot be rolled back to");

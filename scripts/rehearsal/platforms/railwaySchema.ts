@@ -122,9 +122,19 @@ export const railwaySchema = buildSchema(/* GraphQL */ `
     variables(environmentId: String!, projectId: String!, serviceId: String, unrendered: Boolean): EnvironmentVariables!
   }
 
+  input VariableCollectionUpsertInput {
+    environmentId: String!
+    projectId: String!
+    replace: Boolean = false
+    serviceId: String
+    skipDeploys: Boolean = false
+    variables: EnvironmentVariables!
+  }
+
   type Mutation {
     deploymentRollback(id: String!): Boolean!
     serviceInstanceDeployV2(commitSha: String, environmentId: String!, serviceId: String!): String!
+    variableCollectionUpsert(input: VariableCollectionUpsertInput!): Boolean!
   }
 `);
 

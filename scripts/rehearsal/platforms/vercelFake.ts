@@ -18,8 +18,17 @@ export interface VercelFakeOptions {
   readonly phaseMilliseconds: number;
   /** Puts a built commit behind the production address; a rejection makes the deployment ERROR. */
   readonly goLive: (commit: string) => Promise<void>;
+  /** The project's variables. Default: none. */
+  readonly variables?: readonly VercelFakeVariable[];
   /** The Hobby plan goes back one deployment only. Default `pro`. */
   readonly plan?: "hobby" | "pro";
+}
+
+export interface VercelFakeVariable {
+  readonly key: string;
+  value: string;
+  readonly type: "plain" | "encrypted" | "sensitive";
+  readonly target: readonly ("production" | "preview" | "development")[];
 }
 
 export interface VercelFake {
@@ -29,6 +38,10 @@ export interface VercelFake {
   readonly projectId: string;
   /** What goes wrong with the API itself. */
   readonly faults: Faults;
+  /** The value that production runs with; a test changes it as somebody at the dashboard would. */
+  edit(key: string, value: string): void;
+  /** What production is given, whatever may be read. */
+  valueOf(key: string): string | undefined;
   failNextBuild(): void;
   /** The job of the next rollback fails. */
   failNextRollback(): void;
@@ -269,10 +282,48 @@ export async function startVercelFake(options: VercelFakeOptions): Promise<Verce
     return { status: 200, body: { deployments: page, pagination: { count: page.length, next: null, prev: null } } };
   };
 
+  const variables: StoredVariable[] = (options.variables ?? []).map((each) => store(each));
+
+  const edit = (variable: StoredVariable, value: string): void => {
+    Object.assign(variable, { value, updatedAt: Date.now(), lastEditedByDisplayName: "Ada Example" });
+  };
+
+  const shownVariable = (variable: StoredVariable, decrypted: boolean) => ({
+    ...variable,
+    decrypted,
+    // As Vercel stores it: the list does not decrypt, and a sensitive value is never given.
+    value: variable.type === "plain" || (decrypted && variable.type === "encrypted") ? variable.value : "",
+  });
+
+  const variable = (id: string | undefined, method: string, body: string): Answer => {
+    if (id === undefined && method === "GET") {
+      return { status: 200, body: { envs: variables.map((each) => shownVariable(each, false)) } };
+    }
+    if (id === undefined && method === "POST") {
+      const parsed = createVariableSchema.safeParse(parseJson(body));
+      if (!parsed.success) return failure(400, "bad_request", `Invalid request: ${z.prettifyError(parsed.error)}`);
+      const taken = variables.some(
+        ({ key, target }) => key === parsed.data.key && target.some((each) => parsed.data.target.includes(each)),
+      );
+      if (taken) return failure(403, "ENV_CONFLICT", "Another Environment Variable with the same Name exists");
+      variables.push(store(parsed.data));
+      return { status: 201, body: { created: shownVariable(variables.at(-1)!, false), failed: [] } };
+    }
+    const found = variables.find((each) => each.id === id);
+    if (found === undefined) return failure(404, "not_found", "Environment Variable not found");
+    if (method === "GET") return { status: 200, body: shownVariable(found, true) };
+    const parsed = editVariableSchema.safeParse(parseJson(body));
+    if (method !== "PATCH") return failure(405, "method_not_allowed", "Method Not Allowed");
+    if (!parsed.success) return failure(400, "bad_request", `Invalid request: ${z.prettifyError(parsed.error)}`);
+    edit(found, parsed.data.value);
+    return { status: 200, body: shownVariable(found, false) };
+  };
+
   const respond = ({ method, url, headers, body }: Call): Answer => {
     const path = /^\/v\d+\/deployments(?:\/([^/]+))?$/.exec(url.pathname);
+    const variablePath = /^\/v\d+\/projects\/([^/]+)\/env(?:\/([^/]+))?$/.exec(url.pathname);
     const projectPath = /^\/v\d+\/projects\/([^/]+)(?:\/rollback\/([^/]+))?$/.exec(url.pathname);
-    if (path === null && projectPath === null) return failure(404, "not_found", "Not Found");
+    if (path === null && projectPath === null && variablePath === null) return failure(404, "not_found", "Not Found");
     if (headers.authorization === undefined) {
       return failure(401, "unauthorized", "The request is missing an authentication token");
     }
@@ -281,6 +332,11 @@ export async function startVercelFake(options: VercelFakeOptions): Promise<Verce
     }
     const team = url.searchParams.get("teamId");
     if (team !== null && team !== teamId) return failure(403, "forbidden", "Not authorized");
+    if (variablePath !== null) {
+      const [, asked = "", id] = variablePath;
+      if (asked !== projectId && asked !== projectName) return failure(404, "not_found", "Project not found.");
+      return variable(id, method, body);
+    }
     if (projectPath !== null) {
       const [, asked = "", target] = projectPath;
       if (asked !== projectId && asked !== projectName) return failure(404, "not_found", "Project not found.");
@@ -312,6 +368,12 @@ export async function startVercelFake(options: VercelFakeOptions): Promise<Verce
     url: server.url,
     teamId,
     projectId,
+    edit: (key, value) => {
+      const found = variables.find((each) => each.key === key);
+      if (found === undefined) throw new Error(`no variable ${key}`);
+      edit(found, value);
+    },
+    valueOf: (key) => variables.find((each) => each.key === key && each.target.includes("production"))?.value,
     faults,
     failNextBuild: () => {
       failNext = true;
@@ -322,6 +384,40 @@ export async function startVercelFake(options: VercelFakeOptions): Promise<Verce
     productionId: () => production,
     close: () => server.close(),
   };
+}
+
+interface StoredVariable extends VercelFakeVariable {
+  readonly id: string;
+  updatedAt: number;
+  lastEditedByDisplayName: string;
+}
+
+function store(variable: VercelFakeVariable): StoredVariable {
+  return {
+    ...variable,
+    id: identifier().slice(0, 16),
+    updatedAt: Date.now(),
+    lastEditedByDisplayName: "Grace Example",
+  };
+}
+
+/** POST /v10/projects/{idOrName}/env, for one variable. */
+const createVariableSchema = z.strictObject({
+  key: z.string().min(1),
+  value: z.string(),
+  type: z.enum(["plain", "encrypted", "sensitive"]),
+  target: z.array(z.enum(["production", "preview", "development"])).min(1),
+});
+
+/** PATCH /v9/projects/{idOrName}/env/{id}, of which only the value is changed. */
+const editVariableSchema = z.strictObject({ value: z.string() });
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
 }
 
 function failure(status: number, code: string, message: string, more: Record<string, unknown> = {}): Answer {

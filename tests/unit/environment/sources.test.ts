@@ -14,10 +14,10 @@ describe("environment sources", () => {
   beforeEach(() => (folder = mkdtempSync(join(tmpdir(), "environment-"))));
   afterEach(() => rmSync(folder, { recursive: true }));
 
-  it("takes only named variables of the process", () => {
+  it("takes only named variables of the process", async () => {
     const settings = environmentSettingsSchema.parse({ critical: ["STRIPE_*"], required: ["DATABASE_URL"] });
     const env = { STRIPE_KEY: "a", STRIPE: "b", DATABASE_URL: "c", HOME: "/root", NODE_ENV: "production" };
-    const { variables, scope } = observeEnvironment(settings, env, folder);
+    const { variables, scope } = await observeEnvironment(settings, env, folder);
     assert.deepEqual(
       variables.map(({ name, source, target }) => [name, source, target]),
       [
@@ -31,10 +31,10 @@ describe("environment sources", () => {
     ]);
   });
 
-  it("takes everything of a dotenv file, quotes and multiple lines included", () => {
+  it("takes everything of a dotenv file, quotes and multiple lines included", async () => {
     writeFileSync(join(folder, ".env.production"), `A=1 # one\nB="two\nlines"\nexport C='th=ree'\n`);
     const settings = environmentSettingsSchema.parse({ sources: [{ kind: "dotenv", path: ".env.production" }] });
-    const { variables } = observeEnvironment(settings, { A: "not this one" }, folder);
+    const { variables } = await observeEnvironment(settings, { A: "not this one" }, folder);
     assert.deepEqual(
       variables.map(({ name, value, source, target }) => [name, value, source, target]),
       [
@@ -45,17 +45,17 @@ describe("environment sources", () => {
     );
   });
 
-  it("names a dotenv file that is not there", () => {
+  it("names a dotenv file that is not there", async () => {
     const settings = environmentSettingsSchema.parse({ sources: [{ kind: "dotenv", path: "gone.env" }] });
-    assert.throws(
-      () => observeEnvironment(settings, {}, folder),
+    await assert.rejects(
+      observeEnvironment(settings, {}, folder),
       (error) => error instanceof UsageError && /dotenv file gone\.env: no such file/.test(error.message),
     );
   });
 
-  it("masks secrets, and leaves words and addresses that also occur elsewhere readable", () => {
+  it("masks secrets, and leaves words and addresses that also occur elsewhere readable", async () => {
     const settings = environmentSettingsSchema.parse({ critical: ["*"] });
-    observeEnvironment(
+    await observeEnvironment(
       settings,
       {
         JWT_SECRET: "one-plain-word",
