@@ -117,7 +117,7 @@ export function programScenes(engine: () => Engine): void {
     assert.deepEqual(words(calls), [...readOnly, "gate run --print receipt"]);
     assert.match(
       result.errors.join("\n"),
-      /^exit status 1: running "node bin\/dbprotect\.js gate run --print receipt"/,
+      /^exit status 1: running "node \S+ bin\/dbprotect\.js gate run --print receipt"/,
     );
     assert.equal(result.errors.length, 1, "every rejection that follows from the gate's is the gate's");
     assert.equal(operation(result, "database-gate-run"), "failed");
