@@ -13,6 +13,11 @@ export interface Place {
 export interface Contender {
   readonly name: string;
   readonly command: string;
+  /** What has to be there first, and what is cleared away behind it: not measured. */
+  readonly prepare?: string;
+  readonly after?: string;
+  /** Whose time its own is held against. Default: the plain `pg_dump -Fc`. */
+  readonly against?: string;
   /** What it leaves, for its size: a path, or an `s3://` prefix. Absent: nothing to keep. */
   readonly leaves?: string;
   /** Program that it needs beyond PostgreSQL's; without it the line is left out, and says so. */

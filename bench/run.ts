@@ -13,11 +13,13 @@ import { startCluster, urlOf } from "../scripts/scratch/cluster";
 import { startSeaweed } from "../tests/servers/seaweedfs";
 import { type Contender, contenders } from "./contenders";
 import { type Measurement, measure } from "./measure";
+import { recoveryContenders } from "./recovery";
 
 interface Result {
   readonly name: string;
   readonly runs: readonly Measurement[];
   readonly megabytes: number | undefined;
+  readonly against: string | undefined;
 }
 
 async function main(): Promise<void> {
@@ -77,18 +79,22 @@ async function main(): Promise<void> {
         binDir: cluster.binDir,
       };
       mkdirSync(place.folder);
-      for (const contender of contenders(place).filter(({ name }) => name.includes(values.only))) {
+      const all = [...contenders(place), ...recoveryContenders(place)];
+      for (const contender of all.filter(({ name }) => name.includes(values.only))) {
         if (contender.needs !== undefined && spawnSync("which", [contender.needs]).status !== 0) {
           if (round === 1) say(`left out, there is no ${contender.needs} here: ${contender.name}`);
           continue;
         }
+        if (contender.prepare !== undefined) await measure(contender.prepare, env);
         const run = await measure(contender.command, env);
+        if (contender.after !== undefined) await measure(contender.after, env);
         say(`${round} ${contender.name}: ${run.seconds.toFixed(1)} s`);
         const before = results.get(contender.name)?.runs ?? [];
         results.set(contender.name, {
           name: contender.name,
           runs: [...before, run],
           megabytes: sizeOf(contender, env),
+          against: contender.against,
         });
       }
       rmSync(place.folder, { recursive: true });
@@ -129,15 +135,20 @@ function median(values: readonly number[]): number {
   return sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
 }
 
-/** Markdown, for docs/benchmarks.md; ratios against the plain `pg_dump -Fc`. */
+/** Markdown, for docs/benchmarks.md; speed against the plain `pg_dump -Fc`, or the time as a multiple of another's. */
 function table(results: readonly Result[]): string {
   const wall = ({ runs }: Result): number => median(runs.map(({ seconds }) => seconds));
   const reference = results.find(({ name }) => name === "pg_dump -Fc to a file");
+  const ratioOf = (result: Result): string => {
+    const other = results.find(({ name }) => name === result.against);
+    if (other !== undefined) return `${(wall(result) / wall(other)).toFixed(2)} times ${other.name}`;
+    return reference === undefined ? "" : `${(wall(reference) / wall(result)).toFixed(2)}x`;
+  };
   const lines = results.map((result) => {
     const cells = [
       result.name,
       wall(result).toFixed(1),
-      reference === undefined ? "" : `${(wall(reference) / wall(result)).toFixed(2)}x`,
+      ratioOf(result),
       median(result.runs.map(({ cpuSeconds }) => cpuSeconds)).toFixed(1),
       Math.max(...result.runs.map(({ peakMegabytes }) => peakMegabytes)).toFixed(0),
       result.megabytes?.toFixed(0) ?? "",
