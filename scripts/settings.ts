@@ -142,6 +142,11 @@ export type GateSettings = z.infer<typeof gateSettingsSchema>;
 
 export const rollbackSettingsSchema = z.strictObject({
   /**
+   * What happens when a deployment fails, or the verification after it: `application`: Railway and Vercel go back to what
+   * was live before, as `deploy:rollback` does it; `manual`: a person decides. Default `manual`.
+   */
+  onFailure: z.enum(["manual", "application"]).default("manual"),
+  /**
    * `required`: the gate halts when a configured platform has no live deployment that it could go back to, or cannot be
    * asked; `optional`: that is recorded and passes, as it must for a first deployment. Default `required`.
    */

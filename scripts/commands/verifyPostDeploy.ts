@@ -3,6 +3,8 @@ import type { Command } from "commander";
 import { exitCode } from "../contract/failure";
 import { targetFromEnvironment } from "../database/target";
 import { type PostDeployResult, verifyPostDeploy } from "../release/postDeploy";
+import { openPlatforms } from "../release/rollbackTargets";
+import { renderRollback } from "../report/rollback";
 import { renderData, renderHealth } from "../report/verification";
 import { interrupted, printResult, progress } from "./session";
 import { storeFromEnvironment } from "./store";
@@ -20,6 +22,7 @@ export function configure(command: Command): void {
           appUrl: process.env["APP_URL"] || undefined,
           frontendUrl: process.env["FRONTEND_URL"] || undefined,
         },
+        clients: openPlatforms(process.env, interrupted),
         signal: interrupted,
         onProgress: progress,
       });
@@ -41,6 +44,7 @@ export function render(result: PostDeployResult): string {
     result.integration === null
       ? "integration tests: not configured"
       : `integration tests: ${result.integration.passed ? "passed" : "FAILED"}`,
+    ...(result.rollback?.result ? ["", renderRollback(result.rollback.result)] : []),
     "",
     result.verdict === "pass" ? `PASS: ${result.releaseVersion || "the release"}${deletions(result)}` : "FAIL:",
     ...result.findings.map((finding) => `  ${finding}`),

@@ -9,6 +9,7 @@ const reasons: readonly (readonly [reason: string, pattern: RegExp])[] = [
   ["data checks", /\bdata-checks: /],
   ["environment", /\benvironment: |changed since|critical variable/],
   ["rows lost", /row\(s\) of the snapshot are missing/],
+  ["health", /\/api\/health: HTTP \d+/],
 ];
 
 /** `released`, `preview halts: migrations`, `gate halts: damaged backup (exit 4)`, `railway fails: rows lost`. */

@@ -1,9 +1,9 @@
 /**
- * The seven scenes: what is done to a protected deployment, how it must end, and the evidence that it did. Each leaves
+ * The eight scenes: what is done to a protected deployment, how it must end, and the evidence that it did. Each leaves
  * the world so that the next one can begin.
  */
 import { damageNextArchive } from "./damageArchive";
-import { cleaningVersion } from "./crm/versions";
+import { cleaningVersion, unhealthyVersion } from "./crm/versions";
 import { startTraffic } from "./crm/traffic";
 import { endingOf, reasonGiven } from "./ending";
 import type { UpResult } from "./engine/engine";
@@ -41,8 +41,7 @@ ALTER TABLE public.client_tags ENABLE ROW LEVEL SECURITY;
     const added = await traffic.end();
     const state = await stage.state();
     const events = stage.releaseEvents();
-    const health = (await (await fetch(`${stage.world.host.url}/api/health`)).json()) as { version: string };
-    const page = await (await fetch(stage.world.host.url)).text();
+    const answering = (await versionsThatAnswer(stage)).join(", ");
     const deploys = stage.world.log.deploysSince(before.requests);
     const clients =
       (state.tables.get("public.clients")?.rows ?? 0) - (before.state.tables.get("public.clients")?.rows ?? 0);
@@ -57,8 +56,8 @@ ALTER TABLE public.client_tags ENABLE ROW LEVEL SECURITY;
         },
         {
           claim: "version that answers: API, frontend",
-          found: `${health.version}, ${/Version ([\d.]+)/.exec(page)?.[1] ?? "none"}`,
-          holds: health.version === "1.5.0" && page.includes("Version 1.5.0"),
+          found: answering,
+          holds: answering === "1.5.0, 1.5.0",
         },
         {
           claim: "the migration is applied",
@@ -217,6 +216,45 @@ const failedDeployment: Scene = {
   },
 };
 
+const unhealthyRelease: Scene = {
+  name: "A release that does not answer",
+  does: `Version ${unhealthyVersion} starts, but its health check fails; rollback.onFailure is application.`,
+  expected: "verification fails: health; application rolled back",
+  async act(stage) {
+    const [api, frontend] = await versionsThatAnswer(stage);
+    const mark = stage.world.log.requests.length;
+    const result = await stage.up({ version: unhealthyVersion, onFailure: "application", healthSeconds: 1 });
+    const after = (await versionsThatAnswer(stage)).join(", ");
+    const health = await fetch(`${stage.world.host.url}/api/health`);
+    const calls = stage.world.log.requests.slice(mark).map(({ call }) => call);
+    const rollbacks = calls.filter((call) => /deploymentRollback|POST .*\/rollback\//.test(call));
+    const took = /application: rolled back within [\d.]+ s/.exec([...result.errors, stage.printed()].join("\n"));
+    const events = stage.releaseEvents();
+    return {
+      actual: `${endingOf(result)}; application ${took === null ? "not rolled back" : "rolled back"}`,
+      evidence: [
+        whyHalted(result, "/api/health"),
+        {
+          claim: "one request to each platform to go back",
+          found: rollbacks.join(", "),
+          holds: rollbacks.length === 2,
+        },
+        {
+          claim: "version that answers again: API, frontend",
+          found: `${after}; health ${health.status}`,
+          holds: after === `${api}, ${frontend}` && health.ok,
+        },
+        { claim: "the time, beside the strategy's five minutes", found: took?.[0] ?? "not told", holds: took !== null },
+        {
+          claim: "what the store recorded: no row is lost, and the version is not live",
+          found: events.join(", "),
+          holds: ["verified", "railway-rolled-back", "vercel-rolled-back"].every((event) => events.includes(event)),
+        },
+      ],
+    };
+  },
+};
+
 export const scenes: readonly Scene[] = [
   goodRelease,
   destructiveMigration,
@@ -225,7 +263,15 @@ export const scenes: readonly Scene[] = [
   failingCheck,
   deletingRelease,
   failedDeployment,
+  unhealthyRelease,
 ];
+
+/** Of the API and of the frontend, whatever their health. */
+async function versionsThatAnswer(stage: Stage): Promise<readonly [api: string, frontend: string]> {
+  const { version } = (await (await fetch(`${stage.world.host.url}/api/health`)).json()) as { version: string };
+  const page = await (await fetch(stage.world.host.url)).text();
+  return [version, /Version ([\d.]+)/.exec(page)?.[1] ?? "none"];
+}
 
 /** The reason that the user reads, which must name the culprit. */
 function whyHalted(result: UpResult, culprit: string): SceneEvidence {

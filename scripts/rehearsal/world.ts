@@ -23,6 +23,10 @@ export interface ReleasePlan {
   /** The CRM's version; its commit is what is released. */
   readonly version: string;
   readonly overrides?: readonly Readonly<Record<string, string>>[];
+  /** What a failing release does with the application. Default `manual`. */
+  readonly onFailure?: "manual" | "application";
+  /** Seconds that the application has to become healthy. Default 10. */
+  readonly healthSeconds?: number;
 }
 
 export interface World {
@@ -151,7 +155,7 @@ export async function buildWorld(onProgress: (line: string) => void, signal?: Ab
         VERCEL_ORG_ID: vercel.teamId,
         VERCEL_PROJECT_ID: vercel.projectId,
       },
-      config: ({ version, overrides = [] }) => ({
+      config: ({ version, overrides = [], onFailure = "manual", healthSeconds = 10 }) => ({
         "database-protection:backupStore": pathToFileURL(storeFolder).href,
         "database-protection:releaseVersion": commitOf(version),
         "database-protection:migrations": { path: migrationsFolder },
@@ -159,7 +163,8 @@ export async function buildWorld(onProgress: (line: string) => void, signal?: Ab
         "database-protection:vercel": { command: standInCommand("vercelDeploy.ts"), timeoutSeconds: 60 },
         "database-protection:environment": { sources: [{ kind: "dotenv", path: environmentFile }] },
         "database-protection:verification": { scratchHours },
-        "database-protection:health": { deadlineSeconds: 10 },
+        "database-protection:health": { deadlineSeconds: healthSeconds },
+        "database-protection:rollback": { onFailure },
         "database-protection:overrides": overrides,
         "database-protection:appUrl": host.url,
         "database-protection:frontendUrl": host.url,

@@ -11,6 +11,8 @@ import type { Store } from "../store/store";
 import { type HealthReport, demandAddresses, runHealthChecks } from "../verification/healthChecks";
 import { type ReceiptVerification, verifyReceipt } from "../verification/verifyReceipt";
 import { runDeployCommand } from "./deployCommand";
+import { type AutomaticRollback, rollBackOnFailure } from "./rollbackOnFailure";
+import type { Platforms } from "./rollbackTargets";
 
 export interface PostDeployInput {
   readonly store: Store;
@@ -18,6 +20,8 @@ export interface PostDeployInput {
   /** Which receipt; default: the newest open one, else the newest. */
   readonly runId?: string;
   readonly addresses: { readonly appUrl: string | undefined; readonly frontendUrl: string | undefined };
+  /** To roll the application back, where the settings say so. */
+  readonly clients: Platforms;
   readonly signal: AbortSignal;
   readonly onProgress: (line: string) => void;
 }
@@ -31,6 +35,8 @@ export interface PostDeployResult {
   readonly health: HealthReport;
   /** Null: none configured. */
   readonly integration: { readonly passed: boolean; readonly message: string } | null;
+  /** Null: it passed, a person decides, or the release was verified before. */
+  readonly rollback: AutomaticRollback | null;
   readonly findings: readonly string[];
 }
 
@@ -43,6 +49,8 @@ const integrationSeconds = 1800;
 export async function verifyPostDeploy(input: PostDeployInput): Promise<PostDeployResult> {
   const trusted = await chooseReceipt(input);
   const { receipt } = trusted;
+  // A receipt that is closed is of a release that went well: what fails now has another cause.
+  const wasOpen = await isOpen(input.store, receipt.runId);
   const addresses = addressesOf(input, receipt);
   demandAddresses(addresses);
   try {
@@ -56,6 +64,8 @@ export async function verifyPostDeploy(input: PostDeployInput): Promise<PostDepl
         .map(({ url, status, error }) => `${url}: ${error ?? `status ${status ?? "none"}`}`),
       ...(integration === null || integration.passed ? [] : [`integration tests: ${integration.message}`]),
     ];
+    const failed = findings.length > 0 && wasOpen;
+    const rollback = failed ? await rollBackOnFailure({ ...input, trusted, addresses }) : null;
     return {
       verdict: findings.length === 0 ? "pass" : "fail",
       runId: receipt.runId,
@@ -63,7 +73,8 @@ export async function verifyPostDeploy(input: PostDeployInput): Promise<PostDepl
       data,
       health,
       integration,
-      findings,
+      rollback,
+      findings: rollback === null ? findings : [...findings, rollback.summary],
     };
   } finally {
     await giveBackLease(input.store, receipt.runId);

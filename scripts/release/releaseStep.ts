@@ -13,11 +13,15 @@ import { type ReceiptVerificationInput, freezeOnLoss, identityOfReceipt } from "
 import { type ReleaseRequest, demandReceipt } from "./admission";
 import { applyPendingMigrations } from "./applyPendingMigrations";
 import { runDeployCommand } from "./deployCommand";
+import { type AutomaticRollback, rollBackOnFailure } from "./rollbackOnFailure";
+import type { Platforms } from "./rollbackTargets";
 
 export interface ReleaseContext extends ReleaseRequest {
   readonly step: ReleaseStep;
   readonly store: Store;
   readonly target: DatabaseTarget;
+  /** To roll the application back when the step fails, where the settings say so. */
+  readonly clients: Platforms;
   readonly signal: AbortSignal;
   /** The live log of what is deployed, line by line. */
   readonly onLine: (line: string) => void;
@@ -58,7 +62,7 @@ export async function runReleaseStep(context: ReleaseContext): Promise<ReleaseOu
     return { outcome: "live", runId: receipt.runId, detail };
   } catch (error) {
     await event("failed", messageOf(error));
-    throw await judgeFailure(step, input, error);
+    throw await judgeFailure(context, input, error);
   }
 }
 
@@ -83,6 +87,14 @@ function perform(context: ReleaseContext, receipt: Receipt): Promise<string> {
   return runDeployCommand(command, { signal, onLine });
 }
 
+function undo(context: ReleaseContext, input: ReceiptVerificationInput): Promise<AutomaticRollback | null> {
+  const { store, clients, signal, onLine } = context;
+  const { appUrl, frontendUrl } = input.receipt.addresses;
+  const addresses = { appUrl: appUrl ?? undefined, frontendUrl: frontendUrl ?? undefined };
+  const trusted = { receipt: input.receipt, receiptSha256: input.receiptSha256 };
+  return rollBackOnFailure({ store, trusted, clients, addresses, signal, onProgress: onLine });
+}
+
 function notConfigured(step: ReleaseStep): UsageError {
   return new UsageError(`${step}: the receipt's settings do not configure it: expected ${step} in the stack's config`);
 }
@@ -91,9 +103,13 @@ function notConfigured(step: ReleaseStep): UsageError {
  * A release that broke half-way may have lost rows all the same; nobody else would look before the next gate.
  * The receipt stays open even when nothing is missing yet: what was started may still become live.
  */
-async function judgeFailure(step: ReleaseStep, input: ReceiptVerificationInput, error: unknown): Promise<Error> {
-  const failed = `${step} failed: ${messageOf(error)}`;
+async function judgeFailure(context: ReleaseContext, input: ReceiptVerificationInput, error: unknown): Promise<Error> {
+  const { step } = context;
+  let failed = `${step} failed: ${messageOf(error)}`;
   try {
+    // First what people see; migrations deploy nothing.
+    const rollback = step === "migrations" ? null : await undo(context, input);
+    if (rollback !== null) failed = `${failed}; ${rollback.summary}`;
     const { comparison, findings } = await freezeOnLoss(input);
     if (comparison.verdict === "pass") {
       const hint = error instanceof Failure ? error.hint : undefined;

@@ -13,7 +13,11 @@ import { startVercelFake, type VercelFake } from "../../scripts/rehearsal/platfo
 const liveCommit = "1".repeat(40);
 const pace: Pace = { attempt: 150, total: 600, firstPause: 10 };
 const until = async (holds: () => Promise<boolean>): Promise<void> => {
-  while (!(await holds())) await new Promise((resolve) => setTimeout(resolve, 5));
+  const deadline = performance.now() + 10_000;
+  while (!(await holds())) {
+    if (performance.now() > deadline) throw new Error("the fake never got there");
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
 };
 
 interface Side {

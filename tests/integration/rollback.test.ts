@@ -5,8 +5,9 @@ import { pathToFileURL } from "node:url";
 import type { GateContext, GateState } from "../../scripts/gate/context";
 import { rollbackTargetStep } from "../../scripts/gate/steps/rollbackTarget";
 import { readEvents, recordEvent, findLive, isOpen } from "../../scripts/record/releaseEvents";
-import { receiptSchema, writeReceipt } from "../../scripts/record/receipt";
+import { readTrustedReceipt, receiptSchema, writeReceipt } from "../../scripts/record/receipt";
 import { type RollbackRequest, type RollbackResult, planRollback, rollBack } from "../../scripts/release/rollback";
+import { type AutomaticRollback, rollBackOnFailure } from "../../scripts/release/rollbackOnFailure";
 import { findTarget, openPlatforms } from "../../scripts/release/rollbackTargets";
 import { operationSettingsSchema } from "../../scripts/settings";
 import { FileStore } from "../../scripts/store/fileStore";
@@ -273,6 +274,30 @@ describe("deploy:rollback", function () {
     const first = await gate({ ...app.env, RAILWAY_TOKEN: "wrong" }, "optional");
     assert.deepEqual(first.result.findings, []);
     assert.equal(first.state.rollback?.railway, null);
+  });
+
+  it("a release that failed goes back by itself where the settings say so, and tells when it could not", async () => {
+    const trusted = await readTrustedReceipt(store, await release(second));
+    const { receipt } = trusted;
+    const failed = (onFailure: "manual" | "application"): Promise<AutomaticRollback | null> => {
+      const rollback = { ...receipt.settings.rollback, onFailure };
+      return rollBackOnFailure({
+        store,
+        trusted: { ...trusted, receipt: { ...receipt, settings: { ...receipt.settings, rollback } } },
+        clients: clients(),
+        addresses: { appUrl: app.url, frontendUrl: app.url },
+        signal: new AbortController().signal,
+        onProgress: () => undefined,
+      });
+    };
+    assert.equal(await failed("manual"), null);
+    assert.equal(app.live.railway, second);
+    app.railway.faults.plan({ kind: "status", status: 401 }, 9);
+    assert.match((await failed("application"))?.summary ?? "", /^application: partial .*railway: RAILWAY_TOKEN/);
+    app.railway.faults.end();
+    const undone = await failed("application");
+    assert.match(undone?.summary ?? "", /^application: rolled back within [\d.]+ s$/);
+    assert.deepEqual(app.live, { railway: firstCommit, vercel: firstCommit });
   });
 
   it("Ctrl-C ends it at once, and the next run finishes", async () => {

@@ -59,7 +59,11 @@ export async function startApplication(phaseMilliseconds = 15): Promise<Applicat
     FRONTEND_URL: server.url,
   };
   const until = async (holds: () => Promise<boolean>): Promise<void> => {
-    while (!(await holds())) await new Promise((resolve) => setTimeout(resolve, 5));
+    const deadline = performance.now() + 10_000;
+    while (!(await holds())) {
+      if (performance.now() > deadline) throw new Error("the fake never got there");
+      await new Promise((resolve) => setTimeout(resolve, 5));
+    }
   };
   return {
     ...{ url: server.url, railway, vercel, log, env, live, broken },

@@ -115,7 +115,10 @@ export async function startCrmApi(databaseUrl: string, version: string): Promise
   let live = crmVersion(version).version;
   let frontendVersion = live;
   const routes: Record<string, (call: Call) => Promise<Answer> | Answer> = {
-    "GET /api/health": () => ({ status: 200, body: { status: "ok", version: live } }),
+    "GET /api/health": () =>
+      crmVersion(live).unhealthy === true
+        ? { status: 503, body: { status: "no cache", version: live } }
+        : { status: 200, body: { status: "ok", version: live } },
     "GET /api/db/health": () => databaseHealth(pool),
     "GET /api/crm/clients": ({ url }) => listClients(pool, url),
     "POST /api/crm/clients": (call) => addClient(pool, call),

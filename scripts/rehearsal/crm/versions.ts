@@ -8,6 +8,8 @@ export interface CrmVersion {
   readonly version: string;
   /** Runs once, as the service role, before the version takes traffic. */
   readonly startUp?: (client: ClientBase) => Promise<void>;
+  /** Built with the address of a cache that does not exist: whatever asks for its health gets 503. */
+  readonly unhealthy?: boolean;
 }
 
 /** The version that is live when the rehearsal begins. */
@@ -15,6 +17,9 @@ export const firstVersion = "1.4.0";
 
 /** The version whose start-up job deletes clients that are still wanted. */
 export const cleaningVersion = "1.6.0";
+
+/** The version that is deployed and then does not answer well. */
+export const unhealthyVersion = "1.8.0";
 
 const versions: readonly CrmVersion[] = [
   { version: firstVersion },
@@ -27,6 +32,7 @@ const versions: readonly CrmVersion[] = [
     },
   },
   { version: "1.7.0" },
+  { version: unhealthyVersion, unhealthy: true },
 ];
 
 export const builtVersions: readonly string[] = versions.map(({ version }) => version);

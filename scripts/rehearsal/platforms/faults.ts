@@ -31,6 +31,11 @@ export class Faults {
     this.#planned.push({ fault, times, applies });
   }
 
+  /** Whatever was planned and has not happened will not. */
+  end(): void {
+    this.#planned.length = 0;
+  }
+
   async answer(call: Call, respond: () => Promise<Answer>): Promise<Answer> {
     const planned = this.#planned.find(({ times, applies }) => times > 0 && applies(call));
     if (planned === undefined) return respond();

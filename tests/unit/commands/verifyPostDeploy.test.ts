@@ -22,6 +22,7 @@ describe("what db:verify:post-deploy says", () => {
       },
       health: { outcome: "not configured", results: [] },
       integration: null,
+      rollback: null,
       findings: [],
     }).split("\n");
   };
