@@ -76,6 +76,11 @@ export const environmentSourceSchema = z.discriminatedUnion("kind", [
 
 export type EnvironmentSource = z.infer<typeof environmentSourceSchema>;
 
+/** Unmet, or unknown: `require` halts, `warn` is said, `ignore` is not even looked at. */
+const demand = z.enum(["require", "warn", "ignore"]);
+
+export type Demand = z.infer<typeof demand>;
+
 export const environmentSettingsSchema = z.strictObject({
   sources: z
     .array(environmentSourceSchema)
@@ -88,6 +93,8 @@ export const environmentSettingsSchema = z.strictObject({
   acknowledgements: z.array(acknowledgementSchema).default([]),
   /** Whether a critical or required variable halts whose value the platform gives to nobody. Default false. */
   strict: z.boolean().default(false),
+  /** What is wrong with the values of Supabase's variables: see scripts/environment/content.ts. Default `require`. */
+  content: demand.default("require"),
 });
 
 export type EnvironmentSettings = z.infer<typeof environmentSettingsSchema>;
@@ -206,11 +213,6 @@ export const platformRequirements = [
 ] as const;
 
 export type PlatformRequirement = (typeof platformRequirements)[number];
-
-/** Unmet, or unknown: `require` halts, `warn` is said, `ignore` is not even looked at. */
-const demand = z.enum(["require", "warn", "ignore"]);
-
-export type Demand = z.infer<typeof demand>;
 
 const requirementsShape = Object.fromEntries(
   platformRequirements.map((requirement) => [requirement, demand.optional()]),

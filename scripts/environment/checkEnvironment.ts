@@ -14,6 +14,7 @@ import {
   environmentChangeSchema,
   hasExpired,
 } from "./compare";
+import { judgeContent } from "./content";
 import { type EnvironmentKeys, deriveKeys, readPassphrase } from "./digest";
 import { matchesAny } from "./namePatterns";
 import { type EnvironmentSnapshot, readBaseline } from "./snapshot";
@@ -77,11 +78,12 @@ export async function assessEnvironment(input: EnvironmentInput): Promise<Assess
   const env = input.env ?? process.env;
   const now = input.now ?? new Date();
   const observation = await observeEnvironment(settings, env, input.folder ?? process.cwd());
+  const projectRef = env["SUPABASE_PROJECT_REF"] || undefined;
   const identity = store === undefined ? undefined : await readStoreIdentity(store);
   if (store === undefined || identity === undefined) {
     const comparison = store === undefined ? "no store" : "no store identity";
     return {
-      check: judge(observation, settings, { comparison, now }),
+      check: judge(observation, settings, { comparison, now, projectRef }),
       observation,
       sealing: undefined,
       baseline: undefined,
@@ -91,13 +93,15 @@ export async function assessEnvironment(input: EnvironmentInput): Promise<Assess
   const keys = await deriveKeys(passphrase, Buffer.from(identity.salt, "base64"));
   const baseline = await readBaseline(store, keys);
   const comparison = baseline === undefined ? "no baseline" : "compared";
-  const check = judge(observation, settings, { comparison, now, keys, baseline });
+  const check = judge(observation, settings, { comparison, now, projectRef, keys, baseline });
   return { check, observation, sealing: { passphrase, keys }, baseline };
 }
 
 interface Circumstances {
   readonly comparison: EnvironmentCheck["comparison"];
   readonly now: Date;
+  /** `SUPABASE_PROJECT_REF`. */
+  readonly projectRef: string | undefined;
   readonly keys?: EnvironmentKeys;
   readonly baseline?: EnvironmentSnapshot | undefined;
 }
@@ -116,7 +120,17 @@ function judge(
   const unreadable = observation.variables.filter(
     ({ name, kind }) => kind === "unreadable" && matchesAny(name, [...settings.critical, ...settings.required]),
   );
+  const wrong =
+    settings.content === "ignore"
+      ? []
+      : judgeContent(observation.variables, circumstances.projectRef, now).map(
+          ({ name, source, target, wrong: what }) => ({
+            name,
+            message: `${name} (${describePlace(source, target)}): ${what}`,
+          }),
+        );
   const findings = [
+    ...(settings.content === "require" ? wrong : []),
     ...(settings.strict ? unreadable : []).map((variable) => ({
       name: variable.name,
       message: `${describeUnreadable(variable)}: environment.strict halts`,
@@ -137,6 +151,7 @@ function judge(
     findings,
     lines: [
       ...findings.map(({ message }) => message),
+      ...(settings.content === "warn" ? wrong : []).map(({ message }) => `WARNING ${message}`),
       ...(settings.strict ? [] : unreadable).map(
         (variable) => `${describeUnreadable(variable)}; a change is told by its last edit`,
       ),

@@ -93,14 +93,14 @@ const destructiveMigration: Scene = {
 
 const changedVariable: Scene = {
   name: "A critical variable changed",
-  does: "SUPABASE_SERVICE_ROLE_KEY in the project's .env is not the one that was accepted with the last release.",
+  does: "SUPABASE_SERVICE_ROLE_KEY at Railway is not the one that was accepted with the last release.",
   expected: "preview halts: environment",
   async act(stage) {
     const before = await stage.before();
     const name = "SUPABASE_SERVICE_ROLE_KEY";
-    const value = "service-role-key-of-another-project";
-    stage.world.writeEnvironmentFile({ [name]: value });
-    const result = await stage.up({ version: "1.5.2" }).finally(() => stage.world.writeEnvironmentFile());
+    const value = "sb_secret_of-another-project";
+    const undo = stage.world.changeVariable(name, value);
+    const result = await stage.up({ version: "1.5.2" }).finally(undo);
     const told = [stage.printed(), ...result.errors].join("\n");
     return {
       actual: endingOf(result),

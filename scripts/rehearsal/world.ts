@@ -45,8 +45,8 @@ export interface World {
   config(plan: ReleasePlan): Record<string, ConfigValue>;
   /** @returns a function that takes the migration back out of the project. */
   addMigration(name: string, sql: string): () => void;
-  /** Writes the project's dotenv file: the usual values, with these changed. */
-  writeEnvironmentFile(changes?: Readonly<Record<string, string>>): void;
+  /** Changes a variable at Railway. @returns a function that sets it back. */
+  changeVariable(name: keyof typeof railwayVariables, value: string): () => void;
   /** Ends every server, and removes all of the folder but the report, unless `keep`. Fine to call twice. */
   close(options: { readonly keep: boolean }): Promise<void>;
 }
@@ -57,16 +57,20 @@ const phaseMilliseconds = 60;
 /** Ours end with their receipts; should nobody be left to do that, after these hours. */
 const scratchHours = 0.05;
 
-/** The strategy's variables, with values made up for this folder. */
-const projectVariables = {
-  SUPABASE_URL: "https://rehearsal.supabase.co",
-  SUPABASE_ANON_KEY: "anon-key-of-the-rehearsal",
-  SUPABASE_SERVICE_ROLE_KEY: "service-role-key-of-the-rehearsal",
-  VITE_SUPABASE_URL: "https://rehearsal.supabase.co",
-  VITE_SUPABASE_ANON_KEY: "anon-key-of-the-rehearsal",
+const supabaseUrl = "https://rehearsalrehearsalxy.supabase.co";
+const publishableKey = "sb_publishable_of-the-rehearsal";
+
+/** The strategy's variables where such a project has them: the API's at Railway, the frontend's at Vercel. */
+const railwayVariables = {
+  SUPABASE_URL: supabaseUrl,
+  SUPABASE_ANON_KEY: publishableKey,
+  SUPABASE_SERVICE_ROLE_KEY: "sb_secret_of-the-rehearsal",
   CORS_ORIGIN: "https://crm.example.com",
-  NODE_ENV: "production",
 };
+const vercelVariables = [
+  { key: "VITE_SUPABASE_URL", value: supabaseUrl, type: "plain", target: ["production"] },
+  { key: "VITE_SUPABASE_ANON_KEY", value: publishableKey, type: "encrypted", target: ["production"] },
+] as const;
 
 /** The commit from which a version was built: 40 hex digits, the same in every rehearsal. */
 export function commitOf(version: string): string {
@@ -110,7 +114,7 @@ export async function buildWorld(onProgress: (line: string) => void, signal?: Ab
       ...platform,
       projectToken: railwayToken,
       accountToken: randomBytes(16).toString("hex"),
-      variables: projectVariables,
+      variables: railwayVariables,
       goLive: (commit) => host.deploy("api", versionOf(commit)),
     });
     closers.push(() => railway.close());
@@ -118,6 +122,7 @@ export async function buildWorld(onProgress: (line: string) => void, signal?: Ab
     const vercel = await startVercelFake({
       ...platform,
       token: vercelToken,
+      variables: vercelVariables,
       goLive: (commit) => host.deploy("frontend", versionOf(commit)),
     });
     closers.push(() => vercel.close());
@@ -127,11 +132,7 @@ export async function buildWorld(onProgress: (line: string) => void, signal?: Ab
     const storeFolder = join(folder, "store");
     mkdirSync(migrationsFolder, { recursive: true });
     copyFileSync(schemaFile.path, join(migrationsFolder, schemaFile.name));
-    const writeEnvironmentFile: World["writeEnvironmentFile"] = (changes = {}) => {
-      const lines = Object.entries({ ...projectVariables, ...changes }).map(([name, value]) => `${name}=${value}\n`);
-      writeFileSync(environmentFile, lines.join(""));
-    };
-    writeEnvironmentFile();
+    writeFileSync(environmentFile, "NODE_ENV=production\n");
     return {
       folder,
       storeFolder,
@@ -161,7 +162,9 @@ export async function buildWorld(onProgress: (line: string) => void, signal?: Ab
         "database-protection:migrations": { path: migrationsFolder },
         "database-protection:railway": { command: standInCommand("railwayUp.ts"), timeoutSeconds: 60 },
         "database-protection:vercel": { command: standInCommand("vercelDeploy.ts"), timeoutSeconds: 60 },
-        "database-protection:environment": { sources: [{ kind: "dotenv", path: environmentFile }] },
+        "database-protection:environment": {
+          sources: [{ kind: "railway" }, { kind: "vercel" }, { kind: "dotenv", path: environmentFile }],
+        },
         "database-protection:verification": { scratchHours },
         "database-protection:health": { deadlineSeconds: healthSeconds },
         "database-protection:rollback": { onFailure },
@@ -174,7 +177,12 @@ export async function buildWorld(onProgress: (line: string) => void, signal?: Ab
         writeFileSync(file, sql);
         return () => rmSync(file);
       },
-      writeEnvironmentFile,
+      changeVariable: (name, value) => {
+        railway.variables[name] = value;
+        return () => {
+          railway.variables[name] = railwayVariables[name];
+        };
+      },
       close,
     };
   } catch (error) {

@@ -42,7 +42,8 @@ describe("environment snapshots", function () {
 
   const claim = () => claimStore(store, { systemIdentifier: "7300000000000000001", name: "crm" });
 
-  const settingsOf = (over: Record<string, unknown> = {}): EnvironmentSettings => environmentSettingsSchema.parse(over);
+  const settingsOf = (over: Record<string, unknown> = {}): EnvironmentSettings =>
+    environmentSettingsSchema.parse({ content: "ignore", ...over });
 
   async function check(over: Record<string, unknown> = {}, now = new Date()): Promise<EnvironmentCheck> {
     const result = await checkEnvironment({ store, settings: settingsOf(over), env, folder, now });

@@ -108,7 +108,7 @@ describe("variables of Railway and Vercel", function () {
   const sources = [{ kind: "railway" }, { kind: "vercel" }, { kind: "dotenv", path: ".env" }, { kind: "process" }];
   const inputOf = (over: object = {}) => ({
     ...{ store, env, folder },
-    settings: environmentSettingsSchema.parse({ sources, ...over }),
+    settings: environmentSettingsSchema.parse({ sources, content: "ignore", ...over }),
   });
   async function check(over: object = {}): Promise<EnvironmentCheck> {
     const result = await checkEnvironment(inputOf(over));

@@ -249,7 +249,7 @@ describe("the gate", () => {
       demandHalt(await runReadOnlyGate(next), "environment", exitCode.refused, /SUPABASE_URL/);
       dotenvFile({}, file);
       assert.equal((await runGate(context)).verdict, "pass");
-      dotenvFile({ SUPABASE_SERVICE_ROLE_KEY: "another-key-987654" }, file);
+      dotenvFile({ SUPABASE_SERVICE_ROLE_KEY: "sb_secret_987654" }, file);
       const halt = await runReadOnlyGate(next);
       demandHalt(halt, "environment", exitCode.refused, /SUPABASE_SERVICE_ROLE_KEY/);
       assert.ok(!JSON.stringify(halt).includes("another-key-987654"), "a value was printed");

@@ -88,10 +88,10 @@ export async function closeCrmClients(): Promise<void> {
 
 /** The strategy's five variables with some values, and a passphrase. */
 export const deploymentVariables: Readonly<Record<string, string>> = {
-  SUPABASE_URL: "https://abcdefghijkl.supabase.co",
-  SUPABASE_ANON_KEY: "anon-key-0123456789",
-  SUPABASE_SERVICE_ROLE_KEY: "service-role-key-0123456789",
-  VITE_SUPABASE_URL: "https://abcdefghijkl.supabase.co",
-  VITE_SUPABASE_ANON_KEY: "anon-key-0123456789",
+  SUPABASE_URL: "https://abcdefghijklmnopqrst.supabase.co",
+  SUPABASE_ANON_KEY: "sb_publishable_0123456789",
+  SUPABASE_SERVICE_ROLE_KEY: "sb_secret_0123456789",
+  VITE_SUPABASE_URL: "https://abcdefghijklmnopqrst.supabase.co",
+  VITE_SUPABASE_ANON_KEY: "sb_publishable_0123456789",
   BACKUP_PASSPHRASE: "correct horse battery staple",
 };
