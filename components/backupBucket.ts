@@ -1,32 +1,68 @@
 /**
- * The S3 bucket that holds the backups: versioned, encrypted, closed to the public and to plain HTTP. Only
- * objects that were tagged for it expire, and nothing here can be deleted with the stack.
+ * The S3 bucket that holds the backups: versioned, encrypted by a key of its own, closed to the public and to plain
+ * HTTP, on request locked. Only objects that were tagged for it expire, and nothing here can be deleted with the stack.
  */
+import type * as kms from "@pulumi/aws/kms";
 import * as s3 from "@pulumi/aws/s3";
 import type { input } from "@pulumi/aws/types";
 import * as pulumi from "@pulumi/pulumi";
+import { type RetentionSettings, retentionSettingsSchema } from "../scripts/settings";
+import { type ColdStorage, earliestColdDays, lifecycleRules } from "./bucketLifecycle";
+import { bucketPolicy } from "./bucketPolicy";
+import { type KeyPlace, type PolicyStatement, accountPrincipal, encryptionKey, keyUse } from "./encryptionKey";
 
 export interface BackupBucketArgs {
   /** Prefix of all keys, without slashes at its ends; one prefix belongs to one database. Defaults to the stack's name. */
-  readonly prefix?: pulumi.Input<string>;
-  /** ARN of the KMS key that encrypts the objects. Defaults to keys that S3 manages (AES256). Plain: decides the algorithm. */
-  readonly kmsKeyArn?: pulumi.Input<string>;
+  readonly prefix?: pulumi.Input<string> | undefined;
+  /**
+   * Name of a bucket that exists. Defaults to none: one is created. It must serve nothing else: its versioning,
+   * encryption, access block, lifecycle rules and policy are replaced by those of here. Plain: decides what is created.
+   */
+  readonly existing?: string | undefined;
+  /** `kms`: a KMS key; `s3`: keys that S3 manages (AES256). Defaults to `kms`. Plain: decides what is created. */
+  readonly encryption?: "kms" | "s3" | undefined;
+  /** ARN of the KMS key that encrypts the objects. Defaults to a key that is created here. Plain: decides that. */
+  readonly kmsKeyArn?: pulumi.Input<string> | undefined;
+  /**
+   * `tag`: only what `db:prune` tagged is removed, so that an outage of the schedule removes nothing. `age`: also every
+   * backup that is older than its tier promises, even if it is the last one. Defaults to `tag`.
+   */
+  readonly expiry?: "tag" | "age" | undefined;
   /** Days after which an object that was tagged `expire=yes` is removed. Defaults to 1. */
-  readonly expiredObjectDays?: pulumi.Input<number>;
+  readonly expiredObjectDays?: pulumi.Input<number> | undefined;
   /** Days that an overwritten or removed object can still be brought back. Defaults to 30. */
-  readonly noncurrentVersionDays?: pulumi.Input<number>;
+  readonly noncurrentVersionDays?: pulumi.Input<number> | undefined;
   /** Days after which the parts of an upload that never finished are removed. Defaults to 7. */
-  readonly incompleteUploadDays?: pulumi.Input<number>;
-  /** Tags of the bucket. Defaults to none but the provider's own. */
-  readonly tags?: pulumi.Input<Record<string, pulumi.Input<string>>>;
+  readonly incompleteUploadDays?: pulumi.Input<number> | undefined;
+  /** Class that backups move to which stay long enough for that to be cheaper. Defaults to `none`: they stay in STANDARD. */
+  readonly coldStorage?: ColdStorage | undefined;
+  /** Days after which they move, 30 or more. Defaults to 30. */
+  readonly coldAfterDays?: number | undefined;
+  /**
+   * Object lock: until then nobody removes a version; with `governance` nobody without a right of its own, which the
+   * bucket's policy denies, with `compliance` nobody at all, AWS included. Defaults to `none`. Plain.
+   */
+  readonly lockMode?: "none" | "governance" | "compliance" | undefined;
+  /** Days that every version is locked from its upload on. Defaults to 7; at most what the shortest-lived tier promises. */
+  readonly lockDays?: number | undefined;
+  /** Bucket that gets the log of all requests, below `<bucket>/`. Defaults to none. Plain: decides whether there is one. */
+  readonly accessLogBucket?: pulumi.Input<string> | undefined;
+  /** Whether S3 tells EventBridge of each object. Defaults to true, for an existing bucket to false. Plain. */
+  readonly eventBridge?: boolean | undefined;
+  /** What the tiers promise: `expiry: age`, `coldStorage` and `lockDays` follow it. Defaults to the settings' defaults. */
+  readonly retention?: RetentionSettings | undefined;
+  /** Tags of bucket and key. Defaults to none but the provider's own. */
+  readonly tags?: pulumi.Input<Record<string, pulumi.Input<string>>> | undefined;
 }
 
 export class BackupBucket extends pulumi.ComponentResource {
-  /** `s3://bucket/prefix`; known once versioning, encryption, access block, lifecycle and policy are in place. */
+  /** `s3://bucket/prefix`; known once everything that makes the bucket safe is in place. */
   readonly url: pulumi.Output<string>;
   /** AWS region of the bucket. */
   readonly region: pulumi.Output<string>;
   readonly bucket: s3.Bucket;
+  /** ARN of the KMS key that encrypts the objects; undefined with `encryption: s3`. */
+  readonly kmsKeyArn: pulumi.Output<string> | undefined;
 
   /**
    * @param name prefix of the children's names.
@@ -34,10 +70,21 @@ export class BackupBucket extends pulumi.ComponentResource {
    * @param opts `provider` decides account and region.
    */
   constructor(name: string, args: BackupBucketArgs = {}, opts?: pulumi.ComponentResourceOptions) {
+    const retention = args.retention ?? retentionSettingsSchema.parse({});
+    demandSense(name, args, retention);
     super("database-protection:index:BackupBucket", name, {}, opts);
     // Deleting any of these would either lose backups or leave them unversioned, in plain text or public.
     const keep = { parent: this, protect: true, retainOnDelete: true };
-    const bucket = new s3.Bucket(`${name}-bucket`, { ...(args.tags === undefined ? {} : { tags: args.tags }) }, keep);
+    const tags = args.tags === undefined ? {} : { tags: args.tags };
+    const bucket =
+      args.existing === undefined
+        ? new s3.Bucket(`${name}-bucket`, tags, keep)
+        : s3.Bucket.get(`${name}-bucket`, args.existing, undefined, { parent: this });
+    const prefix = pulumi.output(args.prefix ?? pulumi.getStack());
+    this.bucket = bucket;
+    this.region = bucket.region;
+    this.kmsKeyArn = this.keyArn(name, args);
+
     const versioning = new s3.BucketVersioning(
       `${name}-versioning`,
       { bucket: bucket.bucket, versioningConfiguration: { status: "Enabled" } },
@@ -45,7 +92,7 @@ export class BackupBucket extends pulumi.ComponentResource {
     );
     const encryption = new s3.BucketServerSideEncryptionConfiguration(
       `${name}-encryption`,
-      { bucket: bucket.bucket, rules: [encryptionRule(args.kmsKeyArn)] },
+      { bucket: bucket.bucket, rules: [encryptionRule(this.kmsKeyArn)] },
       keep,
     );
     const ownership = new s3.BucketOwnershipControls(
@@ -64,26 +111,102 @@ export class BackupBucket extends pulumi.ComponentResource {
       },
       keep,
     );
+    const policyFacts = pulumi.output({ bucketArn: bucket.arn, kmsKeyArn: this.kmsKeyArn ?? null });
     const policy = new s3.BucketPolicy(
       `${name}-policy`,
-      { bucket: bucket.bucket, policy: pulumi.jsonStringify(tlsOnlyPolicy(bucket.arn)) },
+      { bucket: bucket.bucket, policy: pulumi.jsonStringify(policyFacts.apply(bucketPolicy)) },
       // S3 answers 409 OperationAborted when both are written at once.
       { ...keep, dependsOn: [accessBlock] },
     );
     const lifecycle = new s3.BucketLifecycleConfiguration(
       `${name}-lifecycle`,
-      { bucket: bucket.bucket, rules: lifecycleRules(args) },
+      { bucket: bucket.bucket, rules: lifecycleOf(args, prefix, retention) },
       // A rule on noncurrent versions means nothing before there are versions.
       { ...keep, dependsOn: [versioning] },
     );
-    this.bucket = bucket;
-    this.region = bucket.region;
-    const settled = [versioning, encryption, ownership, accessBlock, policy, lifecycle].map((child) => child.id);
+    const children: pulumi.CustomResource[] = [versioning, encryption, ownership, accessBlock, policy, lifecycle];
+    if (args.lockMode === "governance" || args.lockMode === "compliance") {
+      const rule = { defaultRetention: { mode: args.lockMode.toUpperCase(), days: args.lockDays ?? 7 } };
+      children.push(
+        new s3.BucketObjectLockConfiguration(
+          `${name}-lock`,
+          { bucket: bucket.bucket, objectLockEnabled: "Enabled", rule },
+          // S3 locks versions only.
+          { ...keep, dependsOn: [versioning] },
+        ),
+      );
+    }
+    if (args.accessLogBucket !== undefined) {
+      new s3.BucketLogging(
+        `${name}-access-log`,
+        {
+          bucket: bucket.bucket,
+          targetBucket: args.accessLogBucket,
+          targetPrefix: pulumi.interpolate`${bucket.bucket}/`,
+        },
+        keep,
+      );
+    }
+    if (args.eventBridge ?? args.existing === undefined) {
+      new s3.BucketNotification(`${name}-events`, { bucket: bucket.bucket, eventbridge: true }, { parent: this });
+    }
+    const settled = children.map((child) => child.id);
     this.url = pulumi
-      .all([bucket.bucket, args.prefix ?? pulumi.getStack(), ...settled])
-      .apply(([bucketName, prefix]) => `s3://${bucketName}/${prefix}`);
+      .all([bucket.bucket, prefix, ...settled])
+      .apply(([bucketName, below]) => `s3://${bucketName}/${below}`);
     this.registerOutputs({ url: this.url, region: this.region });
   }
+
+  private keyArn(name: string, args: BackupBucketArgs): pulumi.Output<string> | undefined {
+    if (args.encryption === "s3") return undefined;
+    if (args.kmsKeyArn !== undefined) return pulumi.output(args.kmsKeyArn);
+    const key: kms.Key = encryptionKey(
+      `${name}-key`,
+      { description: `${name}: backups of a database`, usage: throughS3, tags: args.tags },
+      { parent: this },
+    );
+    return key.arn;
+  }
+}
+
+/** @throws pulumi.RunError naming what contradicts what. */
+function demandSense(name: string, args: BackupBucketArgs, retention: RetentionSettings): void {
+  if (args.encryption === "s3" && args.kmsKeyArn !== undefined)
+    throw mistake(name, "both kmsKeyArn and encryption: s3", "one of the two", "remove one");
+  const { coldAfterDays = earliestColdDays, lockDays = 7, lockMode = "none" } = args;
+  if (coldAfterDays < earliestColdDays)
+    throw mistake(name, `coldAfterDays: ${coldAfterDays}`, `${earliestColdDays} or more`, "S3 moves nothing younger");
+  const shortest = Math.min(
+    ...(["daily", "weekly", "monthly", "predeploy", "manual"] as const).map((tier) => retention[tier].days),
+  );
+  if (lockMode !== "none" && lockDays > shortest)
+    throw mistake(
+      name,
+      `lockDays: ${lockDays}`,
+      `at most ${shortest}, the days of the tier that retention keeps shortest`,
+      "shorten the lock or lengthen retention: a lock that outlives its promise cannot be taken back",
+    );
+}
+
+function mistake(name: string, found: string, expected: string, fix: string): pulumi.RunError {
+  return new pulumi.RunError(`${name}: found ${found}: expected ${expected}: ${fix}`);
+}
+
+/** Whoever the account's own policies allow it, and only through S3: nobody decrypts a copy elsewhere. */
+function throughS3(place: KeyPlace): PolicyStatement[] {
+  return [
+    {
+      Sid: "ThroughS3",
+      Effect: "Allow",
+      Principal: { AWS: accountPrincipal(place) },
+      Action: keyUse,
+      Resource: "*",
+      Condition: {
+        StringLike: { "kms:ViaService": "s3.*.amazonaws.com" },
+        StringEquals: { "kms:CallerAccount": place.account },
+      },
+    },
+  ];
 }
 
 function encryptionRule(
@@ -97,43 +220,25 @@ function encryptionRule(
   };
 }
 
-function tlsOnlyPolicy(bucketArn: pulumi.Output<string>): object {
-  return {
-    Version: "2012-10-17",
-    Statement: [
-      {
-        Sid: "TlsOnly",
-        Effect: "Deny",
-        Principal: "*",
-        Action: "s3:*",
-        Resource: [bucketArn, pulumi.interpolate`${bucketArn}/*`],
-        Condition: { Bool: { "aws:SecureTransport": "false" } },
-      },
-    ],
-  };
-}
-
-/** Age alone removes nothing that is current: an outage of the backup schedule must not empty the store. */
-function lifecycleRules(args: BackupBucketArgs): input.s3.BucketLifecycleConfigurationRule[] {
-  return [
-    {
-      id: "expire-tagged",
-      status: "Enabled",
-      filter: { tag: { key: "expire", value: "yes" } },
-      expiration: { days: args.expiredObjectDays ?? 1 },
-    },
-    {
-      id: "remove-noncurrent-versions",
-      status: "Enabled",
-      filter: {},
-      noncurrentVersionExpiration: { noncurrentDays: args.noncurrentVersionDays ?? 30 },
-    },
-    {
-      id: "remove-leftovers",
-      status: "Enabled",
-      filter: {},
-      expiration: { expiredObjectDeleteMarker: true },
-      abortIncompleteMultipartUpload: { daysAfterInitiation: args.incompleteUploadDays ?? 7 },
-    },
-  ];
+function lifecycleOf(
+  args: BackupBucketArgs,
+  prefix: pulumi.Output<string>,
+  retention: RetentionSettings,
+): pulumi.Output<input.s3.BucketLifecycleConfigurationRule[]> {
+  return pulumi
+    .output({
+      prefix,
+      expiredObjectDays: args.expiredObjectDays ?? 1,
+      noncurrentVersionDays: args.noncurrentVersionDays ?? 30,
+      incompleteUploadDays: args.incompleteUploadDays ?? 7,
+    })
+    .apply((known) =>
+      lifecycleRules({
+        ...known,
+        expiry: args.expiry ?? "tag",
+        coldStorage: args.coldStorage ?? "none",
+        coldAfterDays: args.coldAfterDays ?? earliestColdDays,
+        retention,
+      }),
+    );
 }

@@ -58,7 +58,9 @@ export class DeploymentProtection extends pulumi.ComponentResource {
     const context = { operation, releaseVersion, appUrl, frontendUrl };
 
     this.bucket =
-      args.backupStore === undefined ? new BackupBucket(`${name}-bucket`, args.bucket, { parent: this }) : undefined;
+      args.backupStore === undefined
+        ? new BackupBucket(`${name}-bucket`, { retention: operation.retention, ...args.bucket }, { parent: this })
+        : undefined;
     this.backupStore = this.bucket?.url ?? pulumi.output(args.backupStore ?? "");
     this.access = commandAccess(args, this.backupStore, this.bucket?.region);
 

@@ -29,14 +29,35 @@ const bucketSettingsSchema = z.strictObject({
     .string()
     .regex(/^[\w.-]+(\/[\w.-]+)*$/, "expected letters, digits, `.`, `_`, `-`, with single slashes between them")
     .optional(),
-  /** ARN of a KMS key. Default: keys that S3 manages (AES256). */
+  /** Name of a bucket that exists and serves nothing else. Default: one is created. */
+  existing: z
+    .string()
+    .regex(/^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$/, "expected the name of a bucket")
+    .optional(),
+  /** `kms`, or keys that S3 manages. Default `kms`. */
+  encryption: z.enum(["kms", "s3"]).optional(),
+  /** ARN of a KMS key. Default: one is created. */
   kmsKeyArn: z.string().startsWith("arn:", "expected the ARN of a KMS key").optional(),
+  /** Whether only what `db:prune` tagged is removed, or what is older than its tier promises. Default `tag`. */
+  expiry: z.enum(["tag", "age"]).optional(),
   /** Days after which an object that was tagged `expire=yes` is removed. Default 1. */
   expiredObjectDays: days.optional(),
   /** Days that an overwritten or removed object can still be brought back. Default 30. */
   noncurrentVersionDays: days.optional(),
   /** Days after which the parts of an upload that never finished are removed. Default 7. */
   incompleteUploadDays: days.optional(),
+  /** Class that backups move to which stay long enough. Default `none`. */
+  coldStorage: z.enum(["none", "STANDARD_IA", "GLACIER_IR"]).optional(),
+  /** Days after which they move. Default 30. */
+  coldAfterDays: z.int().min(30).max(3650).optional(),
+  /** Object lock. Default `none`. */
+  lockMode: z.enum(["none", "governance", "compliance"]).optional(),
+  /** Days that every version is locked. Default 7. */
+  lockDays: days.optional(),
+  /** Bucket that gets the log of all requests. Default: none. */
+  accessLogBucket: z.string().min(3).optional(),
+  /** Whether S3 tells EventBridge of each object. Default true, for an existing bucket false. */
+  eventBridge: z.boolean().optional(),
 });
 
 export type BucketSettings = z.infer<typeof bucketSettingsSchema>;

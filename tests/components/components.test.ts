@@ -32,7 +32,10 @@ describe("components", function () {
       assert.deepEqual(outputs, { url: "s3://backups-bucket-1a2b3c4/prod", region: "eu-central-1" });
       assert.deepEqual(get("backups-versioning").inputs["versioningConfiguration"], { status: "Enabled" });
       assert.deepEqual(get("backups-encryption").inputs["rules"], [
-        { applyServerSideEncryptionByDefault: { sseAlgorithm: "AES256" } },
+        {
+          applyServerSideEncryptionByDefault: { sseAlgorithm: "aws:kms", kmsMasterKeyId: ownKey },
+          bucketKeyEnabled: true,
+        },
       ]);
       assert.deepEqual(get("backups-ownership").inputs["rule"], { objectOwnership: "BucketOwnerEnforced" });
       const { bucket, ...blocks } = get("backups-access-block").inputs;
@@ -43,22 +46,12 @@ describe("components", function () {
         restrictPublicBuckets: true,
       });
       assert.equal(bucket, "backups-bucket-1a2b3c4");
-      assert.deepEqual(JSON.parse(get("backups-policy").inputs["policy"] as string), {
-        Version: "2012-10-17",
-        Statement: [
-          {
-            Sid: "TlsOnly",
-            Effect: "Deny",
-            Principal: "*",
-            Action: "s3:*",
-            Resource: ["arn:aws:s3:::backups-bucket-1a2b3c4", "arn:aws:s3:::backups-bucket-1a2b3c4/*"],
-            Condition: { Bool: { "aws:SecureTransport": "false" } },
-          },
-        ],
-      });
+      assert.deepEqual(get("backups-events").inputs["eventbridge"], true);
       const children = registered.filter(({ parent }) => parent === "backups");
-      assert.equal(children.length, 7);
+      assert.equal(children.length, 9);
       for (const child of children) {
+        // Without it nothing is lost but news.
+        if (child.name === "backups-events") continue;
         assert.equal(child.protect, true, `${child.name} must be protected`);
         assert.equal(child.retainOnDelete, true, `${child.name} must be retained`);
         assert.ok(!("forceDestroy" in child.inputs), child.name);
@@ -68,33 +61,126 @@ describe("components", function () {
       assert.ok(get("backups-lifecycle").dependsOn.includes("backups-versioning"));
     });
 
+    it("refuses plain HTTP, other encryption, and removing for good, whoever asks", async () => {
+      const policy = documentOf((await record("bucket")).get("backups-policy"));
+      const bucket = "arn:aws:s3:::backups-bucket-1a2b3c4";
+      const all = { Effect: "Deny", Principal: "*" };
+      assert.deepEqual(policy, [
+        {
+          Sid: "TlsOnly",
+          ...all,
+          Action: "s3:*",
+          Resource: [bucket, `${bucket}/*`],
+          Condition: { Bool: { "aws:SecureTransport": "false" } },
+        },
+        {
+          Sid: "RecentTlsOnly",
+          ...all,
+          Action: "s3:*",
+          Resource: [bucket, `${bucket}/*`],
+          Condition: { NumericLessThan: { "s3:TlsVersion": "1.2" } },
+        },
+        {
+          Sid: "EncryptedOnly",
+          ...all,
+          Action: "s3:PutObject",
+          Resource: `${bucket}/*`,
+          Condition: { StringNotEqualsIfExists: { "s3:x-amz-server-side-encryption": "aws:kms" } },
+        },
+        {
+          Sid: "OwnKeyOnly",
+          ...all,
+          Action: "s3:PutObject",
+          Resource: `${bucket}/*`,
+          Condition: { StringNotEqualsIfExists: { "s3:x-amz-server-side-encryption-aws-kms-key-id": ownKey } },
+        },
+        {
+          Sid: "NothingForGood",
+          ...all,
+          Action: ["s3:DeleteObjectVersion", "s3:BypassGovernanceRetention"],
+          Resource: `${bucket}/*`,
+        },
+        { Sid: "BucketStays", ...all, Action: "s3:DeleteBucket", Resource: bucket },
+      ]);
+    });
+
+    it("has a key that is rotated, serves S3 alone, and that nobody may disable or delete", async () => {
+      const key = (await record("bucket")).get("backups-key");
+      assert.equal(key.inputs["enableKeyRotation"], true);
+      assert.equal(key.inputs["deletionWindowInDays"], 30);
+      const [administration, use, ...others] = documentOf(key);
+      assert.deepEqual(others, []);
+      assert.deepEqual(administration?.["Principal"], { AWS: "arn:aws:iam::111122223333:root" });
+      for (const action of administration?.["Action"] as string[])
+        assert.doesNotMatch(action, /\*|crypt|GenerateDataKey|Disable|ScheduleKeyDeletion|ReEncrypt/);
+      assert.deepEqual(use, {
+        Sid: "ThroughS3",
+        Effect: "Allow",
+        Principal: { AWS: "arn:aws:iam::111122223333:root" },
+        Action: ["kms:Decrypt", "kms:DescribeKey", "kms:GenerateDataKey"],
+        Resource: "*",
+        Condition: {
+          StringLike: { "kms:ViaService": "s3.*.amazonaws.com" },
+          StringEquals: { "kms:CallerAccount": "111122223333" },
+        },
+      });
+    });
+
+    it("adopts a bucket that exists without creating one, and does not touch its notifications", async () => {
+      const { registered, get, outputs, errors } = await record("bucketThatExists");
+      assert.deepEqual(errors, []);
+      assert.equal(outputs["url"], "s3://backups-bucket-1a2b3c4/prod");
+      assert.deepEqual(
+        registered.filter(({ type }) => /Bucket$|Key$|Notification$/.test(type)).map(({ name }) => name),
+        ["backups"],
+      );
+      assert.deepEqual(get("backups-encryption").inputs["rules"], [
+        { applyServerSideEncryptionByDefault: { sseAlgorithm: "AES256" } },
+      ]);
+      assert.equal(get("backups-versioning").inputs["bucket"], "backups-bucket-1a2b3c4");
+      const encrypted = documentOf(get("backups-policy")).find(({ Sid }) => Sid === "EncryptedOnly");
+      assert.deepEqual(encrypted?.["Condition"], {
+        StringNotEqualsIfExists: { "s3:x-amz-server-side-encryption": "AES256" },
+      });
+    });
+
+    it("says in one line what contradicts what", async () => {
+      const messages = async (declaration: "bucketOfTwoMinds" | "bucketLockedTooLong") =>
+        [...new Set((await record(declaration)).errors)].join();
+      assert.match(
+        await messages("bucketOfTwoMinds"),
+        /^backups: found both kmsKeyArn and encryption: s3: expected one/,
+      );
+      assert.match(await messages("bucketLockedTooLong"), /^backups: found lockDays: 8: expected at most 7, /);
+    });
+
     it("lets nothing current expire but what is tagged expire=yes", async () => {
       const rules = (await record("bucket")).get("backups-lifecycle").inputs["rules"] as Record<string, unknown>[];
       assert.deepEqual(rules, [
         {
           id: "expire-tagged",
           status: "Enabled",
-          filter: { tag: { key: "expire", value: "yes" } },
+          filter: { and: { prefix: "prod/backups/", tags: { expire: "yes" } } },
           expiration: { days: 1 },
         },
         {
           id: "remove-noncurrent-versions",
           status: "Enabled",
-          filter: {},
+          filter: { prefix: "prod/" },
           noncurrentVersionExpiration: { noncurrentDays: 30 },
         },
         {
           id: "remove-leftovers",
           status: "Enabled",
-          filter: {},
+          filter: { prefix: "prod/" },
           expiration: { expiredObjectDeleteMarker: true },
           abortIncompleteMultipartUpload: { daysAfterInitiation: 7 },
         },
       ]);
     });
 
-    it("takes prefix, key, days and tags", async () => {
-      const { get, outputs } = await record("bucketWithEverything");
+    it("takes prefix, key, days, classes, lock, log and tags", async () => {
+      const { registered, get, outputs } = await record("bucketWithEverything");
       assert.equal(outputs["url"], "s3://backups-bucket-1a2b3c4/crm/prod");
       assert.deepEqual(get("backups-encryption").inputs["rules"], [
         {
@@ -105,10 +191,24 @@ describe("components", function () {
           bucketKeyEnabled: true,
         },
       ]);
-      const [expiry, noncurrent, leftovers] = get("backups-lifecycle").inputs["rules"] as Record<string, never>[];
-      assert.deepEqual(expiry?.["expiration"], { days: 3 });
-      assert.deepEqual(noncurrent?.["noncurrentVersionExpiration"], { noncurrentDays: 90 });
-      assert.deepEqual(leftovers?.["abortIncompleteMultipartUpload"], { daysAfterInitiation: 2 });
+      const rules = get("backups-lifecycle").inputs["rules"] as Record<string, never>[];
+      const rule = (id: string): Record<string, unknown> => rules.find((each) => each["id"] === id) ?? {};
+      assert.deepEqual(rule("expire-tagged")["expiration"], { days: 3 });
+      assert.deepEqual(rule("expire-monthly"), {
+        id: "expire-monthly",
+        status: "Enabled",
+        filter: { prefix: "crm/prod/backups/monthly/" },
+        expiration: { days: 373 },
+      });
+      assert.deepEqual(rule("cold-monthly")["transitions"], [{ days: 30, storageClass: "GLACIER_IR" }]);
+      assert.deepEqual(rule("cold-weekly"), {}, "it would be paid for 90 days and kept for 35");
+      assert.deepEqual(rule("remove-noncurrent-versions")["noncurrentVersionExpiration"], { noncurrentDays: 90 });
+      assert.deepEqual(rule("remove-leftovers")["abortIncompleteMultipartUpload"], { daysAfterInitiation: 2 });
+      const lock = get("backups-lock");
+      assert.deepEqual(lock.inputs["rule"], { defaultRetention: { mode: "GOVERNANCE", days: 7 } });
+      assert.ok(lock.protect && lock.retainOnDelete && lock.dependsOn.includes("backups-versioning"));
+      assert.equal(get("backups-access-log").inputs["targetBucket"], "logs");
+      assert.ok(!registered.some(({ name }) => name === "backups-key"));
       assert.deepEqual(get("backups-bucket").inputs["tags"], { team: "platform" });
     });
   });
@@ -236,6 +336,14 @@ describe("components", function () {
     });
   });
 });
+
+const ownKey = "arn:aws:kms:eu-central-1:111122223333:backups-key";
+
+function documentOf({ inputs }: RegisteredResource): Record<string, unknown>[] {
+  const document = JSON.parse(inputs["policy"] as string) as { Version: string; Statement: Record<string, unknown>[] };
+  assert.equal(document.Version, "2012-10-17");
+  return document.Statement;
+}
 
 function withoutSecrets(environment: Record<string, unknown>): RegisteredResource["inputs"] {
   return Object.fromEntries(Object.entries(environment).filter(([, value]) => !containsSecret(value)));

@@ -16,12 +16,31 @@ export const declarations = {
     const bucket = new BackupBucket("backups", {
       prefix: "crm/prod",
       kmsKeyArn: key,
+      expiry: "age",
+      coldStorage: "GLACIER_IR",
+      lockMode: "governance",
+      accessLogBucket: "logs",
       expiredObjectDays: 3,
       noncurrentVersionDays: 90,
       incompleteUploadDays: 2,
       tags: { team: "platform" },
     });
     return { url: bucket.url };
+  },
+
+  bucketThatExists: () => {
+    const bucket = new BackupBucket("backups", { existing: "old-backups", encryption: "s3" });
+    return { url: bucket.url };
+  },
+
+  bucketOfTwoMinds: () => {
+    new BackupBucket("backups", { encryption: "s3", kmsKeyArn: key });
+    return {};
+  },
+
+  bucketLockedTooLong: () => {
+    new BackupBucket("backups", { lockMode: "compliance", lockDays: 8 });
+    return {};
   },
 
   levelOne: () => {

@@ -178,11 +178,6 @@ describe("documentation", function () {
     const [block = ""] = after.split(/^ {2}\S/m);
     const keys = [...block.matchAll(/^ {4}(?:# )?([a-z]\w+): \S/gm)].map(([, key]) => key ?? "");
     assertSame(firstColumn(section(reference, "## Settings").split("Inside `bucket`:")[1] ?? ""), keys);
-    const [, , meaning = ""] = rows(section(readme, "## Configuration")).find(([first]) => first === "`bucket`") ?? [];
-    assertSame(
-      codeIn(meaning).filter((code) => code !== "backupStore"),
-      keys,
-    );
   });
 
   it("environment variables are those that the code reads", () => {

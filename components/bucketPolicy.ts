@@ -1,0 +1,56 @@
+/**
+ * What the bucket refuses whoever asks, administrators too: plain HTTP, other encryption than its own, and removing a
+ * version for good. Each is a `Deny`, for an `Allow` of somebody's own cannot outdo that.
+ */
+import type { PolicyStatement } from "./encryptionKey";
+
+export interface BucketPolicyFacts {
+  readonly bucketArn: string;
+  /** Null: keys that S3 manages. */
+  readonly kmsKeyArn: string | null;
+}
+
+export function bucketPolicy({ bucketArn, kmsKeyArn }: BucketPolicyFacts): object {
+  const objects = `${bucketArn}/*`;
+  const deny = (Sid: string, rest: object): PolicyStatement => ({ Sid, Effect: "Deny", Principal: "*", ...rest });
+  return {
+    Version: "2012-10-17",
+    Statement: [
+      deny("TlsOnly", {
+        Action: "s3:*",
+        Resource: [bucketArn, objects],
+        Condition: { Bool: { "aws:SecureTransport": "false" } },
+      }),
+      deny("RecentTlsOnly", {
+        Action: "s3:*",
+        Resource: [bucketArn, objects],
+        Condition: { NumericLessThan: { "s3:TlsVersion": "1.2" } },
+      }),
+      // IfExists: an upload that names no encryption gets the bucket's own.
+      deny("EncryptedOnly", {
+        Action: "s3:PutObject",
+        Resource: objects,
+        Condition: {
+          StringNotEqualsIfExists: {
+            "s3:x-amz-server-side-encryption": kmsKeyArn === null ? "AES256" : "aws:kms",
+          },
+        },
+      }),
+      ...(kmsKeyArn === null
+        ? []
+        : [
+            deny("OwnKeyOnly", {
+              Action: "s3:PutObject",
+              Resource: objects,
+              Condition: { StringNotEqualsIfExists: { "s3:x-amz-server-side-encryption-aws-kms-key-id": kmsKeyArn } },
+            }),
+          ]),
+      // Lifecycle rules are S3's own doing and no request: old versions still go when their days are over.
+      deny("NothingForGood", {
+        Action: ["s3:DeleteObjectVersion", "s3:BypassGovernanceRetention"],
+        Resource: objects,
+      }),
+      deny("BucketStays", { Action: "s3:DeleteBucket", Resource: bucketArn }),
+    ],
+  };
+}

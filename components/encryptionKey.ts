@@ -1,0 +1,102 @@
+/**
+ * A KMS key of our own: rotated, kept when the stack goes, and usable only in the ways that its caller names. Its policy
+ * lets nobody disable or delete it: what it encrypts would be lost with it. Whoever means to, changes the policy first.
+ */
+import { getCallerIdentityOutput } from "@pulumi/aws/getCallerIdentity";
+import { getPartitionOutput } from "@pulumi/aws/getPartition";
+import * as kms from "@pulumi/aws/kms";
+import * as pulumi from "@pulumi/pulumi";
+
+/** Where a key is: what its policy's statements speak of. */
+export interface KeyPlace {
+  readonly account: string;
+  /** `aws`, `aws-cn`, `aws-us-gov`. */
+  readonly partition: string;
+}
+
+/** One statement of a policy document, as AWS reads it. */
+export type PolicyStatement = Readonly<Record<string, unknown>> & {
+  readonly Sid: string;
+  readonly Effect: "Allow" | "Deny";
+};
+
+export interface EncryptionKeyArgs {
+  /** What it encrypts, for people; also in the console, where keys have no other name. */
+  readonly description: string;
+  /** Who may use it, and through which service. The resource of a key's policy is `*`: this key. */
+  readonly usage: (place: KeyPlace) => readonly PolicyStatement[];
+  /** Tags of the key. Defaults to none but the provider's own. */
+  readonly tags?: pulumi.Input<Record<string, pulumi.Input<string>>> | undefined;
+}
+
+/** Everything but using it, disabling it and deleting it. */
+const administration = [
+  "kms:CreateAlias",
+  "kms:CreateGrant",
+  "kms:DeleteAlias",
+  "kms:DescribeKey",
+  "kms:EnableKey",
+  "kms:EnableKeyRotation",
+  "kms:GetKeyPolicy",
+  "kms:GetKeyRotationStatus",
+  "kms:ListAliases",
+  "kms:ListGrants",
+  "kms:ListKeyPolicies",
+  "kms:ListResourceTags",
+  "kms:ListRetirableGrants",
+  "kms:PutKeyPolicy",
+  "kms:RevokeGrant",
+  "kms:TagResource",
+  "kms:UntagResource",
+  "kms:UpdateAlias",
+  "kms:UpdateKeyDescription",
+];
+
+/** What S3, or another service on a caller's behalf, needs of a key. */
+export const keyUse = ["kms:Decrypt", "kms:DescribeKey", "kms:GenerateDataKey"];
+
+/** @param opts `parent` decides the provider. */
+export function encryptionKey(
+  name: string,
+  { description, usage, tags }: EncryptionKeyArgs,
+  opts: pulumi.CustomResourceOptions & { readonly parent: pulumi.Resource },
+): kms.Key {
+  const invoke = { parent: opts.parent };
+  const place = pulumi.output({
+    account: getCallerIdentityOutput({}, invoke).accountId,
+    partition: getPartitionOutput({}, invoke).partition,
+  });
+  return new kms.Key(
+    name,
+    {
+      description,
+      enableKeyRotation: true,
+      deletionWindowInDays: 30,
+      policy: pulumi.jsonStringify(place.apply((at) => keyPolicy(at, usage(at)))),
+      ...(tags === undefined ? {} : { tags }),
+    },
+    { ...opts, protect: true, retainOnDelete: true },
+  );
+}
+
+/** The account's own policies decide which of its people may administer the key. */
+function keyPolicy(place: KeyPlace, usage: readonly PolicyStatement[]): object {
+  return {
+    Version: "2012-10-17",
+    Statement: [
+      {
+        Sid: "Administration",
+        Effect: "Allow",
+        Principal: { AWS: accountPrincipal(place) },
+        Action: administration,
+        Resource: "*",
+      },
+      ...usage,
+    ],
+  };
+}
+
+/** Whoever the account's own policies allow it. */
+export function accountPrincipal({ account, partition }: KeyPlace): string {
+  return `arn:${partition}:iam::${account}:root`;
+}
