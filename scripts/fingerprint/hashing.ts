@@ -70,6 +70,26 @@ export function bucketQuery(table: HashedTable, range: PageRange | null): string
 }
 
 /**
+ * Number of rows and their content, one text for each bucket, sorted by bucket.
+ *
+ * @param within only rows of these buckets of another, smaller number of buckets.
+ */
+export function sumsQuery(
+  table: HashedTable,
+  within: { readonly of: number; readonly buckets: readonly number[] },
+): string {
+  const all = within.buckets.length === within.of;
+  return `SELECT (h.k & ${table.bucketCount - 1})::text AS bucket, count(*) || ' ' || sum(h.r) AS sum
+            FROM (SELECT ${hashes(table)} FROM ONLY ${quoteName(table)} OFFSET 0) h
+           ${all ? "" : `WHERE ${isInBuckets(within.of, within.buckets)}`}
+           GROUP BY h.k & ${table.bucketCount - 1} ORDER BY h.k & ${table.bucketCount - 1}`;
+}
+
+function isInBuckets(bucketCount: number, buckets: readonly number[]): string {
+  return `(h.k & ${bucketCount - 1}) = ANY ('{${buckets.join(",")}}'::int8[])`;
+}
+
+/**
  * The rows of some buckets, sorted by the hash `k` (identity), key and the hash `r` (content). `key` names the row to
  * people as JSON; a table without a key has none, and a row's content is never shown, so it is null there. `place`: ctid.
  *
@@ -80,7 +100,7 @@ export function rowsQuery(table: HashedTable, buckets: readonly number[], visibi
   return `SELECT h.k::text AS k, h.r::text AS r, h.key, h.place::text AS place, h.old
             FROM (SELECT ${hashes(table)}, ${keyAsJson(table.key)} AS key, t.ctid AS place, ${old} AS old
                     FROM ONLY ${quoteName(table)} t) h
-           WHERE (h.k & ${table.bucketCount - 1}) = ANY ('{${buckets.join(",")}}'::int8[])
+           WHERE ${isInBuckets(table.bucketCount, buckets)}
            ORDER BY h.k, h.key COLLATE "C", h.r`;
 }
 

@@ -1,10 +1,12 @@
 /**
- * Which rows differ: streams the rows of the differing buckets from both databases, sorted by hash, and
+ * Which rows differ: streams the rows of the buckets that differ from both databases, sorted by hash, and
  * merges them into missing, changed and new. Memory stays constant whatever the tables' size.
  */
 import type { Client } from "pg";
-import Cursor from "pg-cursor";
+import type { TableFingerprint } from "./fingerprint";
 import { type HashedTable, rowsQuery } from "./hashing";
+import { narrowBuckets } from "./narrowBuckets";
+import { ReadAhead } from "./readAhead";
 
 export interface RowDifferences {
   /** Rows of the original that the copy lacks. */
@@ -35,18 +37,23 @@ export interface RowListener {
   onUnwritten?(key: string): void | Promise<void>;
 }
 
-const batchRows = 5_000;
-
-/** @param visibility the snapshot of `live` that `original` is a copy of; absent: it is not known, or of another cluster. */
+/**
+ * @param table of the original; the rows of its buckets say how many there may be to compare.
+ * @param visibility the snapshot of `live` that `original` is a copy of; absent: it is not known, or of another
+ *   cluster.
+ */
 export async function findRowDifferences(
   original: Client,
   live: Client,
-  table: HashedTable,
+  table: HashedTable & Pick<TableFingerprint, "buckets">,
   buckets: readonly number[],
   listener: RowListener,
   visibility?: string,
 ): Promise<RowDifferences> {
-  const [before, after] = [new HashedRows(original, table, buckets), new HashedRows(live, table, buckets, visibility)];
+  const narrowed = await narrowBuckets(original, live, table, buckets);
+  const query = (of?: string): string => rowsQuery(narrowed.table, narrowed.buckets, of);
+  const before = new ReadAhead(original, query(), readRow);
+  const after = new ReadAhead(live, query(visibility), readRow);
   let [missing, changed, unwritten, added] = [0, 0, 0, 0];
   try {
     // Both servers hash and sort before their first row: at the same time.
@@ -85,37 +92,6 @@ function compareIdentity(a: HashedRow, b: HashedRow, table: HashedTable): number
   return (a.key ?? "") < (b.key ?? "") ? -1 : 1;
 }
 
-/** The rows in order; a batch is read while the one before it is used up. */
-class HashedRows {
-  private readonly cursor: Cursor<Omit<HashedRow, "k" | "r"> & { k: string; r: string }>;
-  private reading: Promise<HashedRow[]>;
-  private batch: HashedRow[] = [];
-  private place = 0;
-
-  constructor(client: Client, table: HashedTable, buckets: readonly number[], visibility?: string) {
-    this.cursor = client.query(new Cursor(rowsQuery(table, buckets, visibility)));
-    this.reading = this.read();
-  }
-
-  async next(): Promise<HashedRow | undefined> {
-    if (this.place >= this.batch.length) {
-      this.batch = await this.reading;
-      this.place = 0;
-      if (this.batch.length > 0) this.reading = this.read();
-    }
-    return this.batch[this.place++];
-  }
-
-  async close(): Promise<void> {
-    await this.reading.catch(() => undefined);
-    await this.cursor.close();
-  }
-
-  private read(): Promise<HashedRow[]> {
-    const reading = this.cursor
-      .read(batchRows)
-      .then((rows) => rows.map((row) => ({ ...row, k: BigInt(row.k), r: BigInt(row.r) })));
-    reading.catch(() => undefined); // whoever waits for the rows gets it
-    return reading;
-  }
+function readRow({ k, r, ...rest }: Omit<HashedRow, "k" | "r"> & { k: string; r: string }): HashedRow {
+  return { ...rest, k: BigInt(k), r: BigInt(r) };
 }
