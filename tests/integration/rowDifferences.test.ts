@@ -66,10 +66,8 @@ describe("differing rows of a large table", function () {
     assert.ok(share > 0.01 && share < 0.25, `${share} of the rows are read`);
     const { missingKeys, ...found } = await find(["id"]);
     assert.deepEqual(found, { missing: 6, changed: 600, unwritten: 0, added: 300 });
-    assert.deepEqual(
-      missingKeys.sort(),
-      [2, 10_002, 20_002, 30_002, 40_002, 50_002].map((id) => `{"id" : "${id}"}`),
-    );
+    const lost = [2, 10_002, 20_002, 30_002, 40_002, 50_002].map((id) => `{"id" : "${id}"}`);
+    assert.deepEqual(missingKeys.sort(), lost.sort());
   });
 
   it("are found in a table without a key", async () => {
