@@ -104,7 +104,9 @@ const ownPlaces = {
 function removeOld(current) {
   for (const name of readdirSync(cacheFolder)) {
     const folder = join(cacheFolder, name);
-    if (name === current || Date.now() - statSync(folder).mtimeMs < keepHours * 3_600_000) continue;
+    // What another process builds at the same moment is gone as soon as it has its name.
+    const found = statSync(folder, { throwIfNoEntry: false });
+    if (name === current || found === undefined || Date.now() - found.mtimeMs < keepHours * 3_600_000) continue;
     rmSync(folder, { recursive: true, force: true });
   }
 }

@@ -107,6 +107,7 @@ const changedVariable: Scene = {
       evidence: [
         whyHalted(result, name),
         { claim: "its value was printed", found: told.includes(value) ? "yes" : "no", holds: !told.includes(value) },
+        stage.secretsTold({ "the changed key": value }),
         ...(await stage.nothingReleasedSince(before)),
       ],
     };

@@ -1,6 +1,6 @@
 /** What a scene can do and see: run `pulumi up` and the CLI as a user would, and look at the world past both. */
 import { spawn } from "node:child_process";
-import { existsSync, readdirSync } from "node:fs";
+import { existsSync, readFileSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { describeDifferences, readDatabaseState, type DatabaseState } from "./databaseState";
@@ -102,6 +102,29 @@ export class Stage {
 
   state(): Promise<DatabaseState> {
     return readDatabaseState(this.world.database.url);
+  }
+
+  /** Whether any of the world's secrets, or of these, is in the store, the engine's state or what was printed. */
+  secretsTold(more: Readonly<Record<string, string>>): SceneEvidence {
+    const { storeFolder, engineFolder } = this.world;
+    const files = [storeFolder, engineFolder].flatMap((folder) =>
+      readdirSync(folder, { recursive: true, withFileTypes: true })
+        .filter((entry) => entry.isFile())
+        .map((entry) => join(entry.parentPath, entry.name)),
+    );
+    const places = [
+      { place: "output", text: this.printed() },
+      ...files.map((file) => ({ place: file, text: readFileSync(file, "latin1") })),
+    ];
+    const secrets = Object.entries({ ...this.world.secrets, ...more });
+    const told = secrets.flatMap(([what, value]) =>
+      places.filter(({ text }) => text.includes(value)).map(({ place }) => `${what} in ${place}`),
+    );
+    return {
+      claim: "secret values in store, receipts, state and output",
+      found: told.length === 0 ? `none of ${secrets.length}, in ${files.length} files` : told.join(", "),
+      holds: told.length === 0 && files.length > 0,
+    };
   }
 
   /** What the store says happened to a run: `["migrations-started", "migrations-live", …]`; the newest run by default. */

@@ -41,6 +41,8 @@ export interface World {
   readonly log: RequestLog;
   /** What `pulumi up` and the commands find in their environment. */
   readonly environment: Readonly<Record<string, string>>;
+  /** By what they are, values that must be in nothing that is stored or printed. */
+  readonly secrets: Readonly<Record<string, string>>;
   /** The stack's configuration for a release, by full key. */
   config(plan: ReleasePlan): Record<string, ConfigValue>;
   /** @returns a function that takes the migration back out of the project. */
@@ -133,6 +135,7 @@ export async function buildWorld(onProgress: (line: string) => void, signal?: Ab
     mkdirSync(migrationsFolder, { recursive: true });
     copyFileSync(schemaFile.path, join(migrationsFolder, schemaFile.name));
     writeFileSync(environmentFile, "NODE_ENV=production\n");
+    const passphrase = randomBytes(16).toString("hex");
     return {
       folder,
       storeFolder,
@@ -145,7 +148,7 @@ export async function buildWorld(onProgress: (line: string) => void, signal?: Ab
       log,
       environment: {
         DATABASE_URL: database.url,
-        BACKUP_PASSPHRASE: randomBytes(16).toString("hex"),
+        BACKUP_PASSPHRASE: passphrase,
         DBPROTECT_REPORTS: join(folder, "reports"),
         BACKUP_STORE: pathToFileURL(storeFolder).href,
         RAILWAY_API_URL: railway.url,
@@ -155,6 +158,14 @@ export async function buildWorld(onProgress: (line: string) => void, signal?: Ab
         VERCEL_TOKEN: vercelToken,
         VERCEL_ORG_ID: vercel.teamId,
         VERCEL_PROJECT_ID: vercel.projectId,
+      },
+      secrets: {
+        "the service-role key": railwayVariables.SUPABASE_SERVICE_ROLE_KEY,
+        "the publishable key": publishableKey,
+        "the database's password": new URL(database.url).password,
+        "the passphrase": passphrase,
+        "Railway's token": railwayToken,
+        "Vercel's token": vercelToken,
       },
       config: ({ version, overrides = [], onFailure = "manual", healthSeconds = 10 }) => ({
         "database-protection:backupStore": pathToFileURL(storeFolder).href,

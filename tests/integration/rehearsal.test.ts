@@ -101,6 +101,7 @@ describe("npm start", function () {
 
   it("leaves its report and nothing else", () => {
     assert.match(readFileSync(result.report, "utf8"), /<title>Rehearsal of a protected deployment: Passed<\/title>/);
+    assert.doesNotMatch(readFileSync(result.report, "utf8"), /sb_(?:secret|publishable)_of-/);
     assert.deepEqual(readdirSync(dirname(result.report)), ["report.html"]);
     assert.deepEqual(
       readdirSync(folder).filter((name) => name.startsWith("dbp-")),
