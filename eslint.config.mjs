@@ -8,7 +8,7 @@ const layers = [
   ["report"],
   ["rehearsal"],
   ["gate", "release", "repair", "incident"],
-  ["verification", "migrations", "environment", "retention", "posture"],
+  ["verification", "migrations", "environment", "retention", "posture", "replication"],
   ["backup", "restore"],
   ["record", "control"],
   ["fingerprint", "scratch"],

@@ -73,6 +73,16 @@ const entries: readonly Entry[] = [
     module: "prune",
   },
   {
+    name: "store:compare",
+    description: "whether several stores hold the same backups, by manifests and checksums",
+    module: "storeCompare",
+  },
+  {
+    name: "store:sync",
+    description: "give every store the backups that another one has",
+    module: "storeSync",
+  },
+  {
     name: "db:restore",
     description: "restore a backup beside the live database, verified",
     module: "restore",

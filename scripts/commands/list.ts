@@ -26,12 +26,19 @@ export function configure(command: Command): void {
     .action(async (options: { settings?: string; json?: boolean }) => {
       const { rtoMinutes } = readOperationSettings(options.settings);
       const control = storeFromEnvironment();
-      const lists = await Promise.all(storesOf(control).map((store, place) => listOne(store, control, place === 0)));
+      const lists = withPlaces(
+        await Promise.all(storesOf(control).map((store, place) => listOne(store, control, place === 0))),
+      );
       const now = new Date();
       printResult(
         options.json === true,
         { stores: lists.map(({ backups, ...store }) => ({ ...store, backups: backups.map(documentOf) })) },
-        lists.map(({ store, problem, backups }) => `${store}\n${problem ?? renderBackups(backups, now)}`).join("\n\n"),
+        lists
+          .map(({ store, problem, backups }, place) => {
+            const number = lists.length > 1 ? `${place + 1}  ` : "";
+            return `${number}${store}\n${problem ?? renderBackups(backups, now)}`;
+          })
+          .join("\n\n"),
       );
       for (const { expectedRto } of lists) {
         const over = expectedRto === null ? undefined : overTarget(expectedRto, rtoMinutes);
@@ -50,6 +57,7 @@ async function listOne(store: Store, control: Store, first: boolean): Promise<St
     const backups = stored.map((backup) => ({
       ...backup,
       expectedRtoSeconds: rtoOf(backup.databaseBytes)?.seconds ?? null,
+      where: [1],
     }));
     const newest = backups.findLast(({ databaseBytes }) => databaseBytes !== null);
     return { store: store.url, problem: null, backups, expectedRto: rtoOf(newest?.databaseBytes ?? null) ?? null };
@@ -57,6 +65,22 @@ async function listOne(store: Store, control: Store, first: boolean): Promise<St
     if (first || !(error instanceof Unavailable)) throw error;
     return { store: store.url, problem: error.message, backups: [], expectedRto: null };
   }
+}
+
+/** Says of each backup in which of the stores it lies complete, where there are several. */
+function withPlaces(lists: readonly StoreList[]): readonly StoreList[] {
+  if (lists.length === 1) return lists;
+  const complete = lists.map(
+    ({ backups }) =>
+      new Set(backups.flatMap(({ state, tier, name }) => (state === "complete" ? `${tier}/${name}` : []))),
+  );
+  return lists.map((list) => ({
+    ...list,
+    backups: list.backups.map((backup) => ({
+      ...backup,
+      where: complete.flatMap((names, place) => (names.has(`${backup.tier}/${backup.name}`) ? place + 1 : [])),
+    })),
+  }));
 }
 
 function documentOf({ keys: _, ...backup }: ListedBackup): object {

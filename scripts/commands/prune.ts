@@ -1,11 +1,11 @@
 /** `db:prune`: what retention lets go in each store; looks only, unless it is told or answered to go on. */
 import type { Command } from "commander";
-import { exitCode } from "../contract/failure";
+import { Unavailable, exitCode } from "../contract/failure";
 import { renderPlan } from "../report/backupList";
 import type { PlannedBackup, RetentionPlan } from "../retention/plan";
 import { type PruneInput, type Pruned, type Removal, planPrune, prune, removalIn } from "../retention/prune";
 import { readOperationSettings } from "../settings";
-import { storesOf } from "../store/replicatedStore";
+import { ReplicatedStore, storesOf } from "../store/replicatedStore";
 import { newRunId } from "./gateContext";
 import { confirm, interrupted, printResult, progress } from "./session";
 import { storeFromEnvironment } from "./store";
@@ -49,12 +49,20 @@ async function makePlans(options: Options): Promise<StorePlan[]> {
   const rules = { ...retention, depth: verification.depth };
   const control = storeFromEnvironment();
   const common = { control, rules, runId: newRunId(), signal: interrupted, onProgress: progress };
-  return Promise.all(
-    storesOf(control).map(async (store) => {
+  const plans = await Promise.all(
+    storesOf(control).map(async (store): Promise<StorePlan[]> => {
       const input = { ...common, store };
-      return { input, removal: removalIn(store, rules), plan: await planPrune(input) };
+      try {
+        return [{ input, removal: removalIn(store, rules), plan: await planPrune(input) }];
+      } catch (error) {
+        const mayBeLost = control instanceof ReplicatedStore && control.isOptional(store);
+        if (!mayBeLost || !(error instanceof Unavailable)) throw error;
+        progress(`warning: nothing of the optional store ${store.url} is pruned: ${error.message}`);
+        return [];
+      }
     }),
   );
+  return plans.flat();
 }
 
 /** Without a terminal, or with one document as the result, there is nobody to ask. */

@@ -1,5 +1,6 @@
 /** The store of this run, as the environment names it. */
 import { openStore } from "../store/openStore";
+import { storesOf } from "../store/replicatedStore";
 import type { Store } from "../store/store";
 import { progress } from "./session";
 
@@ -11,6 +12,11 @@ import { progress } from "./session";
  */
 export function storeFromEnvironment(onLine: (line: string) => void = progress): Store {
   return openStore(undefined, process.env, { onWarning: (line) => onLine(`warning: ${line}`) });
+}
+
+/** The stores that `addresses` name, or, without any, those of BACKUP_STORE. @throws UsageError when one is none. */
+export function storesAt(addresses: readonly string[]): readonly Store[] {
+  return storesOf(addresses.length === 0 ? storeFromEnvironment() : storeAt(addresses.join(" ")));
 }
 
 /** The store at an address that was given instead. @throws UsageError when it names none. */

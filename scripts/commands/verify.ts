@@ -5,15 +5,16 @@ import { type Depth, verifyBackup } from "../verification/verifyBackup";
 import { parseDepth } from "./depth";
 import { newRunId } from "./gateContext";
 import { interrupted, printResult, progress } from "./session";
-import { storeFromEnvironment } from "./store";
+import { storeAt, storeFromEnvironment } from "./store";
 
 export function configure(command: Command): void {
   command
     .argument("<backup>", "a backup's name, or latest")
     .option("--depth <depth>", "how deep, 1 to 4; only 4 restores it", parseDepth, 4)
+    .option("--store <address>", "the store whose copy is read; default: BACKUP_STORE, the first that has it")
     .option("--json", "one JSON document on stdout")
-    .action(async (wanted: string, options: { depth: Depth; json?: boolean }) => {
-      const store = storeFromEnvironment();
+    .action(async (wanted: string, options: { depth: Depth; store?: string; json?: boolean }) => {
+      const store = options.store === undefined ? storeFromEnvironment() : storeAt(options.store);
       const backup = await resolveBackup(store, wanted);
       const { depth } = options;
       const run = { store, runId: newRunId(), signal: interrupted, onProgress: progress };

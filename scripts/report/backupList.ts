@@ -4,8 +4,12 @@ import type { PlannedBackup, RetentionPlan } from "../retention/plan";
 import { describeSeconds } from "../verification/expectedRto";
 import { renderTable } from "./table";
 
-/** A backup with how long its restore will take, in seconds; null: nothing of this store was ever restored. */
-export type ListedBackup = StoredBackup & { readonly expectedRtoSeconds: number | null };
+export interface ListedBackup extends StoredBackup {
+  /** How long its restore will take, in seconds; null: nothing of this store was ever restored. */
+  readonly expectedRtoSeconds: number | null;
+  /** Which stores hold it complete, by their place in BACKUP_STORE, from 1. */
+  readonly where: readonly number[];
+}
 
 /** @param now what ages are counted to. */
 export function renderBackups(backups: readonly ListedBackup[], now: Date): string {
@@ -20,6 +24,7 @@ export function renderBackups(backups: readonly ListedBackup[], now: Date): stri
       title: "RTO",
       value: ({ expectedRtoSeconds }) => (expectedRtoSeconds === null ? "-" : describeSeconds(expectedRtoSeconds)),
     },
+    { title: "WHERE", value: ({ where }) => (where.length === 0 ? "-" : where.join(" ")) },
     { title: "NOTES", value: notesOn },
   ]);
 }

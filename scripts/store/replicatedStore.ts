@@ -44,6 +44,11 @@ export class ReplicatedStore implements Store {
     return [this.#first, ...this.#others.map(({ store }) => store)];
   }
 
+  /** Whether a run may go on without that one of `stores`. */
+  isOptional(store: Store): boolean {
+    return this.#others.some((copy) => copy.store === store && !copy.required);
+  }
+
   async create(key: string, body: Readable | Buffer, signal?: AbortSignal): Promise<number> {
     const others = liesInFirstOnly(key) ? [] : this.#living();
     if (others.length === 0) return this.#first.create(key, body, signal);
