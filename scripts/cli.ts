@@ -158,6 +158,11 @@ const entries: readonly Entry[] = [
     module: "rollback",
   },
   {
+    name: "checklist",
+    description: "one of the strategy's checklists, ticked by what is recorded of a release",
+    module: "checklist",
+  },
+  {
     name: "test:integration",
     description: "the configured integration tests and the health checks",
     module: "testIntegration",

@@ -4,7 +4,7 @@ import { Unavailable, exitCode } from "../contract/failure";
 import { renderPlan } from "../report/backupList";
 import type { PlannedBackup, RetentionPlan } from "../retention/plan";
 import { type PruneInput, type Pruned, type Removal, planPrune, prune, removalIn } from "../retention/prune";
-import { readOperationSettings } from "../settings";
+import { type OperationSettings, readOperationSettings } from "../settings";
 import { ReplicatedStore, storesOf } from "../store/replicatedStore";
 import { newRunId } from "./gateContext";
 import { confirm, interrupted, printResult, progress } from "./session";
@@ -17,7 +17,7 @@ interface Options {
 }
 
 /** Each of several stores by itself: one may have been lost for a while, and its floor is its own. */
-interface StorePlan {
+export interface StorePlan {
   readonly input: PruneInput;
   readonly removal: Removal;
   readonly plan: RetentionPlan;
@@ -29,11 +29,10 @@ export function configure(command: Command): void {
     .option("--yes", "do not ask, remove")
     .option("--json", "one JSON document on stdout")
     .action(async (options: Options) => {
-      const plans = await makePlans(options);
+      const plans = await planStores(readOperationSettings(options.settings));
       const wanted = plans.some(({ plan }) => plan.remove.length > 0);
       const execute = wanted && (await mayRemove(plans, options));
-      const done = new Map<StorePlan, Pruned>();
-      if (execute) for (const each of plans) done.set(each, await prune(each.input, each.plan));
+      const done = execute ? await pruneStores(plans) : new Map<StorePlan, Pruned>();
       const document = { executed: execute, stores: plans.map((each) => documentOf(each, done.get(each))) };
       printResult(options.json === true, document, plans.map((each) => textOf(each, done.get(each))).join("\n\n"));
       for (const { input, plan } of plans.filter((each) => each.plan.refusal !== null)) {
@@ -44,8 +43,11 @@ export function configure(command: Command): void {
     });
 }
 
-async function makePlans(options: Options): Promise<StorePlan[]> {
-  const { retention, verification } = readOperationSettings(options.settings);
+/** What retention lets go in every store of the environment. Reads only. */
+export async function planStores({
+  retention,
+  verification,
+}: Pick<OperationSettings, "retention" | "verification">): Promise<StorePlan[]> {
   const rules = { ...retention, depth: verification.depth };
   const control = storeFromEnvironment();
   const common = { control, rules, runId: newRunId(), signal: interrupted, onProgress: progress };
@@ -65,8 +67,17 @@ async function makePlans(options: Options): Promise<StorePlan[]> {
   return plans.flat();
 }
 
+export async function pruneStores(plans: readonly StorePlan[]): Promise<ReadonlyMap<StorePlan, Pruned>> {
+  const done = new Map<StorePlan, Pruned>();
+  for (const each of plans) done.set(each, await prune(each.input, each.plan));
+  return done;
+}
+
 /** Without a terminal, or with one document as the result, there is nobody to ask. */
-async function mayRemove(plans: readonly StorePlan[], { yes = false, json = false }: Options): Promise<boolean> {
+export async function mayRemove(
+  plans: readonly StorePlan[],
+  { yes = false, json = false }: Pick<Options, "yes" | "json">,
+): Promise<boolean> {
   if (!yes && (json || !process.stdin.isTTY || !process.stderr.isTTY)) return false;
   const shown = plans.map(({ plan, ...each }) => `${renderPlan(plan)}\n${summaryOf({ plan, ...each })}`);
   await confirm(shown.join("\n\n"), yes);
@@ -88,7 +99,7 @@ function textOf(each: StorePlan, done: Pruned | undefined): string {
 }
 
 /** `deletes 3 of 12 in file:///backups (41.2 MB)`. */
-function summaryOf({ input, plan, removal }: StorePlan): string {
+export function summaryOf({ input, plan, removal }: StorePlan): string {
   const megabytes = plan.remove.reduce((sum, { backup }) => sum + backup.bytes, 0) / 1e6;
   const all = plan.remove.length + plan.keep.length;
   const verb = removal === "tag" ? "tags expire=yes" : "deletes";

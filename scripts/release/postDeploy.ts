@@ -3,10 +3,11 @@
  * project's own tests pass. Gives the lease back.
  */
 import { giveBackLease } from "../control/lease";
-import { UsageError } from "../contract/failure";
+import { Failure, UsageError } from "../contract/failure";
 import type { DatabaseTarget } from "../database/target";
 import { type Receipt, type TrustedReceipt, listReceipts, readTrustedReceipt } from "../record/receipt";
 import { isOpen, listOpenReceipts, readEvents } from "../record/releaseEvents";
+import { type NewNote, recordNote } from "../record/releaseNotes";
 import type { Store } from "../store/store";
 import { type HealthReport, demandAddresses, runHealthChecks } from "../verification/healthChecks";
 import { type ReceiptVerification, verifyReceipt } from "../verification/verifyReceipt";
@@ -57,6 +58,7 @@ export async function verifyPostDeploy(input: PostDeployInput): Promise<PostDepl
     const data = await verifyData(input, trusted);
     const health = await runHealthChecks({ ...addresses, settings: receipt.settings.health, signal: input.signal });
     const integration = await runIntegration(receipt.settings.integrationCommand, input);
+    await noteAnswers(input, receipt.runId, health, integration);
     const findings = [
       ...(data?.findings ?? []),
       ...health.results
@@ -78,6 +80,32 @@ export async function verifyPostDeploy(input: PostDeployInput): Promise<PostDepl
     };
   } finally {
     await giveBackLease(input.store, receipt.runId);
+  }
+}
+
+/** For the checklists: what was asked after the release, and how it answered. What is not configured proves nothing. */
+async function noteAnswers(
+  { store, onProgress }: Pick<PostDeployInput, "store" | "onProgress">,
+  runId: string,
+  { outcome, results }: HealthReport,
+  integration: PostDeployResult["integration"],
+): Promise<void> {
+  const notes: NewNote[] = [];
+  if (outcome !== "not configured") {
+    const answered = results.filter(({ ok }) => ok).length;
+    const detail = `${answered} of ${results.length} health checks answered`;
+    notes.push({ kind: "endpoints", ok: outcome === "pass", detail });
+  }
+  if (integration !== null) {
+    const detail = integration.passed ? "the integration tests passed" : `integration tests: ${integration.message}`;
+    notes.push({ kind: "workflows", ok: integration.passed, detail });
+  }
+  try {
+    for (const note of notes) await recordNote(store, runId, note);
+  } catch (error) {
+    // A note that is missing leaves an item open; it must not keep a failed release from being rolled back.
+    if (!(error instanceof Failure)) throw error;
+    onProgress(`warning: what answered is not recorded for the checklists: ${error.message}`);
   }
 }
 

@@ -27,9 +27,12 @@ export const environmentPrefix = "environment/";
 export const verificationsPrefix = "verifications/";
 export const marksPrefix = "marks/";
 export const incidentsPrefix = "incidents/";
+export const notesPrefix = "notes/";
 
 /** What only the first of several stores holds: the words of whoever may release, which must not contradict each other. */
-const firstOnlyPrefixes: readonly string[] = [controlPrefix, receiptsPrefix, releasesPrefix, incidentsPrefix];
+const firstOnlyPrefixes: readonly string[] = [
+  ...[controlPrefix, receiptsPrefix, releasesPrefix, incidentsPrefix, notesPrefix],
+];
 
 /** Whether a key, or all keys with this prefix, lie in the first of several stores only. */
 export function liesInFirstOnly(key: string): boolean {
@@ -65,6 +68,10 @@ export function releaseEventKey(runId: string, sequence: number, event: string):
 
 export function incidentEventKey(id: string, sequence: number, event: string): string {
   return `${incidentsPrefix}${id}/${String(sequence).padStart(3, "0")}-${event}.json`;
+}
+
+export function noteKey(runId: string, sequence: number, kind: string): string {
+  return `${notesPrefix}${runId}/${String(sequence).padStart(3, "0")}-${kind}.json`;
 }
 
 export function environmentKey(name: string): string {

@@ -53,7 +53,10 @@ describe("several stores", function () {
       const body = randomBytes(12 * mebibyte);
       assert.equal(await store.create(archive, streamOf(body)), body.length);
       await store.create(manifest, Buffer.from("{}"));
-      const firstOnly = ["receipts/a.json", "releases/a/001-gate-passed.json", "incidents/a/001-opened.json"];
+      const firstOnly = [
+        ...["receipts/a.json", "releases/a/001-gate-passed.json", "incidents/a/001-opened.json"],
+        "notes/a/001-ticked.json",
+      ];
       for (const key of firstOnly) await store.create(key, Buffer.from("{}"));
       await store.swap("control/lease.json", Buffer.from("{}"), undefined);
       for (const copy of [first, second, third]) {
