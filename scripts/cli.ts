@@ -118,6 +118,11 @@ const entries: readonly Entry[] = [
     module: "repair",
   },
   {
+    name: "migrations:trial",
+    description: "the pending migrations, judged and then run on a restored copy",
+    module: "migrationsTrial",
+  },
+  {
     name: "platform:check",
     description: "the platform's own backups, PITR, replicas, health: Level 1",
     module: "platformCheck",

@@ -113,6 +113,8 @@ export const migrationsSettingsSchema = z.strictObject({
   path: z.string().min(1),
   /** Seconds that a statement may wait for a lock before the migration is rolled back. Default 5. */
   lockTimeoutSeconds: z.int().positive().default(5),
+  /** Whether the gate runs the pending files on a copy of what it restored, and halts when that loses anything. Default `on`. */
+  trial: z.enum(["on", "off"]).default("on"),
 });
 
 export type MigrationsSettings = z.infer<typeof migrationsSettingsSchema>;

@@ -3,6 +3,7 @@ import type { BackupReference } from "../backup/manifest";
 import type { DatabaseIdentity } from "../database/identity";
 import type { DatabaseTarget } from "../database/target";
 import type { Receipt, RollbackTargets, StepReport } from "../record/receipt";
+import type { Trial } from "../record/trial";
 import type { Override, OperationSettings } from "../settings";
 import type { ScratchDatabase } from "../scratch/scratchServer";
 import type { Store } from "../store/store";
@@ -34,6 +35,8 @@ export interface GateState {
   identity?: DatabaseIdentity;
   /** The pending migrations as they were judged. */
   migrations?: Receipt["migrations"];
+  /** What running them on the restored copy did. */
+  trial?: Trial;
   /** What is live on the platforms. */
   rollback?: RollbackTargets;
   backup?: BackupReference & {

@@ -27,6 +27,7 @@ import { platformStep } from "./steps/platform";
 import { receiptStep } from "./steps/receipt";
 import { restorePointStep } from "./steps/restorePoint";
 import { rollbackTargetStep } from "./steps/rollbackTarget";
+import { trialStep } from "./steps/trial";
 import { verificationStep } from "./steps/verification";
 
 /** What both parts check, in this order. */
@@ -40,7 +41,7 @@ export const readOnlySteps: readonly GateStep[] = [overridesStep, freezeStep, le
 export const fullSteps: readonly GateStep[] = [
   ...[overridesStep, freezeStep, openReceiptsStep],
   ...checks,
-  ...[platformStep, unusedOverridesStep, backupStep, verificationStep, restorePointStep, receiptStep],
+  ...[platformStep, unusedOverridesStep, backupStep, verificationStep, trialStep, restorePointStep, receiptStep],
 ];
 
 export interface GateResult extends Omit<StepsResult, "state"> {

@@ -24,3 +24,8 @@ export function overriddenVariables(overrides: readonly Override[]): string[] {
 export function unusedOverrides(overrides: readonly Override[], used: readonly Override[]): Override[] {
   return overrides.filter((override) => !used.includes(override));
 }
+
+/** Findings of the trial are known only once the backup is restored. */
+export function isOfTrial({ what }: Override): boolean {
+  return what === "trial" || what.startsWith("trial:");
+}

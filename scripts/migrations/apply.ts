@@ -18,6 +18,8 @@ import { type RunPlan, planRun } from "./transactionMode";
 export interface ApplyOptions {
   /** Seconds that a statement may wait for a lock before its file is rolled back. Not for statements that run alone. */
   readonly lockTimeoutSeconds: number;
+  /** Waited for inside the transaction of each file that has one, after its last statement: a trial looks there. */
+  readonly beforeCommit?: () => Promise<void>;
   /** Told of each file as soon as it is committed. */
   readonly onApplied?: (file: string) => void;
   /** Aborted: the running statement is cancelled, its file rolled back, and no further file begins. */
@@ -155,7 +157,7 @@ async function applyOne(
   // As the Supabase CLI does, and more: nothing that one file sets reaches the next.
   await client.query("RESET ALL; RESET SESSION AUTHORIZATION; RESET ROLE; DISCARD TEMP; DEALLOCATE ALL");
   if (plan.mode === "alone") await runAlone(run);
-  else await runInTransaction(run, options.lockTimeoutSeconds);
+  else await runInTransaction(run, options);
 }
 
 interface Run {
@@ -169,7 +171,10 @@ interface Run {
   readonly signal: AbortSignal | undefined;
 }
 
-async function runInTransaction(run: Run, lockTimeoutSeconds: number): Promise<void> {
+async function runInTransaction(
+  run: Run,
+  { lockTimeoutSeconds, beforeCommit }: Pick<ApplyOptions, "lockTimeoutSeconds" | "beforeCommit">,
+): Promise<void> {
   const { client, migration, source, plan } = run;
   const [first, last] = [plan.statements[0], plan.statements.at(-1)];
   const start = source.indexOfByte(first?.start ?? 0);
@@ -182,6 +187,7 @@ async function runInTransaction(run: Run, lockTimeoutSeconds: number): Promise<v
     demandNoAbort(run.signal, migration.file, run.applied);
     await runText(client, source.text.slice(start, source.indexOfByte(last?.end ?? 0)));
     demandNoAbort(run.signal, migration.file, run.applied);
+    await beforeCommit?.();
     await client.query("COMMIT");
   } catch (error) {
     await client.query("ROLLBACK").catch(() => undefined);

@@ -92,3 +92,13 @@ function detachesConcurrently(node: Node): boolean {
     return as(as(command, "AlterTableCmd")?.def, "PartitionCmd")?.concurrent === true;
   });
 }
+
+/** Statements that act on the server, or on another one, whatever database they are run in. */
+export function leavesDatabase(node: Node): boolean {
+  return beyondDatabase.some((kind) => as(node, kind) !== undefined);
+}
+
+const beyondDatabase = [
+  ...(["CreatedbStmt", "DropdbStmt", "CreateTableSpaceStmt", "DropTableSpaceStmt", "AlterSystemStmt"] as const),
+  ...(["CreateSubscriptionStmt", "AlterSubscriptionStmt", "DropSubscriptionStmt"] as const),
+];

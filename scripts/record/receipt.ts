@@ -11,6 +11,7 @@ import { receiptKey, receiptsPrefix, retentionTiers } from "../store/layout";
 import { NotFound, type Store, readBytes } from "../store/store";
 import { decodeDocument, encodeDocument, sha256Of } from "../store/documents";
 import { identityOf } from "./releaseEvents";
+import { trialSchema } from "./trial";
 
 export const stepReportSchema = z.object({
   step: z.string(),
@@ -70,6 +71,8 @@ export const receiptSchema = z.object({
       findings: z.array(z.object({ rule: z.string(), reason: z.string() })).default([]),
     }),
   ),
+  /** What running them on the restored copy did; null: it was not tried, and the step `trial` says why. */
+  trial: trialSchema.nullable().default(null),
   /** The platform's restore point of just before the release; null: none was asked for. */
   restorePoint: z.object({ name: z.string(), completedOn: z.string().nullable() }).nullable().default(null),
   /** What a point-in-time recovery to just before the release would aim at. */

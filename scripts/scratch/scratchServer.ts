@@ -6,7 +6,7 @@ import { statfsSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { z } from "zod";
 import { UsageError } from "../contract/failure";
-import { connect, withConnection } from "../database/connect";
+import { withConnection } from "../database/connect";
 import { findPostgres } from "../database/postgresPrograms";
 import { quoteIdentifier, quoteLiteral } from "../database/sqlText";
 import {
@@ -86,7 +86,7 @@ async function startEmbedded(
   needs: ScratchNeeds,
   options: { lifetime: ScratchLifetime; signal?: AbortSignal },
 ): Promise<ScratchPlace> {
-  demandRoom(needs.databaseBytes);
+  demandRoom(needs.databaseBytes, roomPerDatabaseByte);
   const cluster = await startCluster({
     major: findPostgres({ atLeast: needs.major }).major,
     listen: "socket",
@@ -124,21 +124,51 @@ export async function isScratchAlive(place: ScratchPlace): Promise<boolean> {
 /** Ends the scratch server, or drops the scratch database on an external one; fine to call twice. */
 export async function closeScratch(place: ScratchPlace): Promise<void> {
   if (place.kind === "embedded") return stopCluster(place.cluster);
-  const client = await connect(serverOf(place));
+  // A killed run may have left the second one.
+  for (const database of [place.database, withThrowaway(place).database]) await dropDatabase(place, database);
+}
+
+/**
+ * Runs `work` on a copy of a scratch database, on the same server, which is gone afterwards: what may be changed, while
+ * the database itself stays as it was restored. Nobody may be connected to that meanwhile.
+ *
+ * @throws UsageError when the disk has no room for a second copy.
+ */
+export async function onThrowawayCopy<T>(place: ScratchPlace, work: (copy: DatabaseTarget) => Promise<T>): Promise<T> {
+  const copy = withThrowaway(place);
+  await dropDatabase(place, copy.database);
+  await withConnection(serverOf(place), async (client) => {
+    if (place.kind === "embedded") {
+      const { rows } = await client.query<{ bytes: string }>("SELECT pg_database_size($1) AS bytes", [place.database]);
+      demandRoom(Number(rows[0]!.bytes), 1);
+    }
+    await client.query(`CREATE DATABASE ${quoteIdentifier(copy.database)} TEMPLATE ${quoteIdentifier(place.database)}`);
+  });
   try {
-    await client.query(`DROP DATABASE IF EXISTS ${quoteIdentifier(place.database)} WITH (FORCE)`);
+    return await work(scratchTarget(copy));
   } finally {
-    await client.end();
+    await dropDatabase(place, copy.database);
   }
 }
 
-function demandRoom(databaseBytes: number): void {
+/** The server cuts long names off at their end: with a prefix it is another name all the same. */
+function withThrowaway(place: ScratchPlace): ScratchPlace {
+  return { ...place, database: `throwaway_${place.database}`.slice(0, 63) };
+}
+
+async function dropDatabase(place: ScratchPlace, database: string): Promise<void> {
+  await withConnection(serverOf(place), (client) =>
+    client.query(`DROP DATABASE IF EXISTS ${quoteIdentifier(database)} WITH (FORCE)`),
+  );
+}
+
+function demandRoom(databaseBytes: number, perByte: number): void {
   const { bavail, bsize } = statfsSync(tmpdir());
   const free = bavail * bsize;
-  const needed = databaseBytes * roomPerDatabaseByte;
+  const needed = databaseBytes * perByte;
   if (free >= needed) return;
   throw new UsageError(
-    `no scratch server: ${tmpdir()} has ${megabytes(free)} MB free, the copy needs ${megabytes(needed)} MB (1.5 x the database)`,
+    `no scratch server: ${tmpdir()} has ${megabytes(free)} MB free, the copy needs ${megabytes(needed)} MB (${perByte} x the database)`,
     { hint: `free disk, point TMPDIR at a larger one, or set ${scratchVariable}` },
   );
 }

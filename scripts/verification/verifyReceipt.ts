@@ -130,7 +130,7 @@ export interface BackupComparisonInput extends Pick<
 }
 
 /** What the judge said of the migrations that this receipt lets a release apply. */
-export function judgedStatements({ migrations }: Receipt): JudgedStatement[] {
+export function judgedStatements({ migrations }: Pick<Receipt, "migrations">): JudgedStatement[] {
   return migrations.flatMap(({ file, findings }) => findings.map((finding) => ({ file, ...finding })));
 }
 

@@ -20,7 +20,7 @@ import { runSteps } from "../../scripts/gate/runSteps";
 import { closeStarted } from "../../scripts/gate/scratch";
 import { readReceipt } from "../../scripts/record/receipt";
 import { startSupabaseFake } from "../../scripts/rehearsal/platforms/supabaseFake";
-import { closeScratch, isScratchAlive } from "../../scripts/scratch/scratchServer";
+import { closeScratch, isScratchAlive, scratchTarget } from "../../scripts/scratch/scratchServer";
 import { type OperationSettingsInput, operationSettingsSchema } from "../../scripts/settings";
 import { encodeDocument } from "../../scripts/store/documents";
 import { verificationKey } from "../../scripts/store/layout";
@@ -265,6 +265,48 @@ describe("the gate", () => {
       const { context } = await scene({ migrations: { path: folder }, environment: environmentOf() });
       demandHalt(await runGate(context), "migrations", exitCode.refused, /20260101000000_purge\.sql:2:1 /);
       assert.equal((await without("migrations", context)).verdict, "pass");
+    });
+
+    it("trial (1): a file that adds a row sets off a trigger that deletes; an override lets that table's loss pass", async function () {
+      this.timeout(90_000);
+      const folder = mkdtempSync(join(tmpdir(), "dbprotect-migrations-"));
+      const file = "20260101000000_setting.sql";
+      writeFileSync(join(folder, file), "INSERT INTO app_settings VALUES ('retention') ON CONFLICT DO NOTHING;\n");
+      const migrations = { path: folder };
+      const { context, client, store } = await scene({ migrations, environment: environmentOf() });
+      await client.query(
+        `CREATE TABLE app_settings (name text PRIMARY KEY);
+         CREATE FUNCTION apply_setting() RETURNS trigger LANGUAGE plpgsql AS
+           'BEGIN DELETE FROM public.chat_messages WHERE number = 5; RETURN NEW; END';
+         CREATE TRIGGER apply AFTER INSERT ON app_settings FOR EACH ROW EXECUTE FUNCTION apply_setting()`,
+      );
+      assert.equal((await runReadOnlyGate(context)).verdict, "pass");
+      demandHalt(await runGate(context), "trial", exitCode.refused, /chat_messages: 300 of 1500 row\(s\) are lost/);
+      const withOverride = (what: string): GateContext => {
+        const override = { what, reason: "agreed in CHG-1234", person: "Ada", expires: "2099-01-01" };
+        const settings = operationSettingsSchema.parse({ ...context.settings, overrides: [override] });
+        return { ...context, runId: `${context.runId}-${what.length}`, settings };
+      };
+      demandHalt(
+        await runGate(withOverride("trial:public.tasks")),
+        "trial",
+        exitCode.refused,
+        /not needed by the trial/,
+      );
+      const passing = withOverride("trial:public.chat_messages");
+      const result = await runGate(passing);
+      assert.equal(result.verdict, "pass", result.message ?? "");
+      assert.equal(result.steps.find(({ step }) => step === "trial")?.outcome, "overridden");
+      const { trial, scratch } = await readReceipt(store, passing.runId);
+      assert.deepEqual(
+        trial?.files.map(({ file }) => file),
+        [file],
+      );
+      // What the verification after the release compares with is as it was restored.
+      await withConnection(scratchTarget(scratch!), async (copy) => {
+        assert.equal((await copy.query("SELECT FROM public.chat_messages")).rowCount, 1500);
+      });
+      await closeScratch(scratch!);
     });
 
     it("data-checks (1): a broken row, and a database that no check applies to", async function () {

@@ -131,6 +131,7 @@ describe("db:repair", function () {
       expectedRto: null,
       scratch: options.scratch === undefined ? scratch : options.scratch,
       migrations: [],
+      trial: null,
       restorePoint: null,
       rollback: { railway: null, vercel: null },
       recoveryPoint: { lsn: "0/1", utc: new Date().toISOString() },

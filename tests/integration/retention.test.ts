@@ -89,6 +89,7 @@ async function putReceipt(store: Store, runId: string, backup: string): Promise<
     expectedRto: null,
     scratch: null,
     migrations: [],
+    trial: null,
     restorePoint: null,
     rollback: { railway: null, vercel: null },
     recoveryPoint: { lsn: "0/1", utc: new Date().toISOString() },

@@ -59,6 +59,7 @@ describe("deploy:rollback", function () {
       ...{
         scratch: null,
         migrations: [],
+        trial: null,
         rollback: targets,
 
         steps: [],

@@ -41,6 +41,7 @@ export const receiptStep: GateStep = {
       expectedRto: expectedRto ?? null,
       scratch: (await scratch)?.place ?? null,
       migrations: state.migrations ?? [],
+      trial: state.trial ?? null,
       restorePoint: state.restorePoint ?? null,
       recoveryPoint: { lsn: backup.lsn, utc: backup.takenAt },
       rollback: state.rollback ?? { railway: null, vercel: null },

@@ -3,13 +3,16 @@ import { readVerification } from "../../verification/readVerification";
 import { type VerifyOptions, verifyBackup } from "../../verification/verifyBackup";
 import type { GateState, GateStep, StepResult } from "../context";
 import { scratchDeadline } from "../scratch";
+import { willTry } from "./trial";
 import { withoutStore } from "./withoutStore";
 
 export const verificationStep: GateStep = {
   name: "verification",
-  async run({ store, settings, runId, signal, onProgress }, state) {
+  async run(context, state) {
+    const { store, settings, runId, signal, onProgress } = context;
     if (store === undefined || state.backup === undefined) return withoutStore;
-    if (state.backup.rpoSeconds !== null) return lookAgain({ store, backup: state.backup, runId, signal }, state);
+    if (state.backup.rpoSeconds !== null && !willTry(context, state))
+      return lookAgain({ store, backup: state.backup, runId, signal }, state);
     const { depth } = settings.verification;
     const { result, scratch } = await verifyBackup({
       store,
