@@ -9,7 +9,7 @@ import * as pulumi from "@pulumi/pulumi";
 import { type RetentionSettings, retentionSettingsSchema } from "../scripts/settings";
 import { type ColdStorage, earliestColdDays, lifecycleRules } from "./bucketLifecycle";
 import { bucketPolicy } from "./bucketPolicy";
-import { type KeyPlace, type PolicyStatement, accountPrincipal, encryptionKey, keyUse } from "./encryptionKey";
+import { type AwsPlace, type PolicyStatement, accountPrincipal, encryptionKey, keyUse } from "./encryptionKey";
 
 export interface BackupBucketArgs {
   /** Prefix of all keys, without slashes at its ends; one prefix belongs to one database. Defaults to the stack's name. */
@@ -193,7 +193,7 @@ function mistake(name: string, found: string, expected: string, fix: string): pu
 }
 
 /** Whoever the account's own policies allow it, and only through S3: nobody decrypts a copy elsewhere. */
-function throughS3(place: KeyPlace): PolicyStatement[] {
+function throughS3(place: AwsPlace): PolicyStatement[] {
   return [
     {
       Sid: "ThroughS3",

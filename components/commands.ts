@@ -4,6 +4,7 @@
  */
 import * as path from "node:path";
 import * as pulumi from "@pulumi/pulumi";
+import { exitCode } from "../scripts/contract/failure";
 import type { OperationSettings } from "../scripts/settings";
 
 /** How the commands find the program, the store and the database. */
@@ -41,6 +42,8 @@ const commandWords = {
   releaseVercel: "release vercel",
   verifyPostDeploy: "db:verify:post-deploy",
   environmentSnapshot: "env:snapshot --json",
+  scheduledBackup: "db:backup --tier scheduled",
+  prune: "db:prune --yes",
 } as const;
 
 export type CommandName = keyof typeof commandWords;
@@ -48,6 +51,19 @@ export type CommandName = keyof typeof commandWords;
 /** `node … bin/dbprotect.js gate preview`. */
 export function commandLine(name: CommandName, program: string | undefined): string {
   return `${program ?? defaultProgram()} ${commandWords[name]}`;
+}
+
+/** The program's name on the PATH of its container. */
+export const containerProgram = "dbprotect";
+
+/**
+ * What a schedule runs, as one line for a shell: a verified backup, then what retention lets go. Pruning yields to a
+ * release that is under way; the night after makes good for it.
+ */
+export function scheduledDump(program: string): string {
+  const backup = commandLine("scheduledBackup", program);
+  const prune = commandLine("prune", program);
+  return `${backup} && { ${prune} || [ $? -eq ${exitCode.unreachable} ]; }`;
 }
 
 /**

@@ -7,7 +7,12 @@ import { type OperationSettingsInput, operationSettingsSchema } from "../scripts
 import { BackupBucket, type BackupBucketArgs } from "./backupBucket";
 import type { CommandAccess } from "./commands";
 import { DeployGate } from "./deployGate";
+import { DumpSchedule, type DumpScheduleArgs, type DumpedDatabase } from "./dumpSchedule";
 import { EnvironmentSnapshot } from "./environmentSnapshot";
+
+/** A schedule for the one database that is protected here; its store and settings are those of the gate. */
+export type ProtectionScheduleArgs = Omit<DumpScheduleArgs, "databases" | "operation"> &
+  Pick<DumpedDatabase, "databaseUrlSecretArn" | "port" | "gibibytes">;
 
 export interface DeploymentProtectionArgs {
   /**
@@ -17,6 +22,11 @@ export interface DeploymentProtectionArgs {
   readonly backupStore?: string | undefined;
   /** The bucket to create. Defaults to the safe defaults of `BackupBucketArgs`; must be absent with `backupStore`. */
   readonly bucket?: BackupBucketArgs | undefined;
+  /**
+   * Dumps by a schedule in AWS, into the same store. Defaults to none. Without `databaseUrlSecretArn` a secret is created
+   * from `databaseUrl`, which must be given then.
+   */
+  readonly schedule?: ProtectionScheduleArgs | undefined;
   /** What is released, say a git SHA. Defaults to none: then the gate guards the `up` itself. */
   readonly releaseVersion?: string | undefined;
   /** Tables, checks, environment, release steps, overrides. Defaults to the documented default of each. */
@@ -41,6 +51,8 @@ export class DeploymentProtection extends pulumi.ComponentResource {
   readonly backupStore: pulumi.Output<string>;
   /** The bucket, where this component created one. */
   readonly bucket: BackupBucket | undefined;
+  /** The scheduled dumps, where they were asked for. */
+  readonly schedule: DumpSchedule | undefined;
   readonly gate: DeployGate;
   readonly environment: EnvironmentSnapshot;
   /** Hand this to a `GuardedRelease`, so that its commands use the same program, store and database. */
@@ -64,6 +76,8 @@ export class DeploymentProtection extends pulumi.ComponentResource {
     this.backupStore = this.bucket?.url ?? pulumi.output(args.backupStore ?? "");
     this.access = commandAccess(args, this.backupStore, this.bucket?.region);
 
+    this.schedule = args.schedule === undefined ? undefined : this.dumps(`${name}-dumps`, args, args.schedule);
+
     this.gate = new DeployGate(
       `${name}-gate`,
       { access: this.access, context },
@@ -77,6 +91,21 @@ export class DeploymentProtection extends pulumi.ComponentResource {
     );
     this.guards = [this.gate.command, this.environment];
     this.registerOutputs({ backupStore: this.backupStore, receipt: this.gate.receipt });
+  }
+
+  private dumps(name: string, args: DeploymentProtectionArgs, schedule: ProtectionScheduleArgs): DumpSchedule {
+    const { databaseUrlSecretArn, port, gibibytes, ...rest } = schedule;
+    const database: DumpedDatabase = {
+      name: "database",
+      backupStore: this.backupStore,
+      awsRegion: this.bucket?.region,
+      kmsKeyArns: this.bucket?.kmsKeyArn === undefined ? [] : [this.bucket.kmsKeyArn],
+      databaseUrlSecretArn,
+      databaseUrl: databaseUrlSecretArn === undefined ? args.databaseUrl : undefined,
+      port,
+      gibibytes,
+    };
+    return new DumpSchedule(name, { ...rest, databases: [database], operation: args.operation }, { parent: this });
   }
 }
 

@@ -4,14 +4,25 @@
  */
 import { getCallerIdentityOutput } from "@pulumi/aws/getCallerIdentity";
 import { getPartitionOutput } from "@pulumi/aws/getPartition";
+import { getRegionOutput } from "@pulumi/aws/getRegion";
 import * as kms from "@pulumi/aws/kms";
 import * as pulumi from "@pulumi/pulumi";
 
-/** Where a key is: what its policy's statements speak of. */
-export interface KeyPlace {
+/** Account and region: what the statements of policies speak of. */
+export interface AwsPlace {
   readonly account: string;
   /** `aws`, `aws-cn`, `aws-us-gov`. */
   readonly partition: string;
+  readonly region: string;
+}
+
+/** @param parent decides the provider that is asked. */
+export function placeOf(parent: pulumi.Resource): pulumi.Output<AwsPlace> {
+  return pulumi.output({
+    account: getCallerIdentityOutput({}, { parent }).accountId,
+    partition: getPartitionOutput({}, { parent }).partition,
+    region: getRegionOutput({}, { parent }).region,
+  });
 }
 
 /** One statement of a policy document, as AWS reads it. */
@@ -24,7 +35,7 @@ export interface EncryptionKeyArgs {
   /** What it encrypts, for people; also in the console, where keys have no other name. */
   readonly description: string;
   /** Who may use it, and through which service. The resource of a key's policy is `*`: this key. */
-  readonly usage: (place: KeyPlace) => readonly PolicyStatement[];
+  readonly usage: (place: AwsPlace) => readonly PolicyStatement[];
   /** Tags of the key. Defaults to none but the provider's own. */
   readonly tags?: pulumi.Input<Record<string, pulumi.Input<string>>> | undefined;
 }
@@ -61,11 +72,7 @@ export function encryptionKey(
   { description, usage, tags }: EncryptionKeyArgs,
   opts: pulumi.CustomResourceOptions & { readonly parent: pulumi.Resource },
 ): kms.Key {
-  const invoke = { parent: opts.parent };
-  const place = pulumi.output({
-    account: getCallerIdentityOutput({}, invoke).accountId,
-    partition: getPartitionOutput({}, invoke).partition,
-  });
+  const place = placeOf(opts.parent);
   return new kms.Key(
     name,
     {
@@ -80,7 +87,7 @@ export function encryptionKey(
 }
 
 /** The account's own policies decide which of its people may administer the key. */
-function keyPolicy(place: KeyPlace, usage: readonly PolicyStatement[]): object {
+function keyPolicy(place: AwsPlace, usage: readonly PolicyStatement[]): object {
   return {
     Version: "2012-10-17",
     Statement: [
@@ -97,6 +104,6 @@ function keyPolicy(place: KeyPlace, usage: readonly PolicyStatement[]): object {
 }
 
 /** Whoever the account's own policies allow it. */
-export function accountPrincipal({ account, partition }: KeyPlace): string {
+export function accountPrincipal({ account, partition }: AwsPlace): string {
   return `arn:${partition}:iam::${account}:root`;
 }

@@ -3,7 +3,12 @@ export { AutomaticProtection, type AutomaticProtectionArgs } from "./automaticPr
 export { BackupBucket, type BackupBucketArgs } from "./backupBucket";
 export type { CommandAccess, OperationContext } from "./commands";
 export { DeployGate, type DeployGateArgs } from "./deployGate";
-export { DeploymentProtection, type DeploymentProtectionArgs } from "./deploymentProtection";
+export {
+  DeploymentProtection,
+  type DeploymentProtectionArgs,
+  type ProtectionScheduleArgs,
+} from "./deploymentProtection";
+export { DumpSchedule, type DumpScheduleArgs, type DumpedDatabase } from "./dumpSchedule";
 export { EnvironmentSnapshot, type EnvironmentSnapshotArgs, type WatchedVariable } from "./environmentSnapshot";
 export { GuardedRelease, type GuardedReleaseArgs } from "./guardedRelease";
 export { type ProgramSettings, readSettings } from "./settings";

@@ -62,6 +62,63 @@ const bucketSettingsSchema = z.strictObject({
 
 export type BucketSettings = z.infer<typeof bucketSettingsSchema>;
 
+/** Sorts out what EventBridge would refuse only after everything else was created. */
+function isScheduleExpression(text: string): boolean {
+  if (/^rate\([1-9]\d* (minute|hour|day)s?\)$/.test(text)) return true;
+  const [, fields = ""] = /^cron\(([\d*,/?A-Z# -]+)\)$/.exec(text) ?? [];
+  const [minute, hour, day, month, weekday, year, ...more] = fields.split(" ");
+  if (year === undefined || more.length > 0 || [minute, hour, month, year].includes("?")) return false;
+  // Either the day of the month or the day of the week counts; the other one has to say so.
+  return (day === "?") !== (weekday === "?");
+}
+
+function isTimeZone(name: string): boolean {
+  try {
+    return new Intl.DateTimeFormat("en", { timeZone: name }).resolvedOptions().timeZone !== "";
+  } catch {
+    return false;
+  }
+}
+
+export const scheduleSettingsSchema = z.strictObject({
+  /** Image of the container. */
+  image: z.string().regex(/^[\w.-]+(:\d+)?(\/[\w.-]+)+([:@][\w.:-]+)?$/, "expected registry/repository:tag"),
+  /** Default `cron(0 2 * * ? *)`. */
+  cron: z
+    .string()
+    .refine(
+      isScheduleExpression,
+      "expected cron(minutes hours day-of-month month day-of-week year) with one ?, or rate(1 day)",
+    )
+    .optional(),
+  /** Default `UTC`. */
+  timeZone: z.string().refine(isTimeZone, "expected an IANA time zone, such as Europe/Berlin").optional(),
+  /** Default 15. */
+  flexibleMinutes: z.int().min(0).max(1440).optional(),
+  /** Default: a secret is created from `databaseUrl`. */
+  databaseUrlSecretArn: z.string().startsWith("arn:", "expected the ARN of a secret").optional(),
+  /** Default 5432. */
+  port: z.int().min(1).max(65535).optional(),
+  /** Default 10. */
+  gibibytes: z
+    .number()
+    .positive()
+    .max(90, "expected at most 90: a larger one is dumped from a host: docs/schedules.md")
+    .optional(),
+  /** Default 6. */
+  timeoutHours: z.number().positive().max(168).optional(),
+  /** Default 90; what CloudWatch Logs takes. */
+  logDays: z.union([7, 14, 30, 60, 90, 180, 365].map((number) => z.literal(number))).optional(),
+  /** Default: the default VPC. */
+  vpcId: z.string().startsWith("vpc-", "expected the id of a VPC").optional(),
+  /** Default: those of the default VPC. */
+  subnetIds: z.array(z.string().startsWith("subnet-", "expected ids of subnets")).min(1).optional(),
+  /** Default: true in the default VPC only. */
+  assignPublicIp: z.boolean().optional(),
+});
+
+export type ScheduleSettings = z.infer<typeof scheduleSettingsSchema>;
+
 /** Every key that may stand in a stack's configuration, but the secrets. */
 const configSchema = z.strictObject({
   ...operationSettingsSchema.shape,
@@ -73,6 +130,7 @@ const configSchema = z.strictObject({
     )
     .optional(),
   bucket: bucketSettingsSchema.optional(),
+  schedule: scheduleSettingsSchema.optional(),
   releaseVersion: z
     .string()
     .regex(/^[\w][\w.+/-]{0,127}$/, "expected up to 128 letters, digits and . _ + / -, such as a git SHA")
@@ -89,6 +147,8 @@ export interface ProgramSettings {
   readonly backupStore: string | undefined;
   /** Undefined wherever `backupStore` is set. */
   readonly bucket: BucketSettings | undefined;
+  /** Undefined: nothing is dumped by the stack's own schedule. */
+  readonly schedule: ScheduleSettings | undefined;
   /** What is released, say a git SHA; undefined when nothing is. */
   readonly releaseVersion: string | undefined;
   /** What the operational commands are told. */
@@ -106,9 +166,18 @@ export interface ProgramSettings {
 export function readSettings(env: NodeJS.ProcessEnv = process.env): ProgramSettings {
   const result = configSchema.safeParse(readDocument(env), { reportInput: true });
   if (!result.success) throw mistakeOf(result.error.issues[0]);
-  const { backupStore, bucket, releaseVersion, appUrl, frontendUrl, ...operation } = result.data;
+  const { backupStore, bucket, schedule, releaseVersion, appUrl, frontendUrl, ...operation } = result.data;
   if (backupStore !== undefined && bucket !== undefined) {
     throw mistake("bucket", "found together with backupStore", "expected one of the two", "remove");
+  }
+  if (schedule !== undefined && operation.platform.level === 1) {
+    throw mistake("schedule", "found with platform.level: 1", "expected Level 2 or 3, to which dumps belong", "remove");
+  }
+  const config = new pulumi.Config(namespace);
+  const databaseUrl = config.getSecret("databaseUrl");
+  if (schedule !== undefined && schedule.databaseUrlSecretArn === undefined && databaseUrl === undefined) {
+    const fix = `pulumi config set --secret ${namespace}:databaseUrl, or the ARN of a secret that exists`;
+    throw mistake("schedule.databaseUrlSecretArn", "found nothing", "expected it or databaseUrl", fix);
   }
   const releasing = (["migrations", "railway", "vercel"] as const).filter((step) => operation[step] !== undefined);
   if (releasing.length > 0 && releaseVersion === undefined) {
@@ -119,15 +188,15 @@ export function readSettings(env: NodeJS.ProcessEnv = process.env): ProgramSetti
       "set it, or RELEASE_VERSION in the environment",
     );
   }
-  const config = new pulumi.Config(namespace);
   return {
     backupStore,
     bucket,
+    schedule,
     releaseVersion,
     operation,
     appUrl,
     frontendUrl,
-    databaseUrl: config.getSecret("databaseUrl"),
+    databaseUrl,
     backupPassphrase: config.getSecret("backupPassphrase"),
   };
 }

@@ -1,8 +1,17 @@
 /** What the component tests declare, as somebody's own Pulumi program would; each returns the outputs to look at. */
 import * as pulumi from "@pulumi/pulumi";
-import { AutomaticProtection, BackupBucket, DeploymentProtection, GuardedRelease } from "../../components";
+import {
+  AutomaticProtection,
+  BackupBucket,
+  DeploymentProtection,
+  DumpSchedule,
+  GuardedRelease,
+} from "../../components";
 
 const key = "arn:aws:kms:eu-central-1:111122223333:key/00000000-0000-0000-0000-000000000000";
+
+const secret = "arn:aws:secretsmanager:eu-central-1:111122223333:secret:crm-url-a1b2c3";
+const passworded = "postgres://u:spoken-friend@h/d";
 
 type Declaration = () => Record<string, pulumi.Output<unknown>>;
 
@@ -40,6 +49,52 @@ export const declarations = {
 
   bucketLockedTooLong: () => {
     new BackupBucket("backups", { lockMode: "compliance", lockDays: 8 });
+    return {};
+  },
+
+  dumps: () => {
+    new DumpSchedule("dumps", {
+      image: "111122223333.dkr.ecr.eu-central-1.amazonaws.com/tools/dbprotect:1.2.3",
+      databases: [
+        { name: "crm", backupStore: "s3://backups/crm", kmsKeyArns: [key], databaseUrlSecretArn: secret, port: 6543 },
+        {
+          name: "shop",
+          backupStore: "s3://backups/shop s3://copies/shop?region=x",
+          databaseUrl: passworded,
+          gibibytes: 40,
+        },
+      ],
+      cron: "cron(30 1 * * ? *)",
+      timeZone: "Europe/Berlin",
+      flexibleMinutes: 0,
+      vpcId: "vpc-own",
+      subnetIds: ["subnet-own"],
+      alarmTopic: { arn: "arn:aws:sns:eu-central-1:111122223333:alarms", kmsKeyArn: key },
+    });
+    return {};
+  },
+
+  dumpsIntoAFolder: () => {
+    new DumpSchedule("dumps", {
+      image: "registry.example/dbprotect:1",
+      databases: [{ name: "crm", backupStore: "file:///srv/backups", databaseUrlSecretArn: secret }],
+    });
+    return {};
+  },
+
+  dumpsWithoutDatabaseUrl: () => {
+    new DumpSchedule("dumps", {
+      image: "registry.example/dbprotect:1",
+      databases: [{ name: "crm", backupStore: "s3://backups/crm" }],
+    });
+    return {};
+  },
+
+  protectionWithSchedule: () => {
+    new DeploymentProtection("database", {
+      databaseUrl: passworded,
+      schedule: { image: "registry.example/dbprotect:1" },
+    });
     return {};
   },
 

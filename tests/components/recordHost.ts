@@ -36,6 +36,9 @@ function lookedUp(token: string): Record<string, unknown> | undefined {
   const answers: Record<string, Record<string, unknown>> = {
     "aws:index/getCallerIdentity:getCallerIdentity": { accountId: account },
     "aws:index/getPartition:getPartition": { partition: "aws" },
+    "aws:index/getRegion:getRegion": { region: "eu-central-1" },
+    "aws:ec2/getVpc:getVpc": { id: "vpc-default" },
+    "aws:ec2/getSubnets:getSubnets": { ids: ["subnet-a", "subnet-b"] },
   };
   return answers[token];
 }

@@ -80,6 +80,16 @@ describe("components/settings", () => {
   });
 
   const key = "database-protection:";
+  const schedule = {
+    image: "111122223333.dkr.ecr.eu-central-1.amazonaws.com/dbprotect:1.2.3",
+    databaseUrlSecretArn: "arn:aws:secretsmanager:eu-central-1:111122223333:secret:crm-url-a1b2c3",
+  };
+
+  it("takes schedules as EventBridge does", () => {
+    for (const cron of ["cron(0 2 * * ? *)", "cron(0/15 8-18 ? * MON-FRI *)", "cron(0 2 L * ? *)", "rate(1 day)"])
+      assert.equal(read({ schedule: { ...schedule, cron, timeZone: "Europe/Berlin" } }).schedule?.cron, cron);
+  });
+
   const mistakes: readonly [string, Record<string, unknown>, string | RegExp][] = [
     [
       "an unknown key",
@@ -139,6 +149,24 @@ describe("components/settings", () => {
       "an override without a reason",
       { overrides: [{ what: "freeze", person: "A", expires: "2027-01-01" }] },
       /^database-protection:overrides\.0\.reason: found nothing: /,
+    ],
+    [
+      "a schedule with both days",
+      { schedule: { ...schedule, cron: "cron(0 2 * * * *)" } },
+      /^database-protection:schedule\.cron: found "cron\(0 2 \* \* \* \*\)": expected cron\(.*with one \?/,
+    ],
+    ["a schedule of five fields", { schedule: { ...schedule, cron: "cron(0 2 * * ?)" } }, /schedule\.cron: found /],
+    ["a schedule as Unix has it", { schedule: { ...schedule, cron: "0 2 * * *" } }, /schedule\.cron: found /],
+    ["a time zone that is none", { schedule: { ...schedule, timeZone: "Mars/Olympus" } }, /schedule\.timeZone: found /],
+    [
+      "a schedule at Level 1",
+      { schedule, platform: { level: 1 } },
+      /^database-protection:schedule: found with platform\.level: 1: expected Level 2 or 3/,
+    ],
+    [
+      "a schedule without the database's address",
+      { schedule: { image: schedule.image } },
+      /^database-protection:schedule\.databaseUrlSecretArn: found nothing: expected it or databaseUrl: /,
     ],
     [
       "a secret in plain text",

@@ -173,12 +173,18 @@ describe("documentation", function () {
     assertSame([...declared.map(([, key]) => key ?? ""), ...secrets], configKeys);
   });
 
-  it("the bucket's keys are those of Pulumi.prod.yaml", () => {
-    const [, after = ""] = read("Pulumi.prod.yaml").split("database-protection:bucket:\n");
-    const [block = ""] = after.split(/^ {2}\S/m);
-    const keys = [...block.matchAll(/^ {4}(?:# )?([a-z]\w+): \S/gm)].map(([, key]) => key ?? "");
-    assertSame(firstColumn(section(reference, "## Settings").split("Inside `bucket`:")[1] ?? ""), keys);
-  });
+  for (const [key, heading] of [
+    ["bucket", "Inside `bucket`:"],
+    ["schedule", "### Scheduled dumps in AWS"],
+  ] as const) {
+    it(`the keys of ${key} are those of Pulumi.prod.yaml`, () => {
+      const [, after = ""] = read("Pulumi.prod.yaml").split(`database-protection:${key}:\n`);
+      const [block = ""] = after.split(/^ {2}\S/m);
+      const keys = [...block.matchAll(/^ {4}(?:# )?([a-z]\w+): \S/gm)].map(([, name]) => name ?? "");
+      const [, documented = ""] = reference.split(`${heading}\n`);
+      assertSame(firstColumn(documented.split("\n### ")[0] ?? ""), keys);
+    });
+  }
 
   it("environment variables are those that the code reads", () => {
     const sources = ["bin", "components", "scripts"].flatMap((folder) =>

@@ -1,0 +1,110 @@
+/**
+ * The state machine of the scheduled dumps, in Amazon States Language: every database's task is run, repeated when it
+ * fails, and none stops the others; what failed in the end is told in one message, and fails the execution.
+ */
+
+export interface DumpTask {
+  /** For people: in the message about what failed. */
+  readonly name: string;
+  readonly taskDefinition: string;
+}
+
+export interface DumpStateMachineFacts {
+  readonly tasks: readonly DumpTask[];
+  readonly cluster: string;
+  /** ARN of the topic that is told what failed; null: nobody is told. */
+  readonly topic: string | null;
+  readonly subnets: readonly string[];
+  readonly securityGroup: string;
+  readonly assignPublicIp: boolean;
+  /** Databases that are dumped at the same time. */
+  readonly concurrency: number;
+  /** Seconds after which a task is stopped and counts as failed. */
+  readonly timeoutSeconds: number;
+}
+
+/** Seconds before a failed dump is tried again, doubled each time: a lease or a lock that is held is given back meanwhile. */
+const retry = { IntervalSeconds: 300, MaxAttempts: 2, BackoffRate: 2 };
+
+export function dumpStateMachine(facts: DumpStateMachineFacts): object {
+  const { topic } = facts;
+  return {
+    Comment: "Dumps every database, and tells which of them failed",
+    StartAt: "Databases",
+    States: {
+      Databases: { Type: "Pass", Result: facts.tasks, ResultPath: "$.databases", Next: "Each" },
+      Each: {
+        Type: "Map",
+        ItemsPath: "$.databases",
+        MaxConcurrency: facts.concurrency,
+        ItemProcessor: { ProcessorConfig: { Mode: "INLINE" }, StartAt: "Dump", States: itemStates(facts) },
+        ResultPath: "$.results",
+        Next: "Summary",
+      },
+      Summary: {
+        Type: "Pass",
+        Parameters: { "failed.$": "$.results[?(@.outcome == 'failed')]" },
+        Next: "AllDumped",
+      },
+      AllDumped: {
+        Type: "Choice",
+        Choices: [{ Variable: "$.failed[0]", IsPresent: true, Next: topic === null ? "SomeFailed" : "Tell" }],
+        Default: "Done",
+      },
+      ...(topic === null ? {} : { Tell: tell(topic) }),
+      SomeFailed: { Type: "Fail", Error: "DumpFailed", Cause: "a scheduled dump failed: see the tasks' log" },
+      Done: { Type: "Succeed" },
+    },
+  };
+}
+
+/** A task that ends with another exit code than 0 fails the state, which the schedule's own retries would not see. */
+function itemStates(facts: DumpStateMachineFacts): object {
+  return {
+    Dump: {
+      Type: "Task",
+      Resource: "arn:aws:states:::ecs:runTask.sync",
+      Parameters: {
+        LaunchType: "FARGATE",
+        Cluster: facts.cluster,
+        "TaskDefinition.$": "$.taskDefinition",
+        NetworkConfiguration: {
+          AwsvpcConfiguration: {
+            Subnets: facts.subnets,
+            SecurityGroups: [facts.securityGroup],
+            AssignPublicIp: facts.assignPublicIp ? "ENABLED" : "DISABLED",
+          },
+        },
+      },
+      TimeoutSeconds: facts.timeoutSeconds,
+      Retry: [{ ErrorEquals: ["States.TaskFailed"], ...retry }],
+      Catch: [{ ErrorEquals: ["States.ALL"], ResultPath: "$.error", Next: "Failed" }],
+      Next: "Dumped",
+    },
+    Dumped: { Type: "Pass", Parameters: { "name.$": "$.name", outcome: "dumped" }, End: true },
+    // Not the cause: it holds the whole description of the task.
+    Failed: {
+      Type: "Pass",
+      Parameters: { "name.$": "$.name", outcome: "failed", "error.$": "$.error.Error" },
+      End: true,
+    },
+  };
+}
+
+function tell(topic: string): object {
+  return {
+    Type: "Task",
+    Resource: "arn:aws:states:::sns:publish",
+    Parameters: {
+      TopicArn: topic,
+      Subject: "A scheduled dump failed",
+      "Message.$":
+        "States.Format('{} of the scheduled dumps failed: {}', States.ArrayLength($.failed), States.JsonToString($.failed))",
+    },
+    Retry: [{ ErrorEquals: ["States.ALL"], IntervalSeconds: 10, MaxAttempts: 5, BackoffRate: 2 }],
+    // That nobody could be told must not make the execution look as if nobody had to be.
+    Catch: [{ ErrorEquals: ["States.ALL"], ResultPath: "$.untold", Next: "SomeFailed" }],
+    ResultPath: null,
+    Next: "SomeFailed",
+  };
+}
