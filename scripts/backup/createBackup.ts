@@ -17,13 +17,12 @@ import { readScope } from "../database/supabasePreset";
 import { type DatabaseTarget, describeTarget } from "../database/target";
 import { computeFingerprint } from "../fingerprint/compute";
 import { type Fingerprint, serializeFingerprint, totalsOf } from "../fingerprint/fingerprint";
-import { encodeDocument } from "../store/documents";
 import { type RetentionTier, manifestKey, retentionTiers, backupPrefix } from "../store/layout";
 import type { Store } from "../store/store";
 import { archiveName, readRecipients } from "./ageKeys";
 import { type StoredStream, storeCompressed } from "./archiveStream";
 import { oldestPgDump } from "./dumpFilters";
-import { type Archive, type BackupReference, type Manifest, fileKey } from "./manifest";
+import { type Archive, type BackupReference, type Manifest, encodeManifest, fileKey } from "./manifest";
 import { type SourceFacts, demandLockBudget, demandReadable, readSourceFacts } from "./source";
 import { writeArchives } from "./writeArchives";
 
@@ -147,7 +146,7 @@ async function writeBackup(
     startedAt,
     finishedAt: new Date().toISOString(),
   };
-  await options.store.create(manifestKey(reference.tier, reference.name), encodeDocument(manifest), options.signal);
+  await options.store.create(manifestKey(reference.tier, reference.name), encodeManifest(manifest), options.signal);
   return { reference, manifest, fingerprint };
 }
 

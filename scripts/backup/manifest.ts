@@ -4,11 +4,11 @@
  */
 import { z } from "zod";
 import { readFreezes } from "../control/freeze";
-import { UsageError } from "../contract/failure";
+import { Damage, UsageError } from "../contract/failure";
 import { databasePropertiesSchema } from "../database/databaseProperties";
 import { databaseIdentitySchema, majorOf } from "../database/identity";
 import { readTrustedReceipt } from "../record/receipt";
-import { readDocument } from "../store/documents";
+import { encodeDocument, readDocument, sha256Of } from "../store/documents";
 import {
   type RetentionTier,
   backupPrefix,
@@ -109,6 +109,23 @@ export const manifestSchema = z.object({
 export type Manifest = z.infer<typeof manifestSchema>;
 
 /**
+ * As it lies in a store: `sha256` is that of the rest as compact JSON, so that a bit that flipped in it is damage and no
+ * other role, setting or file name. Manifests of earlier versions have none.
+ */
+export const storedManifestSchema = z.looseObject({ sha256: z.string().optional() }).transform((document) => {
+  const { sha256, ...manifest } = document;
+  // Without one nothing else may be there that is not known: its name could be what is damaged.
+  if (sha256 === undefined) return manifestSchema.strict().parse(manifest);
+  if (sha256 !== sha256Of(Buffer.from(JSON.stringify(manifest))))
+    throw new Error("its SHA-256 is not the one that it names");
+  return manifestSchema.parse(manifest);
+});
+
+export function encodeManifest(manifest: Manifest): Buffer {
+  return encodeDocument({ ...manifest, sha256: sha256Of(Buffer.from(JSON.stringify(manifest))) });
+}
+
+/**
  * The oldest major of the server, and of the pg_restore, that the archives go into: the source's, or that of the
  * pg_dump that wrote them, where that is newer. What pg_restore 17 sends, no older server understands
  * (`SET transaction_timeout`).
@@ -188,10 +205,13 @@ export async function resolveBackup(store: Store, wanted: string): Promise<Backu
   return found;
 }
 
-/** @throws Damage when the manifest cannot be parsed; UsageError when it is gone. */
+/** @throws Damage when the manifest cannot be parsed, or is that of another backup; UsageError when it is gone. */
 export async function readManifest(store: Store, backup: BackupReference): Promise<Manifest> {
-  const manifest = await readDocument(store, manifestKey(backup.tier, backup.name), manifestSchema);
+  const manifest = await readDocument(store, manifestKey(backup.tier, backup.name), storedManifestSchema);
   if (manifest === undefined) throw new UsageError(`${store.url} holds no backup named ${backup.name}`);
+  // Copied under another name, it would lead to the archives of another backup.
+  if (manifest.name !== backup.name || manifest.tier !== backup.tier)
+    throw new Damage(`the manifest of ${backup.name} is that of ${manifest.tier}/${manifest.name}`);
   return manifest;
 }
 

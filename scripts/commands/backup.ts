@@ -11,7 +11,7 @@ import type { Store } from "../store/store";
 import { claimStore } from "../store/storeIdentity";
 import { takeVerifiedBackup } from "../verification/takeVerifiedBackup";
 import type { Depth } from "../verification/verifyBackup";
-import { parseDepth } from "./depth";
+import { parseDepthOfBackup } from "./depth";
 import { newRunId } from "./gateContext";
 import { parseJobs } from "./jobs";
 import { interrupted, printResult, progress } from "./session";
@@ -29,7 +29,7 @@ export function configure(command: Command): void {
     .addOption(
       new Option("--tier <tier>", "retention tier").choices(["manual", "predeploy", "scheduled"]).default("manual"),
     )
-    .option("--depth <depth>", "how deep to verify it, 1 to 4; only 4 restores it", parseDepth, 4)
+    .option("--depth <depth>", "how deep to verify it, 1 to 4; only 4 restores it", parseDepthOfBackup, 4)
     .option("--jobs <number>", "how many archives of rows are written, and restored, at the same time", parseJobs)
     .option("--json", "one JSON document on stdout")
     .action(async (options: BackupCommandOptions) => {

@@ -32,7 +32,7 @@ export async function findReusableBackup(
 ): Promise<Reusable> {
   const none = (why: string): Reusable => ({ reference: undefined, why });
   const [backups, depths, suspects] = await Promise.all([listBackups(store), readDepths(store), listSuspects(store)]);
-  const reference = backups.findLast(({ name }) => depths.get(name) === 4 && !suspects.has(name));
+  const reference = backups.findLast(({ name }) => (depths.get(name) ?? 0) >= 4 && !suspects.has(name));
   const takenAt = reference === undefined ? undefined : backupTime(reference.name);
   if (reference === undefined || takenAt === undefined) return none("there is no verified one");
   const now = await withConnection(target, (client) => readClock(client));

@@ -1,6 +1,6 @@
 /** One location as it is: which backups and documents lie there, and whether each backup is whole. */
 import { createHash } from "node:crypto";
-import { type BackupReference, type Manifest, fileKey, listBackups, manifestSchema } from "../backup/manifest";
+import { type BackupReference, type Manifest, fileKey, listBackups, storedManifestSchema } from "../backup/manifest";
 import { Damage, messageOf } from "../contract/failure";
 import { redact } from "../contract/redaction";
 import { mapBounded } from "../retention/mapBounded";
@@ -70,7 +70,7 @@ async function readCopy(
   }
   const copy = { backup, manifestSha256: sha256Of(bytes) };
   try {
-    const manifest = decodeDocument(manifestSchema, bytes, key);
+    const manifest = decodeDocument(storedManifestSchema, bytes, key);
     if (nameOf(manifest) !== nameOf(backup))
       return { ...copy, manifest: null, problem: `its manifest is that of ${nameOf(manifest)}` };
     return { ...copy, manifest, problem: await problemOf(store, manifest, look, signal) };

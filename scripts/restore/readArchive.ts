@@ -80,6 +80,8 @@ export async function feedArchive(
  */
 export async function feedCopy(source: ArchiveSource, rows: Writable): Promise<void> {
   const key = keyOf(source);
+  // Also when it is heard only later that the session, which is then closed, has ended in the middle of its COPY.
+  rows.on("error", () => undefined);
   try {
     await readVerified(source.store, key, source.archive, rows, source.signal);
   } catch (error) {

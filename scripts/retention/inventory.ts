@@ -3,7 +3,7 @@
  * there ends the reading: a manifest that cannot be read is a fact about its backup.
  */
 import { encryptedSuffix } from "../backup/ageKeys";
-import { listSuspects, manifestSchema } from "../backup/manifest";
+import { listSuspects, storedManifestSchema } from "../backup/manifest";
 import { Damage, messageOf } from "../contract/failure";
 import { redact } from "../contract/redaction";
 import { readDocument } from "../store/documents";
@@ -111,7 +111,7 @@ const incomplete: ManifestFacts = { state: "incomplete", problem: null, rows: nu
 
 async function readManifestFacts(store: Store, { tier, name }: Folder): Promise<ManifestFacts> {
   try {
-    const manifest = await readDocument(store, manifestKey(tier, name), manifestSchema);
+    const manifest = await readDocument(store, manifestKey(tier, name), storedManifestSchema);
     // Somebody removed it since it was listed.
     if (manifest === undefined) return incomplete;
     if (manifest.name !== name || manifest.tier !== tier)

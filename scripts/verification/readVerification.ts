@@ -5,10 +5,10 @@ import { parseVerificationKey, verificationsPrefix } from "../store/layout";
 import type { Store } from "../store/store";
 import { type Depth, type VerificationResult, verificationResultSchema } from "./verifyBackup";
 
-/** The newest one of that depth. @throws Damage when there is none that can be read. */
+/** The newest one of that depth or a greater one. @throws Damage when there is none that can be read. */
 export async function readVerification(store: Store, backup: string, depth: Depth): Promise<VerificationResult> {
   const keys = (await store.list(`${verificationsPrefix}${backup}/`)).map(({ key }) => key);
-  const newest = keys.findLast((key) => parseVerificationKey(key)?.depth === depth);
+  const newest = keys.findLast((key) => (parseVerificationKey(key)?.depth ?? 0) >= depth);
   const found = newest === undefined ? undefined : await readDocument(store, newest, verificationResultSchema);
   if (found === undefined) throw new Damage(`${store.url}: the verification of ${backup} at depth ${depth} is gone`);
   return found;

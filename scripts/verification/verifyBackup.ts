@@ -1,7 +1,8 @@
 /**
  * Verifies a backup to a depth and says which was reached: 1 exists, 2 its table of contents can be read,
- * 3 all of it can be read, 4 all of it read and restored into a scratch server and equal to the snapshot. Only depth 4 may be
- * called "verified": 1 and 2 pass on truncated and bit-flipped archives.
+ * 3 all of it can be read, 4 all of it read and restored into a scratch server and equal to the snapshot, 5 besides that the
+ * data checks hold there and another store holds the same bytes. Only from depth 4 on it may be called "verified": 1 and 2
+ * pass on truncated and bit-flipped archives.
  */
 import { z } from "zod";
 import { demandIdentity } from "../backup/ageKeys";
@@ -15,6 +16,7 @@ import {
 } from "../backup/manifest";
 import { Damage, Refusal } from "../contract/failure";
 import type { Fingerprint } from "../fingerprint/fingerprint";
+import { withConnection } from "../database/connect";
 import { findPostgres } from "../database/postgresPrograms";
 import { startProgram } from "../database/program";
 import { encodeDocument } from "../store/documents";
@@ -23,10 +25,12 @@ import { feedArchive, readWhole } from "../restore/readArchive";
 import { isRestored } from "../restore/restoreArchives";
 import { restoreBackup } from "../restore/restoreBackup";
 import { type ScratchDatabase, closeScratch, openScratchDatabase } from "../scratch/scratchServer";
-import { backupPrefix, compactUtc, verificationKey } from "../store/layout";
+import { type DataChecksInput, runDataChecks } from "./dataChecks/runDataChecks";
+import { readBackElsewhere } from "./elsewhere";
+import { backupPrefix, compactUtc, manifestKey, verificationKey } from "../store/layout";
 import type { Store } from "../store/store";
 
-export const depthSchema = z.union([z.literal(1), z.literal(2), z.literal(3), z.literal(4)]);
+export const depthSchema = z.union([z.literal(1), z.literal(2), z.literal(3), z.literal(4), z.literal(5)]);
 export type Depth = z.infer<typeof depthSchema>;
 
 /** `verifications/<name>/<utc>-depth<N>.json`; only written when the depth was reached. */
@@ -52,7 +56,9 @@ export interface VerifyOptions {
   readonly runId: string;
   /** Archives that are restored, and tables that are compared, at the same time. Default: see `chooseJobs`. */
   readonly jobs?: number;
-  /** An empty database to restore into at depth 4, being opened since before the backup ended. Default: a new one. */
+  /** What is asked of the restored copy at depth 5. Default: the folder `checks`, and the strategy's own. */
+  readonly dataChecks?: DataChecksInput;
+  /** An empty database to restore into from depth 4 on, being opened since before the backup ended. Default: a new one. */
   readonly scratch?: Promise<ScratchDatabase>;
   /** How long the scratch server may outlive this call; absent: it ends with it. */
   readonly keepScratchUntil?: Date;
@@ -72,20 +78,20 @@ export interface Verified {
  */
 export async function verifyBackup(options: VerifyOptions): Promise<Verified> {
   const manifest = await readManifest(options.store, options.backup);
-  demandItsOwn(manifest, options.backup);
   await demandObjects(options, manifest);
+  const elsewhere = options.depth === 5 ? await readBackElsewhere(options, manifest) : [];
   if (options.depth > 1) await demandIdentity(manifest.encryption?.recipients ?? [], `${manifest.name} is encrypted`);
   const restored =
-    options.depth === 4 ? await verifyByRestore(options, manifest) : await verifyByReading(options, manifest);
+    options.depth >= 4 ? await verifyByRestore(options, manifest) : await verifyByReading(options, manifest);
   const result: VerificationResult = {
     schemaVersion: 1,
     backup: manifest.name,
     depth: options.depth,
-    verdict: options.depth === 4 ? "verified" : "read",
+    verdict: options.depth >= 4 ? "verified" : "read",
     restoreSeconds: restored?.seconds ?? null,
     tables: manifest.tables.length,
     rows: manifest.tables.reduce((sum, table) => sum + table.rows, 0),
-    notes: [...(restored?.scratch.notes ?? [])],
+    notes: [...(restored?.scratch.notes ?? []), ...(restored?.notes ?? []), ...elsewhere],
     at: new Date().toISOString(),
   };
   try {
@@ -105,17 +111,18 @@ export async function verifyBackup(options: VerifyOptions): Promise<Verified> {
   return { result, scratch: restored?.scratch };
 }
 
-/** A manifest copied under another name would describe other archives. */
-function demandItsOwn(manifest: Manifest, backup: BackupReference): void {
-  if (manifest.name === backup.name && manifest.tier === backup.tier) return;
-  throw new Damage(`the manifest of ${backup.name} is that of ${manifest.tier}/${manifest.name}`);
-}
-
 async function demandObjects(options: VerifyOptions, manifest: Manifest): Promise<void> {
   const stored = new Map(
     (await options.store.list(backupPrefix(manifest.tier, manifest.name))).map((object) => [object.key, object.bytes]),
   );
-  for (const part of [...manifest.archives, manifest.fingerprint]) {
+  const parts = [...manifest.archives, manifest.fingerprint];
+  const named = new Set([
+    manifestKey(manifest.tier, manifest.name),
+    ...parts.map(({ file }) => fileKey(manifest, file)),
+  ]);
+  const foreign = [...stored.keys()].find((key) => !named.has(key));
+  if (foreign !== undefined) throw new Damage(`${foreign} is no object of this backup: its manifest does not name it`);
+  for (const part of parts) {
     const bytes = stored.get(fileKey(manifest, part.file));
     if (bytes === undefined) throw new Damage(`${manifest.name}: ${part.file} is missing`);
     if (bytes !== part.bytes)
@@ -152,7 +159,7 @@ async function readArchive(
 async function verifyByRestore(
   options: VerifyOptions,
   manifest: Manifest,
-): Promise<{ scratch: ScratchDatabase; seconds: number }> {
+): Promise<{ scratch: ScratchDatabase; seconds: number; notes: readonly string[] }> {
   const opening = options.scratch ?? openScratch(options, manifest);
   const [fingerprint, scratch] = await Promise.all([readUnrestored(options, manifest), opening]).catch(
     async (error: unknown) => {
@@ -170,11 +177,22 @@ async function verifyByRestore(
         details: differences,
       });
     }
-    return { scratch, seconds: (performance.now() - started) / 1000 };
+    const seconds = (performance.now() - started) / 1000;
+    return { scratch, seconds, notes: options.depth === 5 ? [await checkData(options, scratch)] : [] };
   } catch (error) {
     await closeScratch(scratch.place);
     throw error;
   }
+}
+
+/** @returns what they said. @throws Refusal naming each that failed. */
+async function checkData({ backup, dataChecks, signal }: VerifyOptions, scratch: ScratchDatabase): Promise<string> {
+  const input = { checks: "checks", ...dataChecks, ...(signal === undefined ? {} : { signal }) };
+  const report = await withConnection(scratch.target, (client) => runDataChecks(client, input));
+  if (report.verdict === "pass") return `on the restored copy: ${report.summary}`;
+  throw new Refusal(`the restored copy of ${backup.name} is equal to its snapshot, but ${report.summary}`, {
+    details: report.results.map(({ outcome, name, evidence }) => `${outcome}: ${name}: ${evidence}`),
+  });
 }
 
 /** "Verified" speaks of every archive, also of those that a restore has no need of. */
