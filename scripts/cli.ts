@@ -168,6 +168,11 @@ const entries: readonly Entry[] = [
     module: "checklist",
   },
   {
+    name: "deploy:maintenance",
+    description: "the write fence: the application's roles cannot write until it is lifted",
+    module: "maintenance",
+  },
+  {
     name: "test:integration",
     description: "the configured integration tests and the health checks",
     module: "testIntegration",

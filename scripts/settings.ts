@@ -162,6 +162,8 @@ export const rollbackSettingsSchema = z.strictObject({
   target: z.enum(["required", "optional"]).default("required"),
   /** Seconds that a platform may take to roll back. Default 240: with the health checks within the strategy's five minutes. */
   timeoutSeconds: z.int().min(1).max(3600).default(240),
+  /** Roles that `deploy:maintenance on` keeps from writing, as far as they exist: the application's. Default: Supabase's three. */
+  fencedRoles: z.array(z.string().min(1)).min(1).default(["anon", "authenticated", "service_role"]),
 });
 
 export type RollbackSettings = z.infer<typeof rollbackSettingsSchema>;

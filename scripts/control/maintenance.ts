@@ -1,0 +1,111 @@
+/**
+ * The write fence's record: which rights to write were taken from whom, so that exactly these are given back. It is
+ * written before the rights are taken, and whoever changes the fence has the turn, one at a time.
+ */
+import { z } from "zod";
+import { Refusal, Unavailable } from "../contract/failure";
+import { type DatabaseIdentity, isSameDatabase } from "../database/identity";
+import { type WriteGrant, grantKey, writeGrantSchema } from "../database/writeGrants";
+import { currentProcess, fateOf } from "../process/processIdentity";
+import { maintenanceKey } from "../store/layout";
+import type { Store } from "../store/store";
+import { changeControl, readControl } from "./controlDocument";
+
+export const maintenanceSchema = z.object({
+  schemaVersion: z.literal(1),
+  /** `raising`, `lifting`: begun, and not known to be whole. */
+  state: z.enum(["raising", "on", "lifting", "off"]),
+  database: z.object({ host: z.string(), port: z.int(), database: z.string(), systemIdentifier: z.string() }),
+  /** Whom it keeps from writing. */
+  roles: z.array(z.string()),
+  raisedAt: z.iso.datetime(),
+  /** What was taken away, of the live database and of restored ones that may stand in its place. */
+  grants: z.array(writeGrantSchema),
+  /** `schema.name` of what the role of DATABASE_URL could not take from them. */
+  unheld: z.array(z.string()),
+  /** Who changes it now; null: nobody. */
+  turn: z
+    .object({
+      runId: z.string(),
+      holder: z.object({ host: z.string(), pid: z.int().positive(), processStart: z.string() }),
+      /** A run that lives takes no longer. */
+      expiresAt: z.iso.datetime(),
+    })
+    .nullable(),
+});
+
+export type Maintenance = z.infer<typeof maintenanceSchema>;
+
+/** Undefined: it was never raised. */
+export async function readMaintenance(store: Store): Promise<Maintenance | undefined> {
+  return (await readControl(store, maintenanceKey, maintenanceSchema))?.document;
+}
+
+/** Whether rights to write are, or may be, taken away. */
+export function isFenced(maintenance: Maintenance | undefined): maintenance is Maintenance {
+  return maintenance !== undefined && maintenance.state !== "off";
+}
+
+/** @throws Refusal when the record is of another database. */
+export function demandFenceOf(maintenance: Maintenance, identity: DatabaseIdentity): void {
+  if (isSameDatabase(maintenance.database, identity)) return;
+  const { host, port, database, systemIdentifier } = maintenance.database;
+  throw new Refusal(
+    `the write fence that is recorded is of ${host}:${port}/${database} (system ${systemIdentifier}), not of ${identity.host}:${identity.port}/${identity.database}: nothing was changed`,
+    { hint: "set DATABASE_URL to that database, or lift its fence first: npm run deploy:maintenance -- off" },
+  );
+}
+
+export interface MaintenanceTurn {
+  /** As it was when the turn was taken. */
+  readonly before: Maintenance;
+  /** Adds grants, so that they are on record before they are taken. */
+  add(grants: readonly WriteGrant[]): Promise<void>;
+  /** Lets the next one begin. Without an outcome what was begun stays so. */
+  end(outcome?: Partial<Pick<Maintenance, "state" | "unheld">>): Promise<void>;
+}
+
+/** Minutes after which a turn counts as given up, should nobody be able to see whether its process lives. */
+const longestMinutes = 30;
+
+/**
+ * @param open makes the record that the turn begins with; `current` is what is there. It may be called several times.
+ * @throws Unavailable when another run has the turn.
+ */
+export async function takeMaintenanceTurn(
+  store: Store,
+  runId: string,
+  open: (current: Maintenance | undefined) => Omit<Maintenance, "turn">,
+): Promise<MaintenanceTurn> {
+  let before: Maintenance | undefined;
+  await changeControl(store, maintenanceKey, maintenanceSchema, (current) => {
+    const now = new Date();
+    if (current !== undefined) demandNoTurn(current, now);
+    const expiresAt = new Date(now.getTime() + longestMinutes * 60_000).toISOString();
+    before = { ...open(current), turn: { runId, holder: currentProcess(), expiresAt } };
+    return before;
+  });
+  const change = (next: (current: Maintenance) => Maintenance): Promise<void> =>
+    changeControl(store, maintenanceKey, maintenanceSchema, (current) => {
+      if (current?.turn?.runId !== runId)
+        throw new Unavailable("another run changes the write fence: this one took too long", { hint: "run again" });
+      return next(current);
+    });
+  return {
+    before: before!,
+    add: (grants) => change((current) => ({ ...current, grants: union(current.grants, grants) })),
+    end: (outcome = {}) => change((current) => ({ ...current, ...outcome, turn: null })),
+  };
+}
+
+function demandNoTurn({ turn }: Maintenance, now: Date): void {
+  if (turn === null || Date.parse(turn.expiresAt) <= now.getTime() || fateOf(turn.holder) === "gone") return;
+  const { pid, host } = turn.holder;
+  throw new Unavailable(`another run changes the write fence: ${turn.runId} (process ${pid} on ${host})`, {
+    hint: `wait for it; at ${turn.expiresAt} it counts as given up`,
+  });
+}
+
+function union(one: readonly WriteGrant[], other: readonly WriteGrant[]): WriteGrant[] {
+  return [...new Map([...one, ...other].map((grant) => [grantKey(grant), grant])).values()];
+}
