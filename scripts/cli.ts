@@ -118,6 +118,11 @@ const entries: readonly Entry[] = [
     module: "repair",
   },
   {
+    name: "migrations:lint",
+    description: "migration files, judged without a database",
+    module: "migrationsLint",
+  },
+  {
     name: "migrations:trial",
     description: "the pending migrations, judged and then run on a restored copy",
     module: "migrationsTrial",

@@ -1,0 +1,107 @@
+/** Judges migration files without a database: those below some paths, or of them what changed since a git ref. */
+import { execFile } from "node:child_process";
+import { readFile, readdir, stat } from "node:fs/promises";
+import { join, relative, resolve } from "node:path";
+import { promisify } from "node:util";
+import { UsageError, messageOf } from "../contract/failure";
+import { type Finding, type Judgement, judgeMigrations } from "./judge";
+import { ruleCatalog } from "./ruleCatalog";
+import { SourceText } from "./sourceText";
+
+export interface LintOptions {
+  /** Files, and folders, of which every `.sql` below is read. */
+  readonly paths: readonly string[];
+  /** Only what is new or other than in this commit; these files are then one set, judged in the order of their paths. */
+  readonly since?: string;
+}
+
+export interface Lint extends Judgement {
+  /** What was judged, relative to the current folder, in order. */
+  readonly files: readonly string[];
+}
+
+/**
+ * Without `since` each file is judged by itself: which of them a database has applied is not known here, and a table that
+ * an older file made may hold rows by now.
+ *
+ * @throws UsageError for a path that cannot be read or holds no `.sql` file, and a ref that git does not know.
+ */
+export async function lintMigrations({ paths, since }: LintOptions): Promise<Lint> {
+  const found = (await Promise.all(paths.map(sqlFilesBelow))).flat();
+  const all = [...new Set(found.map((path) => relative(process.cwd(), path)))].sort(byCodeUnit);
+  const changed = since === undefined ? undefined : await changedSince(since);
+  const files = changed === undefined ? all : all.filter((file) => changed.has(resolve(file)));
+  const texts = await Promise.all(files.map(readText));
+  const sets = since === undefined ? texts.map((text) => [text]) : [texts];
+  const findings: Finding[] = [];
+  for (const set of sets) {
+    const { findings: judged } = await judgeMigrations(set.map(({ file, sql }) => ({ file, sql })));
+    const undecodable = set.flatMap(({ fault }) => fault ?? []);
+    findings.push(...judged.filter(({ file }) => !undecodable.some((fault) => fault.file === file)), ...undecodable);
+  }
+  const verdict = findings.some(({ severity }) => severity === "refuse") ? "refused" : "pass";
+  return { verdict, files, findings };
+}
+
+async function sqlFilesBelow(path: string): Promise<string[]> {
+  const unreadable = (error: unknown): never => {
+    throw new UsageError(`${path}: cannot be read: ${messageOf(error)}`, { hint: "expected a file or a folder" });
+  };
+  if ((await stat(path).catch(unreadable)).isFile()) return [resolve(path)];
+  const names = await readdir(path, { recursive: true }).catch(unreadable);
+  const files = names.filter((name) => name.endsWith(".sql") && !/(^|[/\\])(\.|node_modules[/\\])/.test(name));
+  if (files.length === 0)
+    throw new UsageError(`${path}: found no .sql file below it: expected the folder of migrations`);
+  return files.map((name) => resolve(join(path, name)));
+}
+
+interface ReadText {
+  readonly file: string;
+  readonly sql: string;
+  /** The file is not text: what is said of it, instead of a verdict on the rest. */
+  readonly fault?: Finding;
+}
+
+async function readText(file: string): Promise<ReadText> {
+  const bytes = await readFile(file).catch((error: unknown) => {
+    throw new UsageError(`${file}: cannot be read: ${messageOf(error)}`);
+  });
+  return decodeMigration(file, bytes);
+}
+
+/** Any bytes: those that are not UTF-8 give a finding with the place of the first. */
+export function decodeMigration(file: string, bytes: Buffer): ReadText {
+  const sql = new TextDecoder("utf-8", { ignoreBOM: true }).decode(bytes);
+  const text = sql.replace(/^\uFEFF/, "");
+  const again = Buffer.from(sql);
+  if (again.equals(bytes)) return { file, sql: text };
+  const wrong = again.findIndex((byte, place) => byte !== bytes[place]);
+  const place = new SourceText(file, text).place(
+    Math.max(0, sql.indexOf("\uFFFD", again.subarray(0, wrong).toString().length - 1)),
+  );
+  const { family, severity, saferWay } = ruleCatalog.unparseable;
+  const reason = "the file holds bytes that are not UTF-8";
+  return { file, sql: "", fault: { file, rule: "unparseable", family, severity, ...place, reason, saferWay } };
+}
+
+/** Absolute paths of what the working tree has and the commit has not, or has otherwise; untracked files too. */
+async function changedSince(ref: string): Promise<ReadonlySet<string>> {
+  const commit = await git(["rev-parse", "--verify", "--quiet", "--end-of-options", `${ref}^{commit}`]).catch(() => {
+    throw new UsageError(`--since ${ref}: git knows no such commit here: expected a branch, a tag or a commit`, {
+      hint: "in CI the checkout must hold it: fetch the history (fetch-depth: 0)",
+    });
+  });
+  const root = (await git(["rev-parse", "--show-toplevel"])).trimEnd();
+  const changed = await git(["diff", "--name-only", "--no-renames", "--diff-filter=d", "-z", commit.trim()]);
+  const untracked = await git(["ls-files", "--others", "--full-name", "--exclude-standard", "-z", "--", root]);
+  return new Set([...changed.split("\0"), ...untracked.split("\0")].map((file) => resolve(root, file)));
+}
+
+async function git(words: readonly string[]): Promise<string> {
+  const { stdout } = await promisify(execFile)("git", words, { maxBuffer: 256 * 1024 * 1024 });
+  return stdout;
+}
+
+function byCodeUnit(a: string, b: string): number {
+  return a < b ? -1 : a > b ? 1 : 0;
+}

@@ -1,0 +1,112 @@
+/** `migrations:lint`: what it reads, its four outputs, its exit codes, and that any bytes get an answer. */
+import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
+import { mkdirSync, mkdtempSync, realpathSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { judgeMigrations } from "../../../scripts/migrations/judge";
+import { decodeMigration } from "../../../scripts/migrations/lint";
+import { githubAnnotation } from "../../../scripts/report/lintFormats";
+import { randomNumbers, seeds } from "../../servers/campaign";
+import { type CliRun, runCli } from "../../servers/cli";
+
+describe("migrations:lint", function () {
+  this.timeout(60_000);
+  const folder = realpathSync(mkdtempSync(join(tmpdir(), "dbprotect-lint-")));
+  const lint = (...words: string[]): Promise<CliRun> => runCli(["migrations:lint", ...words], {}, folder);
+  const git = (...words: string[]): void =>
+    void execFileSync("git", ["-c", "user.name=a", "-c", "user.email=a@example.com", ...words], { cwd: folder });
+
+  before(() => {
+    mkdirSync(join(folder, "m", "2_purge"), { recursive: true });
+    writeFileSync(join(folder, "m", "1_clients.sql"), "CREATE TABLE clients (id int PRIMARY KEY);\n");
+    git("init", "-q");
+    git("add", "-A");
+    git("commit", "-q", "-m", "first");
+    writeFileSync(join(folder, "m", "2_purge", "migration.sql"), "SELECT 1;\n  DROP TABLE clients;\n");
+    writeFileSync(join(folder, "bytes.sql"), Buffer.from("SELECT 'ü';\nSELECT '\xff';", "latin1"));
+  });
+
+  it("tells line, column, caret, rule, reason and safer way, and exits 1", async () => {
+    const { code, stdout } = await lint("m");
+    assert.equal(code, 1);
+    assert.match(
+      stdout,
+      /^m\/2_purge\/migration\.sql:2:3: refused drop-table: drops .*clients.*\n {6}DROP TABLE clients;\n {6}\^\n {4}stop using it/m,
+    );
+    assert.match(stdout, /\nREFUSED: 2 file\(s\), 1 refused, 0 to know\n$/);
+  });
+
+  it("passes what is additive, and judges what changed since a commit as one set", async () => {
+    assert.equal((await lint("m/1_clients.sql")).code, 0);
+    const since = JSON.parse((await lint("m", "--since", "HEAD", "--json")).stdout);
+    assert.deepEqual([since.verdict, since.files], ["refused", ["m/2_purge/migration.sql"]]);
+    writeFileSync(join(folder, "m", "1_clients.sql"), "CREATE TABLE clients (id bigint PRIMARY KEY);\n");
+    assert.deepEqual(JSON.parse((await lint("m", "--since", "HEAD", "--json")).stdout).findings, []);
+  });
+
+  it("writes SARIF and GitHub's annotations", async () => {
+    const { runs } = JSON.parse((await lint("m", "--sarif")).stdout);
+    const [{ ruleId, level, locations }] = runs[0].results;
+    assert.deepEqual([ruleId, level], ["drop-table", "error"]);
+    assert.deepEqual(locations[0].physicalLocation, {
+      artifactLocation: { uri: "m/2_purge/migration.sql" },
+      region: { startLine: 2, startColumn: 3 },
+    });
+    assert.match(
+      (await lint("m", "--github")).stdout,
+      /^::error file=m\/2_purge\/migration\.sql,line=2,col=3,title=drop-table::drops [^\n]*%0A/,
+    );
+    const { findings } = await judgeMigrations([{ file: "a,b:c%.sql", sql: "DROP TABLE clients" }]);
+    assert.match(githubAnnotation(findings[0]!), /^::error file=a%2Cb%3Ac%25\.sql,line=1,/);
+  });
+
+  it("refuses bytes that are not UTF-8, with their place; exits 2 for what cannot be read", async () => {
+    const { code, stdout } = await lint("bytes.sql", "--json");
+    const [finding] = JSON.parse(stdout).findings;
+    assert.deepEqual([code, finding.rule, finding.line], [1, "unparseable", 1]);
+    for (const words of [["nowhere"], [".git"], ["m", "--since", "nothing"]])
+      assert.equal((await lint(...words)).code, 2);
+  });
+
+  const fragments = [
+    "DROP TABLE",
+    "$$",
+    "'",
+    '"',
+    ";",
+    "(",
+    ")",
+    "/*",
+    "--",
+    "DO",
+    "BEGIN",
+    "\0",
+    "\ufeff",
+    "é",
+    "😀",
+    "E'\\",
+    "SELECT",
+    "(((",
+    "1",
+    "\n",
+    "CREATE FUNCTION f() RETURNS int LANGUAGE plpgsql AS ",
+  ];
+  for (const seed of seeds(200)) {
+    it(`any bytes give a verdict or their place within a second: seed ${seed}`, async () => {
+      const random = randomNumbers(seed);
+      const pieces = Array.from({ length: 1 + Math.floor(random() * 400) }, () =>
+        random() < 0.1
+          ? Buffer.from([Math.floor(random() * 256)])
+          : Buffer.from(`${fragments[Math.floor(random() * fragments.length)]!} `),
+      );
+      const { sql, fault } = decodeMigration("f.sql", Buffer.concat(pieces));
+      const started = performance.now();
+      const { verdict, findings } = await judgeMigrations([{ file: "f.sql", sql }]);
+      assert.ok(performance.now() - started < 1000);
+      for (const { line, column, excerpt } of [...findings, ...(fault === undefined ? [] : [fault])])
+        assert.ok(line >= 1 && column >= 1 && excerpt.includes("^"));
+      assert.ok(fault !== undefined || verdict === "refused" || !findings.some(({ rule }) => rule === "unparseable"));
+    });
+  }
+});
