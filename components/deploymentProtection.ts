@@ -4,6 +4,7 @@
  */
 import * as pulumi from "@pulumi/pulumi";
 import { type OperationSettingsInput, operationSettingsSchema } from "../scripts/settings";
+import { AlertTopic, type AlertTopicArgs, Alerting, type AlertingArgs } from "./alerting";
 import { BackupBucket, type BackupBucketArgs } from "./backupBucket";
 import type { CommandAccess } from "./commands";
 import { DeployGate } from "./deployGate";
@@ -13,6 +14,9 @@ import { EnvironmentSnapshot } from "./environmentSnapshot";
 /** A schedule for the one database that is protected here; its store and settings are those of the gate. */
 export type ProtectionScheduleArgs = Omit<DumpScheduleArgs, "databases" | "operation"> &
   Pick<DumpedDatabase, "databaseUrlSecretArn" | "port" | "gibibytes">;
+
+/** Who is told when the schedule's dumps fail or stop. */
+export type ProtectionAlertsArgs = AlertTopicArgs & Pick<AlertingArgs, "heartbeatHours" | "pagingTopicArn">;
 
 export interface DeploymentProtectionArgs {
   /**
@@ -27,6 +31,8 @@ export interface DeploymentProtectionArgs {
    * from `databaseUrl`, which must be given then.
    */
   readonly schedule?: ProtectionScheduleArgs | undefined;
+  /** A topic and alarms for the schedule, which must be given with it. Defaults to none. */
+  readonly alerts?: ProtectionAlertsArgs | undefined;
   /** What is released, say a git SHA. Defaults to none: then the gate guards the `up` itself. */
   readonly releaseVersion?: string | undefined;
   /** Tables, checks, environment, release steps, overrides. Defaults to the documented default of each. */
@@ -64,6 +70,9 @@ export class DeploymentProtection extends pulumi.ComponentResource {
     if (args.backupStore !== undefined && args.bucket !== undefined) {
       throw new pulumi.RunError(`${name}: found both backupStore and bucket: expected one of the two: remove one`);
     }
+    if (args.alerts !== undefined && args.schedule === undefined) {
+      throw new pulumi.RunError(`${name}: found alerts without schedule: expected dumps to watch: add schedule`);
+    }
     super("database-protection:index:DeploymentProtection", name, {}, opts);
     const operation = operationSettingsSchema.parse(args.operation ?? {});
     const { releaseVersion, appUrl, frontendUrl } = args;
@@ -95,6 +104,8 @@ export class DeploymentProtection extends pulumi.ComponentResource {
 
   private dumps(name: string, args: DeploymentProtectionArgs, schedule: ProtectionScheduleArgs): DumpSchedule {
     const { databaseUrlSecretArn, port, gibibytes, ...rest } = schedule;
+    const topic =
+      args.alerts === undefined ? undefined : new AlertTopic(`${name}-alerts`, args.alerts, { parent: this });
     const database: DumpedDatabase = {
       name: "database",
       backupStore: this.backupStore,
@@ -105,7 +116,21 @@ export class DeploymentProtection extends pulumi.ComponentResource {
       port,
       gibibytes,
     };
-    return new DumpSchedule(name, { ...rest, databases: [database], operation: args.operation }, { parent: this });
+    const dumps = new DumpSchedule(
+      name,
+      { alarmTopic: topic, ...rest, databases: [database], operation: args.operation },
+      { parent: this },
+    );
+    if (topic !== undefined) {
+      const { heartbeatHours, pagingTopicArn } = args.alerts ?? {};
+      const stateMachineArn = dumps.stateMachine.arn;
+      new Alerting(
+        `${name}-alarms`,
+        { topicArn: topic.arn, stateMachineArn, heartbeatHours, pagingTopicArn },
+        { parent: this },
+      );
+    }
+    return dumps;
   }
 }
 

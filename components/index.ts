@@ -1,4 +1,5 @@
 /** The library: what another Pulumi program imports. */
+export { AlertTopic, type AlertTopicArgs, Alerting, type AlertingArgs } from "./alerting";
 export { AutomaticProtection, type AutomaticProtectionArgs } from "./automaticProtection";
 export { BackupBucket, type BackupBucketArgs } from "./backupBucket";
 export type { CommandAccess, OperationContext } from "./commands";
@@ -6,6 +7,7 @@ export { DeployGate, type DeployGateArgs } from "./deployGate";
 export {
   DeploymentProtection,
   type DeploymentProtectionArgs,
+  type ProtectionAlertsArgs,
   type ProtectionScheduleArgs,
 } from "./deploymentProtection";
 export { DumpSchedule, type DumpScheduleArgs, type DumpedDatabase } from "./dumpSchedule";

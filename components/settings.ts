@@ -119,6 +119,21 @@ export const scheduleSettingsSchema = z.strictObject({
 
 export type ScheduleSettings = z.infer<typeof scheduleSettingsSchema>;
 
+const alertsSettingsSchema = z.strictObject({
+  /** Addresses that get a mail. Default: none. */
+  emails: z.array(z.email()).optional(),
+  /** Endpoints that get a POST. Default: none. */
+  httpsEndpoints: z
+    .array(z.string().regex(/^https:\/\/[^\s/@]+(\/\S*)?$/, "expected an https URL without password"))
+    .optional(),
+  /** Default 26; CloudWatch looks back a week at most. */
+  heartbeatHours: z.int().min(1).max(168).optional(),
+  /** Default: none. */
+  pagingTopicArn: z.string().startsWith("arn:", "expected the ARN of a topic").optional(),
+});
+
+export type AlertsSettings = z.infer<typeof alertsSettingsSchema>;
+
 /** Every key that may stand in a stack's configuration, but the secrets. */
 const configSchema = z.strictObject({
   ...operationSettingsSchema.shape,
@@ -131,6 +146,7 @@ const configSchema = z.strictObject({
     .optional(),
   bucket: bucketSettingsSchema.optional(),
   schedule: scheduleSettingsSchema.optional(),
+  alerts: alertsSettingsSchema.optional(),
   releaseVersion: z
     .string()
     .regex(/^[\w][\w.+/-]{0,127}$/, "expected up to 128 letters, digits and . _ + / -, such as a git SHA")
@@ -149,6 +165,8 @@ export interface ProgramSettings {
   readonly bucket: BucketSettings | undefined;
   /** Undefined: nothing is dumped by the stack's own schedule. */
   readonly schedule: ScheduleSettings | undefined;
+  /** Undefined: nobody is told by the stack's own alarms. */
+  readonly alerts: AlertsSettings | undefined;
   /** What is released, say a git SHA; undefined when nothing is. */
   readonly releaseVersion: string | undefined;
   /** What the operational commands are told. */
@@ -166,12 +184,15 @@ export interface ProgramSettings {
 export function readSettings(env: NodeJS.ProcessEnv = process.env): ProgramSettings {
   const result = configSchema.safeParse(readDocument(env), { reportInput: true });
   if (!result.success) throw mistakeOf(result.error.issues[0]);
-  const { backupStore, bucket, schedule, releaseVersion, appUrl, frontendUrl, ...operation } = result.data;
+  const { backupStore, bucket, schedule, alerts, releaseVersion, appUrl, frontendUrl, ...operation } = result.data;
   if (backupStore !== undefined && bucket !== undefined) {
     throw mistake("bucket", "found together with backupStore", "expected one of the two", "remove");
   }
   if (schedule !== undefined && operation.platform.level === 1) {
     throw mistake("schedule", "found with platform.level: 1", "expected Level 2 or 3, to which dumps belong", "remove");
+  }
+  if (alerts !== undefined && schedule === undefined) {
+    throw mistake("alerts", "found without schedule", "expected dumps to watch", "remove");
   }
   const config = new pulumi.Config(namespace);
   const databaseUrl = config.getSecret("databaseUrl");
@@ -192,6 +213,7 @@ export function readSettings(env: NodeJS.ProcessEnv = process.env): ProgramSetti
     backupStore,
     bucket,
     schedule,
+    alerts,
     releaseVersion,
     operation,
     appUrl,

@@ -98,6 +98,19 @@ export const declarations = {
     return {};
   },
 
+  protectionWithAlerts: () => {
+    new DeploymentProtection("database", {
+      backupStore: "s3://existing/prod",
+      schedule: { image: "registry.example/dbprotect:1", databaseUrlSecretArn: secret },
+      alerts: {
+        emails: ["oncall@example.com"],
+        httpsEndpoints: ["https://alerts.example/x"],
+        pagingTopicArn: "arn:aws:sns:eu-central-1:111122223333:pager",
+      },
+    });
+    return {};
+  },
+
   levelOne: () => {
     const platform = new AutomaticProtection("platform", {
       operation: { platform: { level: 1 } },

@@ -26,7 +26,7 @@ function computed(type: string, name: string): Record<string, unknown> {
   if (type === "aws:s3/bucket:Bucket")
     return { bucket: `${name}-1a2b3c4`, arn: `arn:aws:s3:::${name}-1a2b3c4`, region: "eu-central-1" };
   const service = type.split(":")[1]?.split("/")[0] ?? "";
-  return { arn: `arn:aws:${service}:eu-central-1:${account}:${name}` };
+  return { name, arn: `arn:aws:${service}:eu-central-1:${account}:${name}` };
 }
 
 const account = "111122223333";

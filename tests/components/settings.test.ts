@@ -164,6 +164,11 @@ describe("components/settings", () => {
       /^database-protection:schedule: found with platform\.level: 1: expected Level 2 or 3/,
     ],
     [
+      "alarms on no schedule",
+      { alerts: { emails: ["a@example.com"] } },
+      /^database-protection:alerts: found without schedule: expected dumps to watch: /,
+    ],
+    [
       "a schedule without the database's address",
       { schedule: { image: schedule.image } },
       /^database-protection:schedule\.databaseUrlSecretArn: found nothing: expected it or databaseUrl: /,

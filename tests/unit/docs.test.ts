@@ -176,6 +176,7 @@ describe("documentation", function () {
   for (const [key, heading] of [
     ["bucket", "Inside `bucket`:"],
     ["schedule", "### Scheduled dumps in AWS"],
+    ["alerts", "### Alarms in AWS"],
   ] as const) {
     it(`the keys of ${key} are those of Pulumi.prod.yaml`, () => {
       const [, after = ""] = read("Pulumi.prod.yaml").split(`database-protection:${key}:\n`);
