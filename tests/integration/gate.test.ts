@@ -28,6 +28,7 @@ import { openStore } from "../../scripts/store/openStore";
 import type { Store } from "../../scripts/store/store";
 import { claimStore } from "../../scripts/store/storeIdentity";
 import { readVerification } from "../../scripts/verification/readVerification";
+import { runCli } from "../servers/cli";
 import { damageFile } from "../servers/damageFile";
 import { closeCrmClients, deploymentVariables, freshCrm, freshStore } from "../servers/crm";
 
@@ -36,6 +37,7 @@ interface Scene {
   readonly client: Client;
   readonly store: Store;
   readonly storeUrl: string;
+  readonly url: string;
 }
 
 /** Five variables in a dotenv file, so that a scene can change one without touching this process. */
@@ -75,7 +77,7 @@ async function scene(settings: OperationSettingsInput = {}, clients = 300): Prom
     signal: new AbortController().signal,
     onProgress: () => undefined,
   };
-  return { context, client, store, storeUrl };
+  return { context, client, store, storeUrl, url };
 }
 
 /** The same gate without one step, as if somebody had taken it out of the list. */
@@ -268,12 +270,12 @@ describe("the gate", () => {
     });
 
     it("trial (1): a file that adds a row sets off a trigger that deletes; an override lets that table's loss pass", async function () {
-      this.timeout(90_000);
+      this.timeout(120_000);
       const folder = mkdtempSync(join(tmpdir(), "dbprotect-migrations-"));
       const file = "20260101000000_setting.sql";
       writeFileSync(join(folder, file), "INSERT INTO app_settings VALUES ('retention') ON CONFLICT DO NOTHING;\n");
       const migrations = { path: folder };
-      const { context, client, store } = await scene({ migrations, environment: environmentOf() });
+      const { context, client, store, storeUrl, url } = await scene({ migrations, environment: environmentOf() });
       await client.query(
         `CREATE TABLE app_settings (name text PRIMARY KEY);
          CREATE FUNCTION apply_setting() RETURNS trigger LANGUAGE plpgsql AS
@@ -307,6 +309,18 @@ describe("the gate", () => {
         assert.equal((await copy.query("SELECT FROM public.chat_messages")).rowCount, 1500);
       });
       await closeScratch(scratch!);
+      const environment = {
+        DATABASE_URL: url,
+        BACKUP_STORE: storeUrl,
+        DBPROTECT_SETTINGS: JSON.stringify({ migrations }),
+      };
+      const { code, stdout } = await runCli(["migrations:trial"], environment);
+      assert.equal(code, exitCode.refused);
+      assert.match(stdout, /PASS: 1 file\(s\), 0 refused, 0 to know\n/);
+      assert.match(
+        stdout,
+        /\nlost: public\.chat_messages: 300 of 1500 row\(s\) are lost: .* \(trial:public\.chat_messages\)\nREFUSED: /,
+      );
     });
 
     it("data-checks (1): a broken row, and a database that no check applies to", async function () {
