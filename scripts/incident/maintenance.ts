@@ -203,7 +203,7 @@ export function sessionOf(client: Client): StatementSession {
   return { query: (text, values) => client.query(text, values), run: (statements) => client.query(statements) };
 }
 
-async function committed<T>(client: Client, work: () => Promise<T>): Promise<T> {
+export async function committed<T>(client: Client, work: () => Promise<T>): Promise<T> {
   await client.query("BEGIN");
   try {
     const done = await work();
@@ -215,7 +215,7 @@ async function committed<T>(client: Client, work: () => Promise<T>): Promise<T> 
   }
 }
 
-export async function rolledBack<T>(client: Client, work: () => Promise<T>): Promise<T> {
+async function rolledBack<T>(client: Client, work: () => Promise<T>): Promise<T> {
   await client.query("BEGIN");
   try {
     return await work();

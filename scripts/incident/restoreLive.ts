@@ -7,13 +7,16 @@ import { messageOf } from "../contract/failure";
 import { isExpired } from "../control/leaseDocument";
 import { describeHolder, readLease } from "../control/lease";
 import type { DatabaseIdentity } from "../database/identity";
-import type { DatabaseTarget } from "../database/target";
+import { withConnection } from "../database/connect";
+import { type DatabaseTarget, withDatabase } from "../database/target";
 import { type RestoreMode, recordRestore } from "../record/restoreEvents";
 import { besideName, provenMark, restoreBeside } from "../restore/restoreBeside";
 import { restoreInPlace } from "../restore/restoreInPlace";
 import { asideName, swapDatabases } from "../restore/swapDatabases";
 import type { Tolerated } from "../restore/toleratedErrors";
 import type { Store } from "../store/store";
+import { type KeptFence, keepFence } from "./keepFence";
+import { committed, sessionOf } from "./maintenance";
 import { secureLive } from "./safetyBackup";
 
 export interface LiveRestore {
@@ -62,7 +65,7 @@ export async function restoreLive(options: LiveRestore): Promise<RestoredLive> {
   };
   await recordRestore(store, { ...event, event: "restore-started", seconds: null });
   const started = performance.now();
-  const { notes, ...sums } = await (aside === null ? restoreInPlace(options) : restoreBySwap(options, aside));
+  const { notes, ...sums } = await (aside === null ? restoreUnderFence(options) : restoreBySwap(options, aside));
   const seconds = (performance.now() - started) / 1000;
   try {
     await recordRestore(store, { ...event, event: "restored", seconds });
@@ -75,6 +78,21 @@ export async function restoreLive(options: LiveRestore): Promise<RestoredLive> {
 
 type Restored = Pick<RestoredLive, "tables" | "rows" | "tolerated" | "notes">;
 
+async function restoreUnderFence(options: LiveRestore): Promise<Restored> {
+  let fence: KeptFence | undefined;
+  try {
+    return await restoreInPlace({
+      ...options,
+      beforeCommit: async (session) => {
+        fence = await keepFence(options);
+        await fence?.raiseIn(session);
+      },
+    });
+  } finally {
+    await fence?.end();
+  }
+}
+
 /** The copy never bears a name of its own: what a killed run leaves is dropped by the next one. */
 async function restoreBySwap(options: LiveRestore, aside: string): Promise<Restored> {
   const { live, manifest } = options;
@@ -84,12 +102,21 @@ async function restoreBySwap(options: LiveRestore, aside: string): Promise<Resto
     database: besideName(live.database, manifest.name),
     place: async (restored) => {
       options.onProgress?.(`equal to ${manifest.name}: about to take the place of ${live.database}`);
-      swapped.push(
-        ...(await swapDatabases({
-          ...{ live, restored, aside, comment: provenMark(manifest) },
-          ...(options.onProgress === undefined ? {} : { onProgress: options.onProgress }),
-        })),
-      );
+      const fence = await keepFence(options);
+      try {
+        if (fence !== undefined)
+          await withConnection(withDatabase(live, restored), (client) =>
+            committed(client, () => fence.raiseIn(sessionOf(client))),
+          );
+        swapped.push(
+          ...(await swapDatabases({
+            ...{ live, restored, aside, comment: provenMark(manifest) },
+            ...(options.onProgress === undefined ? {} : { onProgress: options.onProgress }),
+          })),
+        );
+      } finally {
+        await fence?.end();
+      }
     },
   });
   return { tables, rows, tolerated: [], notes: [...notes, ...swapped] };

@@ -21,6 +21,7 @@ import { displayName, quoteIdentifier, quoteLiteral, quoteName } from "../databa
 import { readScope } from "../database/supabasePreset";
 import { listSequences } from "../database/tables";
 import type { DatabaseTarget } from "../database/target";
+import type { StatementSession } from "../database/writeGrants";
 import { readCatalog } from "../fingerprint/catalog";
 import type { CatalogItem, Fingerprint, TableFingerprint } from "../fingerprint/fingerprint";
 import type { Store } from "../store/store";
@@ -38,6 +39,8 @@ export interface RestoreInPlaceOptions {
   readonly manifest: Manifest;
   /** The database whose contents are replaced. */
   readonly live: DatabaseTarget;
+  /** Runs in the transaction, on what was compared already; whoever throws keeps everything as it was. */
+  readonly beforeCommit?: (session: StatementSession) => Promise<void>;
   readonly signal?: AbortSignal;
   readonly onProgress?: (line: string) => void;
 }
@@ -73,6 +76,10 @@ export async function restoreInPlace(options: RestoreInPlaceOptions): Promise<Re
     try {
       const archives = manifest.archives.map((archive) => new StagedArchive(staged, manifest, archive, binDir, signal));
       const replaced = await new Replacement(options, session, fingerprint, archives).run(missingRoles);
+      await options.beforeCommit?.({
+        query: (text, values) => session.query(text, values),
+        run: (statements) => session.send(`${statements};\n`),
+      });
       signal?.throwIfAborted();
       await session.commit();
       onProgress?.("committed");

@@ -1,0 +1,74 @@
+/** Restores while the write fence is up: what takes the live database's place is fenced before anybody can write to it. */
+import assert from "node:assert/strict";
+import { Client } from "pg";
+import { listBackups } from "../../scripts/backup/manifest";
+import { openStore } from "../../scripts/store/openStore";
+import { type CliRun, runCli } from "../servers/cli";
+import { closeCrmClients, freshCrm, freshStore } from "../servers/crm";
+
+describe("restoring under the write fence", function () {
+  this.timeout(120_000);
+  let env: Record<string, string>;
+  let role: string;
+  let backup: string;
+  let untouched: unknown;
+
+  async function ask(sql: string): Promise<unknown[]> {
+    const client = new Client({ connectionString: env["DATABASE_URL"] });
+    await client.connect();
+    try {
+      return (await client.query(sql)).rows;
+    } finally {
+      await client.end();
+    }
+  }
+
+  async function passes(...words: string[]): Promise<CliRun> {
+    const run = await runCli(words, env);
+    assert.equal(run.code, 0, run.stderr + run.stdout);
+    return run;
+  }
+
+  const acls = (): Promise<unknown[]> =>
+    ask(`SELECT c.oid::regclass::text AS name, ARRAY(SELECT unnest(c.relacl)::text ORDER BY 1) AS acl,
+                ARRAY(SELECT attname || unnest(attacl)::text FROM pg_attribute WHERE attrelid = c.oid ORDER BY 1) AS columns
+           FROM pg_class c WHERE relnamespace = 'public'::regnamespace ORDER BY 1`);
+
+  const write = (): Promise<unknown> => ask(`SET ROLE ${role}; UPDATE clients SET name = 'late' WHERE id = 2`);
+
+  before(async () => {
+    const crm = await freshCrm(50);
+    role = `app_${new URL(crm.url).pathname.slice(1)}`;
+    env = {
+      ...{ DATABASE_URL: crm.url, BACKUP_STORE: freshStore() },
+      DBPROTECT_SETTINGS: JSON.stringify({ rollback: { fencedRoles: [role] } }),
+    };
+    await crm.client.query(
+      `CREATE ROLE ${role}; GRANT ALL ON tasks TO ${role}; GRANT SELECT, UPDATE (name) ON clients TO ${role} WITH GRANT OPTION;
+       GRANT USAGE ON SEQUENCE tasks_id_seq TO ${role}; GRANT INSERT ON chat_messages TO PUBLIC`,
+    );
+    untouched = await acls();
+    await passes("db:backup", "--depth", "1");
+    backup = (await listBackups(openStore(env["BACKUP_STORE"]))).at(-1)!.name;
+  });
+  after(closeCrmClients);
+
+  for (const mode of ["--swap", "--in-place"]) {
+    it(`db:restore ${mode}: no write until the fence is lifted, then the rights of the backup`, async () => {
+      await write();
+      await passes("deploy:maintenance", "on", "--yes");
+      await ask("DELETE FROM tasks");
+      const restored = await passes("db:restore", backup, mode, "--safety-backup", backup, "--yes");
+      assert.match(
+        restored.stderr,
+        /write fence: \d+ right\(s\) taken away in what was restored, \d+ write\(s\) tried/,
+      );
+      assert.deepEqual(await ask("SELECT count(*)::int AS tasks FROM tasks"), [{ tasks: 150 }]);
+      await assert.rejects(write(), { code: "42501" });
+      await passes("deploy:maintenance", "status");
+      await passes("deploy:maintenance", "off", "--yes");
+      assert.deepEqual(await acls(), untouched);
+      await write();
+    });
+  }
+});
