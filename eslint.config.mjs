@@ -7,7 +7,7 @@ const layers = [
   ["commands"],
   ["report"],
   ["rehearsal"],
-  ["gate", "release", "repair", "incident"],
+  ["gate", "release", "repair", "incident", "drill"],
   ["verification", "migrations", "environment", "retention", "posture", "replication"],
   ["backup", "restore"],
   ["record", "control"],

@@ -83,6 +83,11 @@ const entries: readonly Entry[] = [
     module: "storeSync",
   },
   {
+    name: "db:drill",
+    description: "restore the newest backup of each location, compared, checked, timed",
+    module: "drill",
+  },
+  {
     name: "db:restore",
     description: "restore a backup beside the live database, verified",
     module: "restore",

@@ -168,6 +168,15 @@ export const rollbackSettingsSchema = z.strictObject({
 
 export type RollbackSettings = z.infer<typeof rollbackSettingsSchema>;
 
+export const drillSettingsSchema = z.strictObject({
+  /** Days that the last restore drill may be ago. Default 35. */
+  maxAgeDays: z.int().min(1).max(3650).default(35),
+  /** What the gate does when it is longer ago, or failed, or there was none. Default `warn`. */
+  onOverdue: z.enum(["warn", "halt", "ignore"]).default("warn"),
+});
+
+export type DrillSettings = z.infer<typeof drillSettingsSchema>;
+
 /** What a tier promises: a backup is kept while either holds. Ages are counted to the last verified backup, not to now. */
 function tierPromise(newest: number, days: number) {
   return z
@@ -272,6 +281,7 @@ export const operationSettingsSchema = z.strictObject({
   gate: gateSettingsSchema.prefault({}),
   retention: retentionSettingsSchema.prefault({}),
   rollback: rollbackSettingsSchema.prefault({}),
+  drill: drillSettingsSchema.prefault({}),
   /** Minutes that a restore may take; an expected RTO over it is a warning in receipt and `db:list`. Default 5. */
   rtoMinutes: z.int().min(1).max(10_080).default(5),
   overrides: z.array(overrideSchema).default([]),

@@ -17,6 +17,7 @@ import { closeStarted } from "./scratch";
 import { backupStep } from "./steps/backup";
 import { connectionStep } from "./steps/connection";
 import { dataChecksStep } from "./steps/dataChecks";
+import { drillStep } from "./steps/drill";
 import { environmentStep } from "./steps/environment";
 import { freezeStep } from "./steps/freeze";
 import { leaseStep } from "./steps/lease";
@@ -32,7 +33,7 @@ import { verificationStep } from "./steps/verification";
 
 /** What both parts check, in this order. */
 const checks: readonly GateStep[] = [
-  ...[connectionStep, environmentStep, migrationsStep, dataChecksStep, rollbackTargetStep],
+  ...[connectionStep, environmentStep, migrationsStep, dataChecksStep, rollbackTargetStep, drillStep],
 ];
 
 /** What a preview runs, and an `up` whose version is released already. */

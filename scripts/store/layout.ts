@@ -29,6 +29,7 @@ export const verificationsPrefix = "verifications/";
 export const marksPrefix = "marks/";
 export const incidentsPrefix = "incidents/";
 export const notesPrefix = "notes/";
+export const drillsPrefix = "drills/";
 
 /** What only the first of several stores holds: the words of whoever may release, which must not contradict each other. */
 const firstOnlyPrefixes: readonly string[] = [
@@ -73,6 +74,10 @@ export function incidentEventKey(id: string, sequence: number, event: string): s
 
 export function noteKey(runId: string, sequence: number, kind: string): string {
   return `${notesPrefix}${runId}/${String(sequence).padStart(3, "0")}-${kind}.json`;
+}
+
+export function drillKey(runId: string): string {
+  return `${drillsPrefix}${runId}.json`;
 }
 
 export function environmentKey(name: string): string {

@@ -1,0 +1,29 @@
+/** `db:drill`: the newest backup of each location, restored into a scratch server, compared, checked, timed, recorded. */
+import type { Command } from "commander";
+import { runDrill } from "../drill/drill";
+import { renderDrill } from "../report/drill";
+import { readOperationSettings } from "../settings";
+import { overTarget } from "../verification/expectedRto";
+import { newRunId } from "./gateContext";
+import { interrupted, printResult, progress } from "./session";
+import { storeAt, storeFromEnvironment } from "./store";
+
+export function configure(command: Command): void {
+  command
+    .argument("[stores...]", "addresses; default: those of BACKUP_STORE")
+    .option("--settings <file>", "settings as JSON; default: DBPROTECT_SETTINGS, else all defaults")
+    .option("--json", "one JSON document on stdout")
+    .action(async (addresses: string[], options: { settings?: string; json?: boolean }) => {
+      const settings = readOperationSettings(options.settings);
+      const store = addresses.length === 0 ? storeFromEnvironment() : storeAt(addresses.join(" "));
+      const run = { runId: newRunId(), signal: interrupted, onProgress: progress };
+      const { drill, exitCode } = await runDrill({ store, settings, ...run });
+      printResult(options.json === true, drill, renderDrill(drill));
+      for (const { rtoSeconds } of drill.locations) {
+        const over =
+          rtoSeconds === null ? undefined : overTarget({ seconds: rtoSeconds, restores: 1 }, settings.rtoMinutes);
+        if (over !== undefined) progress(`WARNING: ${over}`);
+      }
+      process.exitCode = exitCode;
+    });
+}

@@ -1,0 +1,157 @@
+/** A restore drill: the newest backup of each location is restored, compared, checked and timed. The live database is not needed. */
+import { type BackupReference, listBackups, listSuspects, oldestServer, readManifest } from "../backup/manifest";
+import { Damage, type ExitCode, Refusal, Unavailable, exitCode, messageOf } from "../contract/failure";
+import { redact } from "../contract/redaction";
+import { describeHolder, readLease } from "../control/lease";
+import { claimOf, thisHolder } from "../control/leaseDocument";
+import { withConnection } from "../database/connect";
+import { type Drill, type DrilledLocation, recordDrill } from "../record/drillRecords";
+import { type ScratchDatabase, closeScratch, openScratchDatabase } from "../scratch/scratchServer";
+import type { OperationSettings } from "../settings";
+import { storesOf } from "../store/replicatedStore";
+import type { Store } from "../store/store";
+import { runDataChecks } from "../verification/dataChecks/runDataChecks";
+import { verifyBackup } from "../verification/verifyBackup";
+
+export interface DrillInput {
+  /** One location, or several in one; the first holds the lease. */
+  readonly store: Store;
+  readonly runId: string;
+  readonly settings: Pick<OperationSettings, "checks">;
+  readonly signal: AbortSignal;
+  readonly onProgress: (line: string) => void;
+}
+
+/** Stores that did not answer: each is asked once, for every request to a dead one takes its retries. */
+type Lost = Map<Store, Unavailable>;
+
+export interface DrillResult {
+  readonly drill: Drill;
+  /** That of the first location that failed. */
+  readonly exitCode: ExitCode;
+}
+
+/**
+ * Each location by itself: what one lacks does not come from another. Interrupted, or yielding to a release, it records
+ * nothing.
+ *
+ * @throws Unavailable when a gate or a release holds the lease, or no location can be reached; UsageError when nothing
+ *   can be restored here (no scratch server, no age identity), which says nothing of the backups.
+ */
+export async function runDrill(input: DrillInput): Promise<DrillResult> {
+  const startedAt = new Date().toISOString();
+  const locations: DrilledLocation[] = [];
+  const lost: Lost = new Map();
+  let code: ExitCode = exitCode.pass;
+  for (const [place, store] of storesOf(input.store).entries()) {
+    await yieldToRelease(input, lost);
+    input.onProgress(`drill of ${store.url}`);
+    const { location, failure } = await drillOne(input, store, place, lost);
+    locations.push(location);
+    if (code === exitCode.pass && failure !== undefined) code = failure.exitCode;
+  }
+  const verdict = locations.every((location) => location.verdict === "passed") ? "passed" : "failed";
+  const at = new Date().toISOString();
+  const drill: Drill = { schemaVersion: 1, runId: input.runId, verdict, locations, startedAt, at };
+  const reached = storesOf(input.store).filter((store) => !lost.has(store));
+  const [unreachable] = lost.values();
+  if (reached.length === 0 && unreachable !== undefined) throw unreachable;
+  await recordDrill(reached, drill);
+  return { drill, exitCode: code };
+}
+
+/** A release needs the machine and the stores more. Where the lease cannot be read there is none to hold either. */
+async function yieldToRelease({ store, runId, signal }: DrillInput, lost: Lost): Promise<void> {
+  signal.throwIfAborted();
+  const [first = store] = storesOf(store);
+  const lease = await unlessLost(first, lost, () => readLease(first)).catch(orUndefined);
+  if (lease === undefined || claimOf(lease, thisHolder("db:drill", runId), new Date(), { takeOver: false }).may) return;
+  throw new Unavailable(`a release is under way: ${describeHolder(lease)}`, { hint: "drill again when it is over" });
+}
+
+/** What `ask` says of the store; asked no more once it did not answer. */
+async function unlessLost<T>(store: Store, lost: Lost, ask: () => Promise<T>): Promise<T> {
+  const known = lost.get(store);
+  if (known !== undefined) throw known;
+  try {
+    return await ask();
+  } catch (error) {
+    if (error instanceof Unavailable) lost.set(store, error);
+    throw error;
+  }
+}
+
+function orUndefined(error: unknown): undefined {
+  if (!(error instanceof Unavailable)) throw error;
+}
+
+type LocationFailure = Refusal | Damage | Unavailable;
+
+async function drillOne(
+  input: DrillInput,
+  store: Store,
+  place: number,
+  lost: Lost,
+): Promise<{ location: DrilledLocation; failure: LocationFailure | undefined }> {
+  const started = performance.now();
+  const found: { backup: BackupReference | null; rpoSeconds: number | null } = { backup: null, rpoSeconds: null };
+  const unknown = { rtoSeconds: null, tables: null, rows: null, dataChecks: null };
+  try {
+    found.backup = await newestBackup(input, store, lost);
+    const manifest = await readManifest(store, found.backup);
+    found.rpoSeconds = Math.max(0, (Date.now() - Date.parse(manifest.snapshot.takenAt)) / 1000);
+    const restored = await restoreAndCheck(input, store, found.backup, `${input.runId}-${place + 1}`);
+    const rtoSeconds = (performance.now() - started) / 1000;
+    return {
+      location: { store: store.url, verdict: "passed", ...found, ...restored, rtoSeconds, problem: null },
+      failure: undefined,
+    };
+  } catch (error) {
+    input.signal.throwIfAborted();
+    if (!(error instanceof Refusal || error instanceof Damage || error instanceof Unavailable)) throw error;
+    const problem = redact(messageOf(error));
+    input.onProgress(`FAILED: ${store.url}: ${problem}`);
+    return { location: { store: store.url, verdict: "failed", ...found, ...unknown, problem }, failure: error };
+  }
+}
+
+/** Suspect is also what only the first location knows of, where that can be reached. */
+async function newestBackup({ store: all }: DrillInput, store: Store, lost: Lost): Promise<BackupReference> {
+  const [first = store] = storesOf(all);
+  const backups = await unlessLost(store, lost, () => listBackups(store));
+  const suspects = [await listSuspects(store)];
+  if (first !== store)
+    suspects.push((await unlessLost(first, lost, () => listSuspects(first)).catch(orUndefined)) ?? new Set());
+  const newest = backups.findLast(({ name }) => !suspects.some((names) => names.has(name)));
+  if (newest !== undefined) return newest;
+  throw new Refusal(`${store.url} holds no backup${backups.length === 0 ? "" : " that is not suspect"}`);
+}
+
+async function restoreAndCheck(
+  { settings, signal, onProgress }: DrillInput,
+  store: Store,
+  backup: BackupReference,
+  runId: string,
+): Promise<Pick<DrilledLocation, "tables" | "rows" | "dataChecks">> {
+  const manifest = await readManifest(store, backup);
+  const scratch = openScratchDatabase(
+    { ...manifest, major: oldestServer(manifest) },
+    { runId, lifetime: { kind: "process" }, signal },
+  );
+  scratch.catch(() => undefined); // told by the verification
+  let open: ScratchDatabase | undefined;
+  try {
+    // Kept for the data checks; it ends below, and with this process in any case.
+    const run = { store, backup, runId, scratch, keepScratchUntil: new Date(), signal, onProgress };
+    const { result } = await verifyBackup({ ...run, depth: 4 });
+    open = await scratch;
+    const checks = await withConnection(open.target, (client) =>
+      runDataChecks(client, { checks: settings.checks, signal }),
+    );
+    if (checks.verdict === "halt") throw new Refusal(`the restored copy of ${backup.name}: ${checks.summary}`);
+    return { tables: result.tables, rows: result.rows, dataChecks: checks.summary };
+  } finally {
+    open ??= await scratch.catch(() => undefined);
+    if (open !== undefined) await closeScratch(open.place);
+  }
+}

@@ -1,0 +1,67 @@
+/** Restore drills, each written once below `drills/` in every location that could be reached, and what a failed one opens. */
+import { z } from "zod";
+import { Unavailable } from "../contract/failure";
+import { encodeDocument, readDocument } from "../store/documents";
+import { drillKey, drillsPrefix, incidentEventKey, retentionTiers } from "../store/layout";
+import type { Store } from "../store/store";
+
+const drilledLocationSchema = z.object({
+  store: z.string(),
+  verdict: z.enum(["passed", "failed"]),
+  /** The newest one that is not suspect; null: none was found. */
+  backup: z.object({ tier: z.enum(retentionTiers), name: z.string() }).nullable(),
+  /** Seconds of writes that its restore would have lost: from the backup's snapshot to the drill. Null: no backup. */
+  rpoSeconds: z.number().nullable(),
+  /** From looking for the backup to a compared copy with its data checks passed. Null: it failed. */
+  rtoSeconds: z.number().nullable(),
+  tables: z.int().nullable(),
+  rows: z.int().nullable(),
+  /** What the data checks said of the copy; null: it did not come to that. */
+  dataChecks: z.string().nullable(),
+  /** Why it failed; null: it passed. */
+  problem: z.string().nullable(),
+});
+
+export type DrilledLocation = z.infer<typeof drilledLocationSchema>;
+
+export const drillSchema = z.object({
+  schemaVersion: z.literal(1),
+  runId: z.string(),
+  /** `passed`: from every location that was drilled. */
+  verdict: z.enum(["passed", "failed"]),
+  locations: z.array(drilledLocationSchema).min(1),
+  startedAt: z.iso.datetime(),
+  at: z.iso.datetime(),
+});
+
+export type Drill = z.infer<typeof drillSchema>;
+
+/**
+ * Into every store of `stores` that can be reached, so that losing one loses no proof; a failure opens an incident in
+ * the first of those.
+ *
+ * @throws Unavailable when none can be reached.
+ */
+export async function recordDrill(stores: readonly Store[], drill: Drill): Promise<void> {
+  const body = encodeDocument(drill);
+  const written: Store[] = [];
+  let lost: Unavailable | undefined;
+  for (const store of stores) {
+    try {
+      await store.create(drillKey(drill.runId), body);
+      written.push(store);
+    } catch (error) {
+      if (!(error instanceof Unavailable)) throw error;
+      lost ??= error;
+    }
+  }
+  const [first] = written;
+  if (first === undefined) throw lost ?? new Unavailable("no store to write the drill's record to");
+  if (drill.verdict === "failed") await first.create(incidentEventKey(drill.runId, 1, "drill-failed"), body);
+}
+
+/** The newest one; undefined: there was none yet. @throws Damage when its record cannot be read. */
+export async function readLastDrill(store: Store): Promise<Drill | undefined> {
+  const newest = (await store.list(drillsPrefix)).at(-1);
+  return newest === undefined ? undefined : readDocument(store, newest.key, drillSchema);
+}
