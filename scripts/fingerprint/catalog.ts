@@ -6,6 +6,7 @@ import { createHash } from "node:crypto";
 import type { Queryable } from "../database/queryable";
 import { quoteLiteral } from "../database/sqlText";
 import { type BackupScope, leftOutNames, readScope } from "../database/supabasePreset";
+import { readExtensionRows } from "./extensionRows";
 import type { CatalogItem } from "./fingerprint";
 
 const namesOf = (names: readonly string[]): string => `ARRAY[${names.map(quoteLiteral).join(", ")}]::text[]`;
@@ -116,6 +117,50 @@ function catalogQueries(scope: BackupScope): Readonly<Record<string, string>> {
               WHERE ${userSchema("n")} AND ${notOfExtension("pg_class", "c.oid")}`,
     extension: `SELECT e.extname AS name, n.nspname AS definition
                 FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace WHERE e.extname <> ALL (${extensions})`,
+    // Rights and what owns it: a sequence that falls to another column goes with that one.
+    "sequence-rights": `SELECT n.nspname || '.' || c.relname AS name,
+                     concat_ws('|', pg_get_userbyid(c.relowner), ${rightsOf("c.relacl", "s", "c.relowner")},
+                               (SELECT tn.nspname || '.' || t.relname || '.' || a.attname
+                                  FROM pg_depend d JOIN pg_class t ON t.oid = d.refobjid JOIN pg_namespace tn ON tn.oid = t.relnamespace
+                                  JOIN pg_attribute a ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid
+                                 WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid
+                                   AND d.refclassid = 'pg_class'::regclass AND d.deptype IN ('a', 'i'))) AS definition
+               FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+              WHERE c.relkind = 'S' AND c.relpersistence <> 't' AND ${userSchema("n")} AND ${notOfExtension("pg_class", "c.oid")}`,
+    // Neither the rows of tables nor arrays, which PostgreSQL makes with what they are of.
+    type: `SELECT n.nspname || '.' || t.typname AS name,
+                concat_ws('|', t.typtype, pg_get_userbyid(t.typowner), ${rightsOf("t.typacl", "T", "t.typowner")},
+                          (SELECT concat_ws('|', format_type(r.rngsubtype, NULL), o.opcname, co.collname, r.rngcanonical, r.rngsubdiff)
+                             FROM pg_range r JOIN pg_opclass o ON o.oid = r.rngsubopc
+                             LEFT JOIN pg_collation co ON co.oid = r.rngcollation WHERE r.rngtypid = t.oid)) AS definition
+           FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace
+          WHERE t.typtype IN ('b', 'c', 'd', 'e', 'r') AND t.typisdefined
+            AND NOT EXISTS (SELECT FROM pg_class c WHERE c.oid = t.typrelid AND c.relkind <> 'c')
+            AND NOT EXISTS (SELECT FROM pg_type el WHERE el.typarray = t.oid)
+            AND ${userSchema("n")} AND ${notOfExtension("pg_type", "t.oid")}`,
+    // What a table inherits from or is divided by, and where its part lies.
+    descent: `SELECT n.nspname || '.' || c.relname AS name,
+                   concat_ws('|', (SELECT string_agg(i.inhparent::regclass::text, ',' ORDER BY i.inhseqno) FROM pg_inherits i WHERE i.inhrelid = c.oid),
+                             pg_get_expr(c.relpartbound, c.oid), CASE WHEN c.relkind = 'p' THEN pg_get_partkeydef(c.oid) END) AS definition
+              FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+             WHERE c.relkind IN ('r', 'p', 'f') AND c.relpersistence <> 't'
+               AND (c.relkind = 'p' OR EXISTS (SELECT FROM pg_inherits i WHERE i.inhrelid = c.oid))
+               AND ${userTable} AND ${notOfExtension("pg_class", "c.oid")}`,
+    // `security_invoker` of a view among them: without it the view shows rows that policies hide.
+    options: `SELECT n.nspname || '.' || c.relname AS name,
+                   concat_ws('|', (SELECT string_agg(o, ',' ORDER BY o COLLATE "C") FROM unnest(c.reloptions) o),
+                             CASE WHEN c.relkind IN ('r', 'p') THEN c.relreplident END,
+                             (SELECT x.relname FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid
+                               WHERE i.indrelid = c.oid AND i.indisreplident)) AS definition
+              FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+             WHERE c.relkind IN ('r', 'p', 'v', 'm') AND c.relpersistence <> 't'
+               AND (c.reloptions IS NOT NULL OR c.relkind IN ('r', 'p') AND c.relreplident <> 'd')
+               AND ${userTable} AND ${notOfExtension("pg_class", "c.oid")}`,
+    statistics: `SELECT n.nspname || '.' || s.stxname AS name,
+                      concat_ws('|', pg_get_userbyid(s.stxowner), pg_get_statisticsobjdef(s.oid)) AS definition
+                 FROM pg_statistic_ext s JOIN pg_namespace n ON n.oid = s.stxnamespace
+                 JOIN pg_class c ON c.oid = s.stxrelid JOIN pg_namespace cn ON cn.oid = c.relnamespace
+                WHERE ${userSchema("n")} AND ${userSchema("cn")} AND ${notOfExtension("pg_statistic_ext", "s.oid")}`,
     "event-trigger": `SELECT e.evtname AS name,
                            concat_ws('|', e.evtevent, pg_get_userbyid(e.evtowner), e.evtfoid::regproc, e.evtenabled, e.evttags) AS definition,
                   ${heldFiring("e.evtenabled")} AS holds
@@ -138,15 +183,18 @@ function catalogQueries(scope: BackupScope): Readonly<Record<string, string>> {
 /**
  * All definitions, sorted by kind and name.
  *
- * @param scope what is left out. Default: what a backup of this database leaves out.
+ * @param given what is left out. Default: what a backup of this database leaves out.
  */
-export async function readCatalog(client: Queryable, scope?: BackupScope): Promise<CatalogItem[]> {
+export async function readCatalog(client: Queryable, given?: BackupScope): Promise<CatalogItem[]> {
+  const scope = given ?? (await readScope(client));
   const items: CatalogItem[] = [];
-  for (const [kind, query] of Object.entries(catalogQueries(scope ?? (await readScope(client))))) {
+  for (const [kind, query] of Object.entries(catalogQueries(scope))) {
     const { rows } = await client.query<{ name: string; definition: string | null; holds?: string[] }>(query);
     for (const { name, definition, holds } of rows)
       items.push({ kind, name, digest: digestOf(definition ?? ""), ...(holds === undefined ? {} : { holds }) });
   }
+  for (const { name, content } of await readExtensionRows(client, leftOutNames(scope, "extension")))
+    items.push({ kind: "extension-rows", name, digest: digestOf(content) });
   return items.sort((a, b) => (`${a.kind} ${a.name}` < `${b.kind} ${b.name}` ? -1 : 1));
 }
 

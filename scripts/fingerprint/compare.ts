@@ -79,6 +79,16 @@ export interface CatalogChange {
   readonly lost: readonly string[];
 }
 
+/** Kinds that earlier versions did not read: of a backup that has none of them nothing can be said to be new. */
+const laterKinds: ReadonlySet<string> = new Set([
+  "sequence-rights",
+  "type",
+  "descent",
+  "options",
+  "statistics",
+  "extension-rows",
+]);
+
 export function catalogChanges(original: readonly CatalogItem[], copy: readonly CatalogItem[]): CatalogChange[] {
   const id = (item: CatalogItem): string => `${item.kind} ${item.name}`;
   const copies = new Map(copy.map((item) => [id(item), item]));
@@ -90,10 +100,9 @@ export function catalogChanges(original: readonly CatalogItem[], copy: readonly 
     const lost = other.holds === undefined ? [] : holds.filter((held) => !other.holds!.includes(held));
     return other.digest === item.digest ? [] : [{ change: "changed", kind, name, lost }];
   });
-  return [
-    ...changes,
-    ...[...copies.values()].map(({ kind, name }): CatalogChange => ({ change: "added", kind, name, lost: [] })),
-  ];
+  const known = new Set(original.map(({ kind }) => kind));
+  const added = [...copies.values()].filter(({ kind }) => known.has(kind) || !laterKinds.has(kind));
+  return [...changes, ...added.map(({ kind, name }): CatalogChange => ({ change: "added", kind, name, lost: [] }))];
 }
 
 function catalogDifferences(original: readonly CatalogItem[], copy: readonly CatalogItem[]): string[] {

@@ -6,6 +6,8 @@ import { type TocEntry, ownerOf } from "./tableOfContents";
 export interface Left {
   readonly schemas: ReadonlySet<string>;
   readonly extensions: ReadonlySet<string>;
+  /** Tables of these extensions whose rows are in archives, as the table of contents has them: `cron job`. */
+  readonly extensionTables: ReadonlySet<string>;
   readonly catalog: readonly CatalogItem[];
 }
 
@@ -26,7 +28,8 @@ export function isRestoredInPlace(entry: TocEntry, rules: EntryRules): boolean {
   const owner = ownerOf(entry, knownRoles);
   // A cast has none, nor has an extension.
   const isOwn = owner === undefined || ownRoles.includes(owner);
-  if (entry.kind === "TABLE DATA") return true;
+  // The extension stayed with its rows: jobs that are there would be there twice, or run again.
+  if (entry.kind === "TABLE DATA") return !left.extensionTables.has(nameOf(entry, owner));
   if (entry.kind === "EXTENSION") return !left.extensions.has(nameOf(entry, owner));
   if (entry.kind === "SCHEMA") return isOwn && !left.schemas.has(nameOf(entry, owner));
   if (entry.kind === "COMMENT") {

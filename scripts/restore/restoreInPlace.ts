@@ -164,6 +164,8 @@ class Replacement {
     const { rows } = await this.session.query<{ kind: string; name: string }>(
       `SELECT 'schema' AS kind, nspname::text AS name FROM pg_namespace
        UNION ALL SELECT 'extension', extname::text FROM pg_extension
+       UNION ALL SELECT 'extension-table', n.nspname || ' ' || c.relname
+                   FROM pg_extension e JOIN pg_class c ON c.oid = ANY (e.extconfig) JOIN pg_namespace n ON n.oid = c.relnamespace
        UNION ALL SELECT 'table', n.nspname || '.' || c.relname
                    FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.relkind = 'r'`,
     );
@@ -173,6 +175,7 @@ class Replacement {
     return {
       schemas: namesOf("schema"),
       extensions: namesOf("extension"),
+      extensionTables: namesOf("extension-table"),
       catalog: await readCatalog(this.session, everythingThere),
       tables: this.fingerprint.tables.filter((table) => tables.has(displayName(table))),
     };

@@ -182,6 +182,47 @@ describe("every kind of object", function () {
       says: /column shop\.clients\.name/,
     },
     {
+      what: "a right on a sequence",
+      sql: "GRANT USAGE ON SEQUENCE shop.unowned TO kinds_reader",
+      says: /sequence-rights shop\.unowned/,
+    },
+    {
+      what: "another owner of a sequence",
+      sql: "ALTER SEQUENCE shop.never_used OWNER TO kinds_owner",
+      says: /sequence-rights shop\.never_used/,
+    },
+    {
+      what: "a sequence that belongs to a column",
+      sql: "ALTER SEQUENCE shop.never_used OWNED BY shop.a.id",
+      says: /sequence-rights shop\.never_used/,
+    },
+    {
+      what: "another owner of a type",
+      sql: "ALTER TYPE shop.address OWNER TO kinds_owner",
+      says: /type shop\.address/,
+    },
+    {
+      what: "a right on a type",
+      sql: "REVOKE USAGE ON TYPE shop.address FROM PUBLIC",
+      says: /type shop\.address/,
+    },
+    {
+      what: "a table without its heir",
+      sql: "ALTER TABLE shop.child NO INHERIT shop.parent",
+      says: /descent shop\.child/,
+    },
+    {
+      what: "a view that shows more",
+      sql: "ALTER VIEW shop.names RESET (security_barrier)",
+      says: /options shop\.names/,
+    },
+    {
+      what: "no replica identity",
+      sql: "ALTER TABLE shop.events_rest_eu REPLICA IDENTITY DEFAULT",
+      says: /options shop\.events/,
+    },
+    { what: "statistics that are gone", sql: "DROP STATISTICS shop.together", says: /statistics shop\.together/ },
+    {
       what: "default privileges",
       sql: "ALTER DEFAULT PRIVILEGES FOR ROLE kinds_owner IN SCHEMA shop REVOKE SELECT ON TABLES FROM kinds_reader",
       says: /default-privileges kinds_owner shop/,

@@ -60,6 +60,14 @@ END $$;
   CREATE TABLE readable (id int); REVOKE SELECT ON large FROM pg_monitor; GRANT INSERT ON large TO pg_monitor;
   SELECT lo_from_bytea(4711, 'contract'), lo_from_bytea(4712, decode(repeat('ab', 100000), 'hex'));`;
 
+/** As pg_cron keeps them: rows of a table of the extension's, which says that pg_dump is to write them. */
+const cronJobs = (database: string): string => `
+  CREATE SCHEMA cron; CREATE TABLE cron.job (jobid bigint PRIMARY KEY, schedule text);
+  INSERT INTO cron.job VALUES (1, '* * * * *'), (2, '0 2 * * *');
+  GRANT USAGE ON SCHEMA cron TO owner_${database}; GRANT SELECT, INSERT ON cron.job TO owner_${database};
+  ALTER EXTENSION hstore ADD TABLE cron.job; SET allow_system_table_mods = on;
+  UPDATE pg_extension SET extconfig = ARRAY['cron.job'::regclass::oid], extcondition = ARRAY['WHERE jobid > 0'] WHERE extname = 'hstore'`;
+
 const damage = `
   DELETE FROM large WHERE id % 2 = 0; DROP PROCEDURE tidy; ALTER TYPE sales.stage ADD VALUE 'lost';
   DROP TABLE sales."Ünsorted ""rows"""; CREATE TABLE added (id int); CREATE SCHEMA extra; CREATE TABLE extra.t (id int);
@@ -83,6 +91,7 @@ describe("restoring in place", function () {
         `CREATE ROLE owner_${database} LOGIN PASSWORD 'x' BYPASSRLS; ALTER DATABASE ${database} OWNER TO owner_${database};
          CREATE EXTENSION pgcrypto; CREATE EXTENSION hstore`,
       );
+      await run(adminUrl, cronJobs(database));
       const owner = new URL(adminUrl);
       owner.username = `owner_${database}`;
       owner.password = "x";
@@ -90,6 +99,7 @@ describe("restoring in place", function () {
       await run(url, objects);
       backup = await backUp(url);
       await run(url, damage);
+      await run(adminUrl, "INSERT INTO cron.job VALUES (3, '@reboot')");
     });
 
     const restore = (): ReturnType<typeof restoreInPlace> =>
@@ -124,6 +134,11 @@ describe("restoring in place", function () {
         backup.manifest.tables.reduce((sum, { rows }) => sum + rows, 0),
       );
       assert.deepEqual(restored.tolerated, []);
+      // Jobs of a scheduler that is the platform's: none is there twice, and what differs is named.
+      assert.deepEqual(restored.notes, [
+        "the platform's, left as it was: extension-rows cron.job has another definition",
+      ]);
+      assert.equal((await rowsOf(adminUrl, "SELECT FROM cron.job")).length, 3);
       assert.deepEqual(await state(), [
         { large: 8000, added: null, tidy: "tidy", objects: [4711, 4712], object: "\u00ab".repeat(7) },
       ]);
