@@ -1,7 +1,8 @@
 /** `deploy:freeze`: halts every gate and release until a person lifts it. */
 import type { Command } from "commander";
 import { setFreeze } from "../control/freeze";
-import { confirm, printResult } from "./session";
+import { tellTeam } from "../record/teamNotice";
+import { confirm, printResult, progress } from "./session";
 import { storeFromEnvironment } from "./store";
 
 export function configure(command: Command): void {
@@ -15,6 +16,8 @@ export function configure(command: Command): void {
       await confirm(`halts every gate and release that uses ${store.url}`, options.yes === true);
       const { person, reason } = options;
       await setFreeze(store, { kind: "manual", runId: null, reason, person, missingRows: {} });
+      const text = `every gate and release is frozen by ${person}: ${reason}`;
+      await tellTeam({ event: "frozen", text, run: null }, { store, onProgress: progress });
       printResult(
         options.json === true,
         { frozen: true, store: store.url, person, reason },

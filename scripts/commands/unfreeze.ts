@@ -1,6 +1,7 @@
 /** `deploy:unfreeze`: lifts a freeze, with person and reason; one of a failed verification only when nothing is missing or the loss is accepted. */
 import type { Command } from "commander";
 import { describeTarget, targetFromEnvironment } from "../database/target";
+import { tellTeam } from "../record/teamNotice";
 import { type UnfreezePlan, planUnfreeze, unfreeze } from "../release/unfreeze";
 import { confirm, interrupted, printResult, progress } from "./session";
 import { storeFromEnvironment } from "./store";
@@ -29,6 +30,10 @@ export function configure(command: Command): void {
         if (plan.freezes.length > 0)
           await confirm(describePlan(store.url, describeTarget(target), plan), options.yes === true);
         const result = await unfreeze(input, plan);
+        if (result.lifted.length > 0) {
+          const text = `releases may go on: ${options.person} lifted the freeze: ${options.reason}`;
+          await tellTeam({ event: "unfrozen", text, run: null }, { store, onProgress: progress });
+        }
         printResult(
           options.json === true,
           result,

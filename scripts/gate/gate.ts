@@ -8,6 +8,7 @@ import { withConnection } from "../database/connect";
 import { readIdentity } from "../database/identity";
 import { listReceipts, readReceipt } from "../record/receipt";
 import { isOpen, isReleased, recordEvent, releaseSteps } from "../record/releaseEvents";
+import { tellTeam } from "../record/teamNotice";
 import { closeScratch } from "../scratch/scratchServer";
 import type { Store } from "../store/store";
 import { claimStore } from "../store/storeIdentity";
@@ -91,6 +92,14 @@ export async function runGate(context: GateContext, observer?: GateObserver): Pr
       await recordEvent(store, { runId, releaseVersion, stack, receiptSha256 }, "gate-passed", "");
       await lease.pass({ receiptSha256, releaseVersion });
       kept = true;
+      await tellTeam(
+        {
+          event: "release-started",
+          text: "the gate passed, the release starts",
+          run: { runId, releaseVersion, stack },
+        },
+        { store, onProgress },
+      );
     } else await closeStarted(result.state);
     return resultOf(context, result);
   } finally {

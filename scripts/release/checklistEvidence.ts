@@ -36,6 +36,7 @@ const proofs: Readonly<Record<ProofName, (facts: ReleaseFacts) => Evidence>> = {
   workflows: (facts) => byNote(facts, "workflows", "no integration test after the release is recorded"),
   pruned: (facts) => byNote(facts, "pruned", "retention was not carried out after this release"),
   backupVerified,
+  teamTold,
 };
 
 /** The steps whose deployment was undone after whatever else happened to them. */
@@ -124,6 +125,15 @@ function intact({ events }: ReleaseFacts): Evidence {
   return event === "accepted"
     ? { state: "open", detail: `rows were accepted as lost by ${person ?? "somebody"} at ${at}: ${detail}` }
     : { state: "failed", detail: `${detail} (${at})` };
+}
+
+/** That it could not be told by the webhook does not keep anybody from telling it otherwise. */
+function teamTold({ notes }: ReleaseFacts): Evidence {
+  const told = notes.findLast(({ kind, item }) => kind === "notified" && item === "release-started");
+  if (told === undefined) return { state: "open", detail: "no webhook told the team: NOTIFY_WEBHOOK_URL" };
+  return told.ok
+    ? { state: "proven", detail: `by webhook: ${told.detail} (${told.at})` }
+    : { state: "open", detail: `the webhook failed: ${told.detail} (${told.at})` };
 }
 
 function byNote({ events, notes }: ReleaseFacts, kind: NoteKind, otherwise: string): Evidence {

@@ -14,6 +14,7 @@ export type ProofName =
   | "intact"
   | "workflows"
   | "pruned"
+  | "teamTold"
   | "backupVerified";
 
 export interface ChecklistItem {
@@ -54,7 +55,7 @@ export const checklists: Readonly<Record<ChecklistName, Checklist>> = {
       { id: "environment", words: "Test environment variables", proof: "environment" },
       { id: "validation", words: "Run data validation scripts", proof: "dataChecks" },
       { id: "rollback-plan", words: "Prepare rollback plan", proof: "rollbackPlan" },
-      { id: "team", words: "Notify team of deployment", proof: null },
+      { id: "team", words: "Notify team of deployment", proof: "teamTold" },
     ],
   },
   during: {

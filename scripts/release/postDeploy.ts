@@ -8,6 +8,7 @@ import type { DatabaseTarget } from "../database/target";
 import { type Receipt, type TrustedReceipt, listReceipts, readTrustedReceipt } from "../record/receipt";
 import { isOpen, listOpenReceipts, readEvents } from "../record/releaseEvents";
 import { type NewNote, recordNote } from "../record/releaseNotes";
+import { tellTeam } from "../record/teamNotice";
 import type { Store } from "../store/store";
 import { type HealthReport, demandAddresses, runHealthChecks } from "../verification/healthChecks";
 import { type ReceiptVerification, verifyReceipt } from "../verification/verifyReceipt";
@@ -68,6 +69,7 @@ export async function verifyPostDeploy(input: PostDeployInput): Promise<PostDepl
     ];
     const failed = findings.length > 0 && wasOpen;
     const rollback = failed ? await rollBackOnFailure({ ...input, trusted, addresses }) : null;
+    if (wasOpen) await tellEnd(input, receipt, { findings: findings.length, rollback });
     return {
       verdict: findings.length === 0 ? "pass" : "fail",
       runId: receipt.runId,
@@ -81,6 +83,20 @@ export async function verifyPostDeploy(input: PostDeployInput): Promise<PostDepl
   } finally {
     await giveBackLease(input.store, receipt.runId);
   }
+}
+
+async function tellEnd(
+  { store, onProgress }: PostDeployInput,
+  run: Receipt,
+  { findings, rollback }: { findings: number; rollback: AutomaticRollback | null },
+): Promise<void> {
+  const text =
+    findings === 0
+      ? "live and verified, no row is lost"
+      : `the verification failed with ${findings} finding${findings === 1 ? "" : "s"}; npm run db:verify:post-deploy shows them`;
+  const undone = rollback?.result ? `; application: ${rollback.result.verdict}` : "";
+  const event = findings === 0 ? "release-passed" : "release-failed";
+  await tellTeam({ event, text: `${text}${undone}`, run }, { store, onProgress });
 }
 
 /** For the checklists: what was asked after the release, and how it answered. What is not configured proves nothing. */

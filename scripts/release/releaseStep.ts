@@ -4,10 +4,12 @@
  */
 import { extendLease, giveBackLease } from "../control/lease";
 import { Failure, Refusal, Unavailable, UsageError, messageOf } from "../contract/failure";
+import { statusPages } from "../contract/links";
 import { databaseFailure } from "../database/databaseFailure";
 import type { DatabaseTarget } from "../database/target";
 import type { Receipt } from "../record/receipt";
 import { type ReleaseStep, findLive, recordEvent } from "../record/releaseEvents";
+import { tellTeam } from "../record/teamNotice";
 import type { Store } from "../store/store";
 import { type ReceiptVerificationInput, freezeOnLoss, identityOfReceipt } from "../verification/verifyReceipt";
 import { type ReleaseRequest, demandReceipt } from "./admission";
@@ -62,7 +64,10 @@ export async function runReleaseStep(context: ReleaseContext): Promise<ReleaseOu
     return { outcome: "live", runId: receipt.runId, detail };
   } catch (error) {
     await event("failed", messageOf(error));
-    throw await judgeFailure(context, input, error);
+    const failure = await judgeFailure(context, input, error);
+    const text = `${step} failed; pulumi up shows why`;
+    await tellTeam({ event: "release-failed", text, run: receipt }, { store, onProgress: context.onLine });
+    throw failure;
   }
 }
 
@@ -113,10 +118,11 @@ async function judgeFailure(context: ReleaseContext, input: ReceiptVerificationI
     const { comparison, findings } = await freezeOnLoss(input);
     if (comparison.verdict === "pass") {
       const hint = error instanceof Failure ? error.hint : undefined;
+      const look = step === "migrations" ? "" : `; ${statusPages[step].name}: ${statusPages[step].url}`;
       const Kind = error instanceof Unavailable ? Unavailable : Refusal;
       return new Kind(`${failed}; no row is lost`, {
         cause: error,
-        hint: hint ?? "correct the cause and run pulumi up again",
+        hint: `${hint ?? "correct the cause and run pulumi up again"}${look}`,
       });
     }
     return new Refusal(`${failed}; and data was lost: ${findings[0] ?? ""}`, {

@@ -11,6 +11,7 @@ import { type Receipt, type TrustedReceipt, readTrustedReceipt } from "../record
 import { newestRun, recordEvent } from "../record/releaseEvents";
 import { type RollbackEvent, type SideResult, recordRollback } from "../record/rollbackEvents";
 import type { OperationSettings } from "../settings";
+import { tellTeam } from "../record/teamNotice";
 import type { Store } from "../store/store";
 import { type HealthReport, demandAddresses, runHealthChecks } from "../verification/healthChecks";
 import { rollbackRailway } from "./rollbackRailway";
@@ -166,6 +167,9 @@ export async function rollBack(plan: RollbackPlan, execution: RollbackExecution)
     const environment = await checkVariables(store, settings);
     const verdict = verdictOf(sides);
     await recordRollback(store, { ...common, event: "rollback-ended", verdict, sides, seconds });
+    const told = sides.map(({ platform, outcome }) => `${platform} ${outcome}`).join(", ");
+    const text = `rollback of the application: ${verdict} within ${seconds} s (${told})`;
+    await tellTeam({ event: "rollback-ended", text, run: receipt ?? null }, { store, onProgress });
     const findings = [
       ...sides.flatMap(({ platform, outcome, message }) => (outcome === "failed" ? [`${platform}: ${message}`] : [])),
       ...health.results.flatMap(({ ok, url, error }) => (ok ? [] : [`${url}: ${error ?? "no answer"}`])),

@@ -13,6 +13,7 @@ import type { DatabaseTarget } from "../database/target";
 import { encodeDocument } from "../store/documents";
 import type { Receipt } from "../record/receipt";
 import { type RunIdentity, lastNumber, recordEvent } from "../record/releaseEvents";
+import { tellTeam } from "../record/teamNotice";
 import { readFingerprint } from "../restore/compareCopy";
 import { compactUtc, suspectMarkKey } from "../store/layout";
 import type { Store } from "../store/store";
@@ -102,6 +103,12 @@ async function freezeReleases(input: ReceiptVerificationInput, verification: Rec
   const { visibility } = verification.comparison;
   await recordEvent(store, identityOfReceipt(input), "verification-failed", findings, { visibility });
   await markBackupsSince(store, receipt);
+  const missing = Object.entries(missingRowsByTable(verification.comparison)).map(
+    ([table, rows]) => `${table} ${rows}`,
+  );
+  const rows = missing.length === 0 ? "" : ` (missing rows: ${missing.join(", ")})`;
+  const text = `releases are frozen: the comparison after the release failed${rows}`;
+  await tellTeam({ event: "frozen", text, run: receipt }, { store, onProgress: input.onProgress });
 }
 
 /** `{"public.clients": 1204}` for the tables that fail. */

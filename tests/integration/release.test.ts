@@ -14,6 +14,7 @@ import { readReceipt, readTrustedReceipt } from "../../scripts/record/receipt";
 import { listOpenReceipts, readEvents, recordEvent } from "../../scripts/record/releaseEvents";
 import { closeScratch, isScratchAlive } from "../../scripts/scratch/scratchServer";
 import { verifyReceipt } from "../../scripts/verification/verifyReceipt";
+import { serveLoopback } from "../../scripts/rehearsal/loopbackServer";
 import { parseTarget } from "../../scripts/database/target";
 import { openStore } from "../../scripts/store/openStore";
 import type { Store } from "../../scripts/store/store";
@@ -120,6 +121,32 @@ describe("a release", function () {
     assert.equal((await release.run(["release", "railway"])).code, 0);
     assert.equal(release.deploys(), 3);
     assert.equal((await release.run(["db:verify:post-deploy"])).code, 0);
+  });
+
+  it("tells the team when it starts and how it ended; the checklists know", async () => {
+    const release = await prepare();
+    const told: string[] = [];
+    const webhook = await serveLoopback(async ({ body }) => {
+      told.push((JSON.parse(body) as { event: string }).event);
+      return { status: 200, body: {} };
+    });
+    const env = { NOTIFY_WEBHOOK_URL: `${webhook.url}/hook` };
+    try {
+      await release.gate(env);
+      assert.match((await release.run(["checklist", "pre"])).stdout, /\[x\] Notify team of deployment/);
+      release.railway("exit 7");
+      const failed = await release.run(["release", "railway"], env);
+      assert.match(failed.stderr, /hint: .*status\.railway\.com/);
+      release.railway("echo deployed");
+      await release.gate(env);
+      assert.equal((await release.run(["release", "railway"], env)).code, 0);
+      await release.client.query("DELETE FROM clients WHERE id IN (SELECT id FROM clients LIMIT 1)");
+      assert.equal((await release.run(["db:verify:post-deploy"], env)).code, 1);
+      assert.deepEqual(told, [...["release-started", "release-failed", "release-started", "frozen", "release-failed"]]);
+      assert.match((await release.run(["checklist", "success"])).stdout, /\[!\] All data is preserved/);
+    } finally {
+      await webhook.close();
+    }
   });
 
   it("that fails without a loss says so, and the next gate is a full one although the version is the same", async () => {
