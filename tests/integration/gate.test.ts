@@ -161,7 +161,11 @@ describe("the gate", () => {
       try {
         fake.state.pitr = true;
         fake.state.window = { earliest: new Date(0), latest: new Date() };
-        const well = await scene({ platform: { requirements, restorePoint: true } });
+        const well = await scene({
+          platform: { requirements, restorePoint: true },
+          // The variables are of another project than the one that the fake stands for.
+          environment: { sources: [{ kind: "dotenv", path: dotenvFile() }], content: "ignore" },
+        });
         fake.state.restorePoint = { looks: 0, becomes: "FAILED" };
         const failing = await runGate({ ...well.context, runId: "20260101T000000Z-a" });
         demandHalt(failing, "restore-point", exitCode.refused, /dbp-20260101T000000Z: ended as FAILED/);
