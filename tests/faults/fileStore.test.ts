@@ -9,6 +9,7 @@ import { FileStore } from "../../scripts/store/fileStore";
 import { claimStore } from "../../scripts/store/storeIdentity";
 import { NotFound, readBytes } from "../../scripts/store/store";
 import { temporaryFolder } from "../servers/stores";
+import { skip } from "../skip";
 
 /** Any user but root: root may write everywhere. */
 const nobody = 65534;
@@ -47,6 +48,12 @@ describe("file store under faults", function () {
     utimesSync(join(folder, ".partial", foreign), twoDaysAgo, twoDaysAgo);
     await new FileStore(folder).create("receipts/a.json", Buffer.from("{}"));
     assert.deepEqual(partials(folder).sort(), [young, foreign].sort());
+  });
+
+  it("says so where no folder can be made, and does not try for ever", async function () {
+    if (process.platform !== "linux") return skip(this, "there is no /proc");
+    const store = new FileStore("/proc/no-such-store/below");
+    await assert.rejects(store.create("receipts/a.json", Buffer.from("{}")), Unavailable);
   });
 
   it("on a full disk says so (exit 3) and keeps nothing", async function () {
