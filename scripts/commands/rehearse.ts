@@ -21,6 +21,7 @@ export function configure(command: Command): void {
       progress(`rehearsing on local servers; engine: ${engine.reason}`);
       const rehearsal = new Rehearsal({ engine, keep: options.keep === true, signal: interrupted });
       try {
+        engine.engine.prepare();
         await taskList(rehearsal, options.json === true).run();
         const result = await rehearsal.conclude((outcome) => renderReport(reportOn(outcome)));
         const passed = result.scenes.filter(({ asExpected }) => asExpected).length;

@@ -162,7 +162,10 @@ describe("a rehearsal whose scenes end differently", function () {
     const scene = (name: string, act: Scene["act"]): Scene => ({ name, does: "Nothing.", expected: "released", act });
     const never = (): never => assert.fail("no scene of this test runs the program");
     const rehearsal = new Rehearsal({
-      engine: { engine: { name: "in-process", up: never, close: () => undefined }, reason: "none" },
+      engine: {
+        engine: { name: "in-process", up: never, prepare: () => undefined, close: () => undefined },
+        reason: "none",
+      },
       keep: false,
     });
     try {

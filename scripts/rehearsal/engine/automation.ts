@@ -31,6 +31,7 @@ export const automationEngine: Engine = {
       outputs: ok ? await readOutputs(stack) : {},
     };
   },
+  prepare: () => undefined,
   close: () => undefined,
 };
 

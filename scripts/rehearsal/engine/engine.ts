@@ -46,6 +46,8 @@ export interface Engine {
   /** `automation`: the real CLI. `in-process`: the stand-in. */
   readonly name: "automation" | "in-process";
   up(options: UpOptions): Promise<UpResult>;
+  /** Begins to load what the first `up` needs, while something else is being waited for; then `close` is due. */
+  prepare(): void;
   /** Ends what it keeps ready for the next `up`; a process that doesn't call it does not end by itself. */
   close(): void;
 }

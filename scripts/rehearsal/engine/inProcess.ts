@@ -18,16 +18,15 @@ interface Pass {
 
 export class InProcessEngine implements Engine {
   readonly name = "in-process";
-  #host = new HostProcess();
+  #host: HostProcess | undefined;
 
   async up(options: UpOptions): Promise<UpResult> {
-    // One that was told to stop is gone.
-    if (!this.#host.isUsable) this.#host = new HostProcess();
+    const host = this.#ready();
     options.onLine?.(`Previewing update (${options.stack})`);
-    const preview = await runProgram(this.#host, options, true);
+    const preview = await runProgram(host, options, true);
     if (!preview.ok) return { ...preview, phase: "preview" };
     options.onLine?.(`Updating (${options.stack})`);
-    const update = await runProgram(this.#host, options, false);
+    const update = await runProgram(host, options, false);
     const reached = new Set(update.resources.map(({ urn }) => urn));
     const notRun = preview.resources
       .filter(({ urn, op }) => !reached.has(urn) && op !== "delete")
@@ -35,8 +34,18 @@ export class InProcessEngine implements Engine {
     return { ...update, phase: "update", resources: [...update.resources, ...notRun] };
   }
 
+  prepare(): void {
+    this.#ready();
+  }
+
   close(): void {
-    this.#host.close();
+    this.#host?.close();
+  }
+
+  /** One that was told to stop is gone. */
+  #ready(): HostProcess {
+    if (this.#host?.isUsable !== true) this.#host = new HostProcess();
+    return this.#host;
   }
 }
 
