@@ -3,7 +3,7 @@ import { UsageError } from "../contract/failure";
 import { Railway, railwayFromEnvironment } from "../platforms/railway";
 import { Vercel, vercelFromEnvironment } from "../platforms/vercel";
 import { type VercelTarget, readVercelVariables } from "../platforms/vercelVariables";
-import type { ReadSource, SourceVariable } from "./sources";
+import type { ReadSource, SourceVariable } from "./sourceVariables";
 
 /** Beside the service's own, Railway lists what it provides itself: ids and domains that change with a deployment. */
 const providedByRailway = /^RAILWAY_/;

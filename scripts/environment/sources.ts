@@ -7,16 +7,7 @@ import { registerSecret } from "../contract/redaction";
 import { type EnvironmentSettings, type EnvironmentSource, strategySafeVariables } from "../settings";
 import { matchesAny } from "./namePatterns";
 import { readRailway, readVercel } from "./platformSources";
-
-/** What one source holds of one variable. */
-export interface SourceVariable {
-  /** Undefined: it is there, but the platform gives its value to nobody. */
-  readonly value: string | undefined;
-  /** What stands for the value that cannot be read: it differs after every edit. */
-  readonly mark?: string;
-  /** Who changed it last, and when (UTC, ISO 8601), where the source tells. */
-  readonly edited?: { readonly at: string; readonly by: string | null };
-}
+import type { ReadSource, SourceVariable } from "./sourceVariables";
 
 export interface ObservedVariable {
   readonly name: string;
@@ -80,12 +71,6 @@ export async function observeEnvironment(
     }
   }
   return { scope, variables: variables.sort((a, b) => compareText(sortKey(a), sortKey(b))) };
-}
-
-/** What a source holds, and which one it is within its kind. */
-export interface ReadSource {
-  readonly target: string;
-  readonly found: Readonly<Record<string, SourceVariable>>;
 }
 
 async function readSource(source: EnvironmentSource, env: NodeJS.ProcessEnv, folder: string): Promise<ReadSource> {
