@@ -24,8 +24,8 @@ export interface Contender {
   readonly needs?: string;
 }
 
-/** As the npm scripts call it. */
-const bin = `node --max-semi-space-size=2 ${resolve(__dirname, "../bin/dbprotect.js")}`;
+/** As Pulumi's Commands, and the npm scripts of what streams much, call it. */
+export const bin = `node --max-semi-space-size=2 ${resolve(__dirname, "../bin/dbprotect.js")}`;
 
 /** The largest table and the middle of its pages: what two clients read in parallel. */
 const largest = "events";

@@ -2,10 +2,8 @@
  * What follows a release and a loss: the comparison, the repair of 10,000 rows, a restore; beside the backup and
  * pg_restore. 2 million rows are `--megabytes 727`.
  */
-import { join, resolve } from "node:path";
-import type { Contender, Place } from "./contenders";
-
-const bin = `node ${resolve(__dirname, "../bin/dbprotect.js")}`;
+import { join } from "node:path";
+import { type Contender, type Place, bin } from "./contenders";
 
 /** Nothing but the data is looked at. */
 const settings = JSON.stringify({

@@ -5,7 +5,7 @@
 import * as cloudwatch from "@pulumi/aws/cloudwatch";
 import * as sns from "@pulumi/aws/sns";
 import * as pulumi from "@pulumi/pulumi";
-import { type AwsPlace, type PolicyStatement, accountPrincipal, encryptionKey, keyUse, placeOf } from "./encryptionKey";
+import { type AwsPlace, type PolicyStatement, encryptionKey, placeOf, useThrough } from "./encryptionKey";
 
 export interface AlertTopicArgs {
   /** Addresses that get a mail, once each has confirmed the first one. Defaults to none. Plain. */
@@ -183,16 +183,7 @@ function throughTopic(place: AwsPlace): PolicyStatement[] {
       Resource: "*",
       Condition: { StringEquals: { "aws:SourceAccount": place.account } },
     },
-    {
-      Sid: "ThroughSns",
-      Effect: "Allow",
-      Principal: { AWS: accountPrincipal(place) },
-      Action: keyUse,
-      Resource: "*",
-      Condition: {
-        StringEquals: { "kms:ViaService": `sns.${place.region}.amazonaws.com`, "kms:CallerAccount": place.account },
-      },
-    },
+    useThrough(place, "ThroughSns", `sns.${place.region}.amazonaws.com`),
   ];
 }
 

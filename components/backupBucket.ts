@@ -9,7 +9,7 @@ import * as pulumi from "@pulumi/pulumi";
 import { type RetentionSettings, retentionSettingsSchema } from "../scripts/settings";
 import { type ColdStorage, earliestColdDays, lifecycleRules } from "./bucketLifecycle";
 import { bucketPolicy } from "./bucketPolicy";
-import { type AwsPlace, type PolicyStatement, accountPrincipal, encryptionKey, keyUse } from "./encryptionKey";
+import { type AwsPlace, type PolicyStatement, encryptionKey, useThrough } from "./encryptionKey";
 
 export interface BackupBucketArgs {
   /** Prefix of all keys, without slashes at its ends; one prefix belongs to one database. Defaults to the stack's name. */
@@ -192,21 +192,9 @@ function mistake(name: string, found: string, expected: string, fix: string): pu
   return new pulumi.RunError(`${name}: found ${found}: expected ${expected}: ${fix}`);
 }
 
-/** Whoever the account's own policies allow it, and only through S3: nobody decrypts a copy elsewhere. */
+/** Nobody decrypts a copy elsewhere. */
 function throughS3(place: AwsPlace): PolicyStatement[] {
-  return [
-    {
-      Sid: "ThroughS3",
-      Effect: "Allow",
-      Principal: { AWS: accountPrincipal(place) },
-      Action: keyUse,
-      Resource: "*",
-      Condition: {
-        StringLike: { "kms:ViaService": "s3.*.amazonaws.com" },
-        StringEquals: { "kms:CallerAccount": place.account },
-      },
-    },
-  ];
+  return [useThrough(place, "ThroughS3", "s3.*.amazonaws.com")];
 }
 
 function encryptionRule(

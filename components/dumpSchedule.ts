@@ -13,7 +13,7 @@ import { type OperationSettingsInput, operationSettingsSchema } from "../scripts
 import { containerProgram, scheduledDump } from "./commands";
 import { executionPolicy, machinePolicy, s3Places, starterPolicy, taskPolicy, trust } from "./dumpPolicies";
 import { dumpStateMachine } from "./dumpStateMachine";
-import { type AwsPlace, type PolicyStatement, accountPrincipal, encryptionKey, keyUse, placeOf } from "./encryptionKey";
+import { type AwsPlace, type PolicyStatement, encryptionKey, placeOf, useThrough } from "./encryptionKey";
 import { type TaskNetworkArgs, taskNetwork, taskSecurityGroup } from "./taskNetwork";
 
 export interface DumpedDatabase {
@@ -263,16 +263,7 @@ function demandSense(name: string, args: DumpScheduleArgs): void {
 function secretsAndLogs(place: AwsPlace): PolicyStatement[] {
   const { account, partition, region } = place;
   return [
-    {
-      Sid: "ThroughSecretsManager",
-      Effect: "Allow",
-      Principal: { AWS: accountPrincipal(place) },
-      Action: keyUse,
-      Resource: "*",
-      Condition: {
-        StringEquals: { "kms:ViaService": `secretsmanager.${region}.amazonaws.com`, "kms:CallerAccount": account },
-      },
-    },
+    useThrough(place, "ThroughSecretsManager", `secretsmanager.${region}.amazonaws.com`),
     {
       Sid: "Logs",
       Effect: "Allow",

@@ -64,7 +64,26 @@ const administration = [
 ];
 
 /** What S3, or another service on a caller's behalf, needs of a key. */
-export const keyUse = ["kms:Decrypt", "kms:DescribeKey", "kms:GenerateDataKey"];
+const keyUse = ["kms:Decrypt", "kms:DescribeKey", "kms:GenerateDataKey"];
+
+/**
+ * Whoever the account's own policies allow it, and only through that service.
+ *
+ * @param via what `kms:ViaService` must be: `sns.eu-central-1.amazonaws.com`; with `*`, a pattern.
+ */
+export function useThrough(place: AwsPlace, sid: string, via: string): PolicyStatement {
+  const account = { "kms:CallerAccount": place.account };
+  return {
+    Sid: sid,
+    Effect: "Allow",
+    Principal: { AWS: accountPrincipal(place) },
+    Action: keyUse,
+    Resource: "*",
+    Condition: via.includes("*")
+      ? { StringLike: { "kms:ViaService": via }, StringEquals: account }
+      : { StringEquals: { "kms:ViaService": via, ...account } },
+  };
+}
 
 /** @param opts `parent` decides the provider. */
 export function encryptionKey(
@@ -104,6 +123,6 @@ function keyPolicy(place: AwsPlace, usage: readonly PolicyStatement[]): object {
 }
 
 /** Whoever the account's own policies allow it. */
-export function accountPrincipal({ account, partition }: AwsPlace): string {
+function accountPrincipal({ account, partition }: AwsPlace): string {
   return `arn:${partition}:iam::${account}:root`;
 }

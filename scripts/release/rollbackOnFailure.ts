@@ -3,17 +3,11 @@ import { randomBytes } from "node:crypto";
 import { Failure, messageOf } from "../contract/failure";
 import type { TrustedReceipt } from "../record/receipt";
 import { compactUtc } from "../store/layout";
-import type { Store } from "../store/store";
-import { type RollbackResult, planRollback, rollBack } from "./rollback";
-import { type Platforms, platforms } from "./rollbackTargets";
+import { type RollbackExecution, type RollbackResult, planRollback, rollBack } from "./rollback";
+import { platforms } from "./rollbackTargets";
 
-export interface FailedRelease {
-  readonly store: Store;
+export interface FailedRelease extends Omit<RollbackExecution, "runId"> {
   readonly trusted: TrustedReceipt;
-  readonly clients: Platforms;
-  readonly addresses: { readonly appUrl: string | undefined; readonly frontendUrl: string | undefined };
-  readonly signal: AbortSignal;
-  readonly onProgress: (line: string) => void;
 }
 
 export interface AutomaticRollback {

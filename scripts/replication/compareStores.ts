@@ -44,7 +44,7 @@ export interface CompareOptions {
  * Reads only. A backup that expires by its tag in every store that has it counts as gone.
  *
  * @param stores two or more.
- * @throws UsageError for fewer, and for stores of different databases.
+ * @throws UsageError for fewer, for stores of different databases, and where none of them is a store yet.
  */
 export async function compareStores(stores: readonly Store[], options: CompareOptions = {}): Promise<Comparison> {
   const { look = "contents", signal } = options;
@@ -55,6 +55,7 @@ export async function compareStores(stores: readonly Store[], options: CompareOp
   const read = await Promise.all(stores.map((store) => readLocation(store, look, signal)));
   const locations = read.filter((found): found is Location => !(found instanceof Unavailable));
   demandOneDatabase(locations);
+  demandAnyStore(read);
   const unreachable = read.flatMap((found, place) =>
     found instanceof Unavailable ? [{ store: stores[place]!.url, problem: found.message }] : [],
   );
@@ -86,6 +87,16 @@ function demandOneDatabase(locations: readonly Location[]): void {
   throw new UsageError(
     `store ${foreign.store.url} belongs to database ${databaseOf(foreign)}, and ${first.store.url} to ${databaseOf(first)}: expected copies of one`,
   );
+}
+
+/** Of addresses that were misspelt, nothing equals nothing. */
+function demandAnyStore(read: readonly (Location | Unavailable)[]): void {
+  const holds = ({ identity, copies }: Location): boolean => identity !== undefined || copies.size > 0;
+  if (read.some((found) => found instanceof Unavailable || holds(found))) return;
+  const urls = read.flatMap((found) => (found instanceof Unavailable ? [] : [found.store.url]));
+  throw new UsageError(`found no store.json in ${urls.join(" and ")}: expected stores that hold backups`, {
+    hint: "check the addresses; the first backup makes a store",
+  });
 }
 
 async function compareBackups(

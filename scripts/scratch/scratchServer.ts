@@ -7,6 +7,7 @@ import { tmpdir } from "node:os";
 import { z } from "zod";
 import { UsageError } from "../contract/failure";
 import { withConnection } from "../database/connect";
+import type { DatabaseForm } from "../database/databaseForm";
 import { findPostgres } from "../database/postgresPrograms";
 import { quoteIdentifier, quoteLiteral } from "../database/sqlText";
 import {
@@ -30,15 +31,8 @@ export const scratchPlaceSchema = z.discriminatedUnion("kind", [
 export type ScratchPlace = z.infer<typeof scratchPlaceSchema>;
 
 /** What a copy of a database needs of the server that holds it. */
-export interface ScratchNeeds {
+export interface ScratchNeeds extends DatabaseForm {
   readonly major: number;
-  readonly databaseBytes: number;
-  readonly encoding: string;
-  readonly collate: string;
-  readonly ctype: string;
-  readonly localeProvider: "libc" | "icu" | "builtin";
-  /** Of icu and builtin. */
-  readonly locale: string | null;
   readonly extensions: readonly { readonly name: string }[];
 }
 
@@ -200,7 +194,7 @@ async function demandExtensions(server: DatabaseTarget, needs: ScratchNeeds): Pr
 export async function createDatabaseLike(
   server: DatabaseTarget,
   database: string,
-  like: Pick<ScratchNeeds, "encoding" | "collate" | "ctype" | "localeProvider" | "locale">,
+  like: Omit<DatabaseForm, "databaseBytes">,
 ): Promise<string[]> {
   return withConnection(server, async (client) => {
     const provider =

@@ -8,7 +8,7 @@ import { Unavailable, UsageError } from "../../scripts/contract/failure";
 import { FileStore } from "../../scripts/store/fileStore";
 import { claimStore } from "../../scripts/store/storeIdentity";
 import { NotFound, readBytes } from "../../scripts/store/store";
-import { temporaryFolder } from "../servers/stores";
+import { itSeesFiles, openFiles, temporaryFolder } from "../servers/stores";
 import { skip } from "../skip";
 
 /** Any user but root: root may write everywhere. */
@@ -131,16 +131,17 @@ describe("file store under faults", function () {
     await assert.rejects(readBytes(store, "receipts/deep"), NotFound);
   });
 
-  it("whose reader gives up leaves no file open", async () => {
-    const store = new FileStore(temporaryFolder());
+  itSeesFiles("whose reader gives up leaves no file open", async () => {
+    const folder = temporaryFolder();
+    const store = new FileStore(folder);
     await store.create("receipts/a.json", Buffer.alloc(1024 * 1024));
-    const before = openFiles();
     for (let n = 0; n < 20; n++) {
       const stream = await store.read("receipts/a.json");
+      assert.equal(openFiles(folder), 1);
       stream.destroy();
       await once(stream, "close");
     }
-    assert.equal(openFiles(), before);
+    assert.equal(openFiles(folder), 0);
   });
 });
 
@@ -169,8 +170,4 @@ async function asNobody(work: () => Promise<void>): Promise<void> {
   } finally {
     if (root) process.seteuid?.(0);
   }
-}
-
-function openFiles(): number {
-  return process.platform === "linux" ? readdirSync("/proc/self/fd").length : 0;
 }

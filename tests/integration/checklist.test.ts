@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { pathToFileURL } from "node:url";
 import { setFreeze } from "../../scripts/control/freeze";
-import { receiptSchema, writeReceipt } from "../../scripts/record/receipt";
+import { type Receipt, writeReceipt } from "../../scripts/record/receipt";
 import { recordEvent } from "../../scripts/record/releaseEvents";
 import { readNotes, recordNote } from "../../scripts/record/releaseNotes";
 import { type CheckedList, checkList, readReleaseFacts } from "../../scripts/release/checklist";
@@ -10,6 +10,7 @@ import { type ChecklistName, checklistNames, checklists } from "../../scripts/re
 import { encodeDocument } from "../../scripts/store/documents";
 import { FileStore } from "../../scripts/store/fileStore";
 import { backupPrefix, manifestKey, verificationKey } from "../../scripts/store/layout";
+import { receiptOf } from "../servers/receipts";
 import { type CliRun, runCli } from "../servers/cli";
 import { temporaryFolder } from "../servers/stores";
 
@@ -17,6 +18,8 @@ const runId = "20260101T000000Z-run";
 const database = { host: "h", port: 5432, database: "crm", systemIdentifier: "1", serverVersion: 170_000 };
 const gateSteps = ["environment", "data-checks", "rollback-target", "backup", "verification"];
 const target = { deploymentId: "dep-1", status: "SUCCESS", createdAt: "2026-01-01T00:00:00Z", possible: true };
+
+type StepOutcome = Receipt["steps"][number]["outcome"];
 
 describe("checklist", () => {
   let store: FileStore;
@@ -39,13 +42,10 @@ describe("checklist", () => {
     recordEvent(store, run, name, detail, person === undefined ? {} : { person });
 
   /** What a gate leaves when it passed. */
-  async function gate(over: { outcomes?: Record<string, string>; rollbackTarget?: typeof target | null } = {}) {
-    const receipt = receiptSchema.parse({
-      ...{ schemaVersion: 1, runId, releaseVersion: "v1", stack: "crm/test", database },
-      backup: { tier: "predeploy", name: "backup_20260101_000000", depth: 4, restoreSeconds: 1, rpoSeconds: null },
-      ...{ scratch: null, migrations: [], warnings: [], overrides: [] },
+  async function gate(over: { outcomes?: Record<string, StepOutcome>; rollbackTarget?: typeof target | null } = {}) {
+    const receipt = receiptOf({
+      ...{ runId, database },
       rollback: { railway: over.rollbackTarget === undefined ? target : over.rollbackTarget, vercel: null },
-      recoveryPoint: { lsn: "0/0", utc: "2026-01-01T00:00:00Z" },
       steps: gateSteps.map((step) => ({
         ...{ step, outcome: over.outcomes?.[step] ?? "pass", seconds: 1, summary: `${step} done` },
         evidence:
@@ -55,8 +55,6 @@ describe("checklist", () => {
         railway: { command: "railway up --ci" },
         retention: { predeploy: { newest: 1, days: 1 }, daily: { newest: 1, days: 1 }, floor: 1 },
       },
-      addresses: { appUrl: null, frontendUrl: null },
-      at: "2026-01-01T00:00:00Z",
     });
     run.receiptSha256 = await writeReceipt(store, receipt);
     await event("gate-passed");

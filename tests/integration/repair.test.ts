@@ -26,6 +26,7 @@ import { openStore } from "../../scripts/store/openStore";
 import type { Store } from "../../scripts/store/store";
 import { verifyBackup } from "../../scripts/verification/verifyBackup";
 import { verifyReceipt } from "../../scripts/verification/verifyReceipt";
+import { receiptOf } from "../servers/receipts";
 import { startCli } from "../servers/cli";
 import { freshStore } from "../servers/crm";
 import { freshDatabase, sharedCluster } from "../servers/postgres";
@@ -121,27 +122,17 @@ describe("db:repair", function () {
     const tables = Object.fromEntries(
       Object.entries(options.tables ?? {}).map(([name, policy]) => [name, tablePolicySchema.parse(policy)]),
     );
-    const receiptSha256 = await writeReceipt(store, {
-      schemaVersion: 1,
-      runId,
-      releaseVersion: "v1",
-      stack: "crm/test",
-      database: { ...identity, database },
-      backup: { tier: backup.tier, name: backup.name, depth: 4, restoreSeconds: 1, rpoSeconds: null },
-      expectedRto: null,
-      scratch: options.scratch === undefined ? scratch : options.scratch,
-      migrations: [],
-      trial: null,
-      restorePoint: null,
-      rollback: { railway: null, vercel: null },
-      recoveryPoint: { lsn: "0/1", utc: new Date().toISOString() },
-      steps: [],
-      warnings: [],
-      overrides: [],
-      settings: operationSettingsSchema.parse({ tables }),
-      addresses: { appUrl: null, frontendUrl: null },
-      at: new Date().toISOString(),
-    });
+    const receiptSha256 = await writeReceipt(
+      store,
+      receiptOf({
+        runId,
+        database: { ...identity, database },
+        backup: { tier: backup.tier, name: backup.name, depth: 4, restoreSeconds: 1, rpoSeconds: null },
+        scratch: options.scratch === undefined ? scratch : options.scratch,
+        settings: operationSettingsSchema.parse({ tables }),
+        at: new Date().toISOString(),
+      }),
+    );
     await recordEvent(store, { runId, releaseVersion: "v1", stack: "crm/test", receiptSha256 }, "gate-passed", "");
     const url = urlTo(database);
     const client = await open(url);

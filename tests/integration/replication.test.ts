@@ -156,6 +156,15 @@ describe("several locations", function () {
     assert.deepEqual(found(await compareStores([first, second])), [`${second.url} daily/${blocked.name} missing`]);
   });
 
+  it("that are no stores yet are not called the same: an address was misspelt", async () => {
+    const nowhere = [await folders.make(), await folders.make()];
+    await assert.rejects(compareStores(nowhere), (error: unknown) => {
+      assert.ok(error instanceof UsageError);
+      assert.match(error.message, /^found no store\.json in \S+ and \S+: expected stores that hold backups$/);
+      return true;
+    });
+  });
+
   it("that belong to different databases are never mixed; one alone is nothing to compare", async () => {
     const [first, second] = [await folders.make(), await folders.make()];
     await claimStore(first, database);

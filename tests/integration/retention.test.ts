@@ -5,13 +5,13 @@ import { Unavailable } from "../../scripts/contract/failure";
 import { setFreeze } from "../../scripts/control/freeze";
 import { acquireLease } from "../../scripts/control/lease";
 import type { Manifest } from "../../scripts/backup/manifest";
-import { type Receipt, writeReceipt } from "../../scripts/record/receipt";
+import { writeReceipt } from "../../scripts/record/receipt";
 import { recordEvent } from "../../scripts/record/releaseEvents";
 import { readInventory } from "../../scripts/retention/inventory";
 import type { RetentionRules } from "../../scripts/retention/plan";
 import { type PruneInput, planPrune, prune } from "../../scripts/retention/prune";
 import { chooseScheduledTier } from "../../scripts/retention/scheduledTier";
-import { operationSettingsSchema, retentionSettingsSchema } from "../../scripts/settings";
+import { retentionSettingsSchema } from "../../scripts/settings";
 import { encodeDocument } from "../../scripts/store/documents";
 import {
   type RetentionTier,
@@ -25,6 +25,7 @@ import {
 import { S3Store } from "../../scripts/store/s3Store";
 import type { Store } from "../../scripts/store/store";
 import type { VerificationResult } from "../../scripts/verification/verifyBackup";
+import { receiptOf } from "../servers/receipts";
 import { runCli } from "../servers/cli";
 import { sharedSeaweed } from "../servers/seaweedfs";
 import { storeKinds, useTestBucket } from "../servers/stores";
@@ -79,27 +80,14 @@ async function put(
 }
 
 async function putReceipt(store: Store, runId: string, backup: string): Promise<string> {
-  return writeReceipt(store, {
-    schemaVersion: 1,
-    runId,
-    releaseVersion: "v1",
-    stack: "crm/prod",
-    database,
-    backup: { tier: "daily", name: backup, depth: 4, restoreSeconds: 1, rpoSeconds: null },
-    expectedRto: null,
-    scratch: null,
-    migrations: [],
-    trial: null,
-    restorePoint: null,
-    rollback: { railway: null, vercel: null },
-    recoveryPoint: { lsn: "0/1", utc: new Date().toISOString() },
-    steps: [],
-    warnings: [],
-    overrides: [],
-    settings: operationSettingsSchema.parse({}),
-    addresses: { appUrl: null, frontendUrl: null },
-    at: new Date().toISOString(),
-  } satisfies Receipt);
+  const at = new Date().toISOString();
+  return writeReceipt(
+    store,
+    receiptOf({
+      ...{ runId, stack: "crm/prod", database, at },
+      backup: { tier: "daily", name: backup, depth: 4, restoreSeconds: 1, rpoSeconds: null },
+    }),
+  );
 }
 
 const rules: RetentionRules = {

@@ -5,12 +5,13 @@ import { pathToFileURL } from "node:url";
 import type { GateContext, GateState } from "../../scripts/gate/context";
 import { rollbackTargetStep } from "../../scripts/gate/steps/rollbackTarget";
 import { readEvents, recordEvent, findLive, isOpen } from "../../scripts/record/releaseEvents";
-import { readTrustedReceipt, receiptSchema, writeReceipt } from "../../scripts/record/receipt";
+import { readTrustedReceipt, writeReceipt } from "../../scripts/record/receipt";
 import { type RollbackRequest, type RollbackResult, planRollback, rollBack } from "../../scripts/release/rollback";
 import { type AutomaticRollback, rollBackOnFailure } from "../../scripts/release/rollbackOnFailure";
 import { findTarget, openPlatforms } from "../../scripts/release/rollbackTargets";
 import { operationSettingsSchema } from "../../scripts/settings";
 import { FileStore } from "../../scripts/store/fileStore";
+import { receiptOf } from "../servers/receipts";
 import { startCli } from "../servers/cli";
 import { type Application, firstCommit, startApplication } from "../servers/platforms";
 import { temporaryFolder } from "../servers/stores";
@@ -52,24 +53,9 @@ describe("deploy:rollback", function () {
       railway: await findTarget("railway", clients()),
       vercel: await findTarget("vercel", clients()),
     };
-    const receipt = receiptSchema.parse({
-      ...{ schemaVersion: 1, runId, releaseVersion: version, stack: "crm/test" },
-      database: { host: "h", port: 5432, database: "crm", systemIdentifier: "1", serverVersion: 170_000 },
-      backup: { tier: "predeploy", name: "backup_20260101_000000", depth: 4, restoreSeconds: 1, rpoSeconds: null },
-      ...{
-        scratch: null,
-        migrations: [],
-        trial: null,
-        rollback: targets,
-
-        steps: [],
-        warnings: [],
-        overrides: [],
-        settings,
-      },
-      recoveryPoint: { lsn: "0/0", utc: "2026-01-01T00:00:00Z" },
+    const receipt = receiptOf({
+      ...{ runId, releaseVersion: version, rollback: targets, settings },
       addresses: { appUrl: app.url, frontendUrl: app.url },
-      at: "2026-01-01T00:00:00Z",
     });
     const receiptSha256 = await writeReceipt(store, receipt);
     const run = { runId, releaseVersion: version, stack: "crm/test", receiptSha256 };

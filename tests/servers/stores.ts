@@ -1,6 +1,6 @@
 /** Fresh, empty stores for tests: a folder and, on the shared S3 server, a prefix. */
 import { randomBytes } from "node:crypto";
-import { mkdtempSync } from "node:fs";
+import { mkdtempSync, readdirSync, readlinkSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -17,6 +17,21 @@ export function temporaryFolder(): string {
   atEnd(() => rm(folder, { recursive: true, force: true }));
   return folder;
 }
+
+/** How many files in a folder this process holds open. Linux only (`/proc/self/fd`). */
+export function openFiles(folder: string): number {
+  const held = readdirSync("/proc/self/fd").flatMap((fd) => {
+    try {
+      return [readlinkSync(`/proc/self/fd/${fd}`)];
+    } catch {
+      return []; // the one that listed them
+    }
+  });
+  return held.filter((path) => path.startsWith(`${folder}/`)).length;
+}
+
+/** `it` where {@link openFiles} can see. */
+export const itSeesFiles = process.platform === "linux" ? it : it.skip;
 
 export const testBucket = "dbp-store-tests";
 
