@@ -5,19 +5,21 @@ export interface QuickLink {
   readonly url: string;
 }
 
+export type PlatformName = "supabase" | "railway" | "vercel";
+
 /** The strategy's "Important URLs". The application's own address is a stack's: `APP_URL`. */
-export const dashboards: readonly QuickLink[] = [
-  { name: "Supabase Dashboard", url: "https://app.supabase.com" },
-  { name: "Railway Dashboard", url: "https://railway.app" },
-  { name: "Vercel Dashboard", url: "https://vercel.com" },
-];
+export const dashboards = {
+  supabase: { name: "Supabase Dashboard", url: "https://app.supabase.com" },
+  railway: { name: "Railway Dashboard", url: "https://railway.app" },
+  vercel: { name: "Vercel Dashboard", url: "https://vercel.com" },
+} as const satisfies Readonly<Record<PlatformName, QuickLink>>;
 
 /** The strategy names these statuses ("Check Supabase Status") without their addresses. */
 export const statusPages = {
   supabase: { name: "Supabase Status", url: "https://status.supabase.com" },
   railway: { name: "Railway Status", url: "https://status.railway.com" },
   vercel: { name: "Vercel Status", url: "https://www.vercel-status.com" },
-} as const satisfies Readonly<Record<string, QuickLink>>;
+} as const satisfies Readonly<Record<PlatformName, QuickLink>>;
 
 /** The strategy's "Emergency Contacts": what is wrong, and where to look first. */
 export const contacts: readonly { readonly problem: string; readonly look: readonly QuickLink[] }[] = [
@@ -32,3 +34,18 @@ export const backupCommands: readonly { readonly command: string; readonly purpo
   { command: "npm run db:validate", purpose: "Validate data" },
   { command: "npm run db:test-connection", purpose: "Test connection" },
 ];
+
+/** Status page and dashboard of each platform: `Railway Status https://status.railway.com, Railway Dashboard https://…`. */
+export function whereToLook(...platforms: readonly PlatformName[]): string {
+  return platforms
+    .flatMap((platform) => [statusPages[platform], dashboards[platform]])
+    .map(({ name, url }) => `${name} ${url}`)
+    .join(", ");
+}
+
+/** What to do about a platform's failure, and behind it where to look, unless that stands there already. */
+export function hintWithLinks(hint: string | undefined, ...platforms: readonly PlatformName[]): string {
+  const links = whereToLook(...platforms);
+  if (hint === undefined || hint === "") return links;
+  return hint.includes(links) ? hint : `${hint}; ${links}`;
+}

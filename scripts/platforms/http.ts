@@ -5,6 +5,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { z } from "zod";
 import { Unavailable, UsageError, messageOf } from "../contract/failure";
+import { type PlatformName, hintWithLinks } from "../contract/links";
 import { redact } from "../contract/redaction";
 
 export interface Pace {
@@ -19,8 +20,8 @@ export interface Pace {
 export const defaultPace: Pace = { attempt: 15_000, total: 60_000, firstPause: 500 };
 
 export interface PlatformCall {
-  /** For messages: `Supabase`. */
-  readonly platform: string;
+  /** As messages name it. */
+  readonly platform: Capitalize<PlatformName>;
   readonly method: "GET" | "POST" | "PATCH" | "PUT" | "DELETE";
   readonly url: URL;
   /** With the token; never shown. */
@@ -72,8 +73,16 @@ export async function callPlatform(call: PlatformCall): Promise<PlatformAnswer> 
       continue;
     }
     const wait = rejected && asked !== undefined ? `; it may be called again in ${Math.ceil(asked / 1000)} s` : "";
-    throw new Unavailable(`${describeCall(call)}: ${outcome.reason}${wait}`, { cause: outcome.cause });
+    throw new Unavailable(`${describeCall(call)}: ${outcome.reason}${wait}`, {
+      cause: outcome.cause,
+      hint: platformHint(call.platform),
+    });
   }
+}
+
+/** @param hint what to do about it; default: nothing but to look. */
+export function platformHint(platform: PlatformCall["platform"], hint?: string): string {
+  return hintWithLinks(hint, platform.toLowerCase() as PlatformName);
 }
 
 interface Outcome {
@@ -184,7 +193,7 @@ export function parseAnswer<T extends z.ZodType>(
   const issue = result.error.issues[0];
   const field = issue === undefined || issue.path.length === 0 ? "the answer" : issue.path.join(".");
   throw new Unavailable(`${describeCall(call)}: an answer of unknown form: ${field}: ${issue?.message ?? "invalid"}`, {
-    hint: "the API may have changed: update this program",
+    hint: platformHint(call.platform, "the API may have changed: update this program"),
   });
 }
 

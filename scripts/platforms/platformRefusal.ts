@@ -1,6 +1,6 @@
 /** What a platform's 4xx becomes: whose mistake it is, and which variable to look at. */
 import { Refusal, UsageError } from "../contract/failure";
-import { type PlatformAnswer, type PlatformCall, describeCall, messageIn } from "./http";
+import { type PlatformAnswer, type PlatformCall, describeCall, messageIn, platformHint } from "./http";
 
 /** The platform understood and said no. */
 export class PlatformRefusal extends Refusal {
@@ -29,15 +29,15 @@ export function demandSuccess(
   const told = `answered ${status} (${messageIn(body) ?? "no reason given"})`;
   if (status === 401 || (status === 403 && isInvalidToken(body))) {
     throw new UsageError(`${tokenVariable}: ${platform} does not know this token: ${told}`, {
-      hint: `create a new one at ${platform} and set ${tokenVariable}`,
+      hint: platformHint(platform, `create a new one at ${platform} and set ${tokenVariable}`),
     });
   }
   if (status === 403) {
     throw new PlatformRefusal(`${tokenVariable}: the token may not do this: ${describeCall(call)}: ${told}`, status, {
-      hint: "give it the right, or use one of a member who has it",
+      hint: platformHint(platform, "give it the right, or use one of a member who has it"),
     });
   }
-  throw new PlatformRefusal(`${describeCall(call)}: ${told}`, status);
+  throw new PlatformRefusal(`${describeCall(call)}: ${told}`, status, { hint: platformHint(platform) });
 }
 
 /** Vercel answers 403, not 401, to a token that it does not know. */

@@ -6,7 +6,7 @@ import { z } from "zod";
 import { Refusal, UsageError } from "../contract/failure";
 import { redact } from "../contract/redaction";
 import type { DeploymentPhase } from "./deploymentPhase";
-import { type Pace, apiAddress, callPlatform, parseAnswer } from "./http";
+import { type Pace, apiAddress, callPlatform, parseAnswer, platformHint } from "./http";
 import { demandSuccess } from "./platformRefusal";
 
 /** Every document that is sent; a test holds them against the published schema. */
@@ -262,15 +262,18 @@ export class Railway {
           ? "an account's token belongs into RAILWAY_API_TOKEN"
           : "a project's token belongs into RAILWAY_TOKEN";
       return new Refusal(`${token.variable}: ${said}`, {
-        hint: `the token is wrong, or is not one of this project and environment; ${other}`,
+        hint: platformHint("Railway", `the token is wrong, or is not one of this project and environment; ${other}`),
       });
     }
     if (/serviceinstance not found|service not found/i.test(told)) {
       return new Refusal(`RAILWAY_SERVICE_ID: ${said}`, {
-        hint: `expected the id of a service of this project and environment, found ${serviceId}`,
+        hint: platformHint(
+          "Railway",
+          `expected the id of a service of this project and environment, found ${serviceId}`,
+        ),
       });
     }
-    return new Refusal(said);
+    return new Refusal(said, { hint: platformHint("Railway") });
   }
 }
 

@@ -4,7 +4,7 @@
  */
 import { extendLease, giveBackLease } from "../control/lease";
 import { Failure, Refusal, Unavailable, UsageError, messageOf } from "../contract/failure";
-import { statusPages } from "../contract/links";
+import { hintWithLinks } from "../contract/links";
 import { databaseFailure } from "../database/databaseFailure";
 import type { DatabaseTarget } from "../database/target";
 import type { Receipt } from "../record/receipt";
@@ -118,26 +118,32 @@ async function judgeFailure(context: ReleaseContext, input: ReceiptVerificationI
     const { comparison, findings } = await freezeOnLoss(input);
     if (comparison.verdict === "pass") {
       const hint = error instanceof Failure ? error.hint : undefined;
-      const look = step === "migrations" ? "" : `; ${statusPages[step].name}: ${statusPages[step].url}`;
       const Kind = error instanceof Unavailable ? Unavailable : Refusal;
       return new Kind(`${failed}; no row is lost`, {
         cause: error,
-        hint: `${hint ?? "correct the cause and run pulumi up again"}${look}`,
+        hint: hintOf(step, hint ?? "correct the cause and run pulumi up again"),
       });
     }
     return new Refusal(`${failed}; and data was lost: ${findings[0] ?? ""}`, {
       cause: error,
       details: findings,
-      hint: "releases are frozen: put the rows back (npm run db:repair), then run npm run deploy:unfreeze",
+      hint: hintOf(
+        step,
+        "releases are frozen: put the rows back (npm run db:repair), then run npm run deploy:unfreeze",
+      ),
     });
   } catch (aftermath) {
     const reason = databaseFailure(aftermath) ?? aftermath;
     return new Refusal(`${failed}; whether rows are lost is not known: ${messageOf(reason)}`, {
       cause: aftermath,
-      hint: "run npm run db:verify:post-deploy; the next gate compares before anything else",
+      hint: hintOf(step, "run npm run db:verify:post-deploy; the next gate compares before anything else"),
     });
   } finally {
     // Nothing that follows will run: the next gate need not wait for the lease to expire.
     await giveBackLease(input.store, input.receipt.runId);
   }
+}
+
+function hintOf(step: ReleaseStep, hint: string): string {
+  return step === "migrations" ? hint : hintWithLinks(hint, step);
 }

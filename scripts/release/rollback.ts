@@ -5,6 +5,7 @@
  */
 import { takeRollbackTurn } from "../control/rollback";
 import { type ExitCode, Failure, Refusal, Unavailable, UsageError, exitCode, messageOf } from "../contract/failure";
+import { hintWithLinks } from "../contract/links";
 import { redact } from "../contract/redaction";
 import { type EnvironmentCheck, checkEnvironment } from "../environment/checkEnvironment";
 import { type Receipt, type TrustedReceipt, readTrustedReceipt } from "../record/receipt";
@@ -203,8 +204,8 @@ async function performSide(
     const done = await roll(to);
     return { result: { platform, to, ...done, seconds: took() }, error: undefined };
   } catch (error) {
-    const hint = error instanceof Failure && error.hint !== undefined ? ` (${error.hint})` : "";
-    const message = redact(`${messageOf(error)}${hint}`);
+    const hint = hintWithLinks(error instanceof Failure ? error.hint : undefined, platform);
+    const message = redact(`${messageOf(error)} (${hint})`);
     return {
       result: { platform, outcome: "failed", from: null, to: to ?? null, live: null, seconds: took(), message },
       error,

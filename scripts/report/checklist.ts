@@ -29,7 +29,9 @@ function obstacleCount(obstacles: readonly string[]): string {
 export function renderLinks(): string[] {
   return [
     ...contacts.map(({ problem, look }) => `${problem}: ${look.map(({ name, url }) => `${name} ${url}`).join(", ")}`),
-    `Dashboards: ${dashboards.map(({ url }) => url).join(", ")}`,
+    `Dashboards: ${Object.values(dashboards)
+      .map(({ url }) => url)
+      .join(", ")}`,
     `Backups: ${backupCommands.map(({ command }) => command).join(", ")}`,
   ];
 }

@@ -1,6 +1,6 @@
 /** Gate step: what is live on Railway and Vercel now, so that the release can be rolled back to it. */
 import { messageOf } from "../../contract/failure";
-import { statusPages } from "../../contract/links";
+import { hintWithLinks } from "../../contract/links";
 import type { RollbackTarget } from "../../record/receipt";
 import { type Platform, describeTarget, findTarget, openPlatforms, platforms } from "../../release/rollbackTargets";
 import type { GateFinding, GateStep } from "../context";
@@ -27,14 +27,13 @@ export const rollbackTargetStep: GateStep = {
       summary: `${there} of ${found.length} platform(s) can be rolled back${lacking.length > 0 && findings.length === 0 ? "; rollback.target is optional" : ""}`,
       evidence: found.map(({ message }) => message),
       findings,
-      hint: `set what is missing; for a first deployment set rollback.target to optional; if a platform does not answer: ${lookAt(configured)}`,
+      hint: hintWithLinks(
+        "set what is missing; for a first deployment set rollback.target to optional; if a platform does not answer, look there",
+        ...configured,
+      ),
     };
   },
 };
-
-function lookAt(configured: readonly Platform[]): string {
-  return configured.map((platform) => statusPages[platform].url).join(", ");
-}
 
 interface Look {
   readonly platform: Platform;

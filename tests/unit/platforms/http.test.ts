@@ -4,8 +4,10 @@ import { createServer, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { z } from "zod";
 import { Unavailable, UsageError } from "../../../scripts/contract/failure";
+import { hintWithLinks } from "../../../scripts/contract/links";
 import { registerSecret } from "../../../scripts/contract/redaction";
 import { apiAddress, callPlatform, parseAnswer, type PlatformCall } from "../../../scripts/platforms/http";
+import { demandSuccess } from "../../../scripts/platforms/platformRefusal";
 
 const token = "token-of-the-http-test";
 
@@ -55,6 +57,23 @@ describe("calls of a platform's API", () => {
       assert.ok(!error.message.includes(token));
       return true;
     });
+
+  it("a failure says where to look: the platform's status page and dashboard, once", async () => {
+    answers = [json(503, {})];
+    const pace = { attempt: 1000, total: 1, firstPause: 1 };
+    const failure = await call({ pace }).then(
+      () => assert.fail("it was answered"),
+      (error: Unavailable) => error,
+    );
+    assert.equal(
+      failure.hint,
+      "Supabase Status https://status.supabase.com, Supabase Dashboard https://app.supabase.com",
+    );
+    assert.equal(hintWithLinks(failure.hint, "supabase"), failure.hint);
+    const refused = { status: 404, headers: new Headers(), body: {} };
+    const where = { platform: "Vercel", method: "GET", url: new URL("/v9/projects/x", base) } as const;
+    assert.throws(() => demandSuccess(refused, where, "VERCEL_TOKEN"), { hint: /vercel-status\.com/ });
+  });
 
   it("answers 2xx and 4xx as they are", async () => {
     answers = [json(200, { a: 1 }), json(404, { message: "Project not found" })];
