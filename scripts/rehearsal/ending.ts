@@ -6,6 +6,7 @@ const reasons: readonly (readonly [reason: string, pattern: RegExp])[] = [
   ["damaged backup (exit 4)", /exit status 4\b|ended with 4\b/],
   ["freeze", /releases are frozen since/],
   ["migrations", /\bmigrations: /],
+  ["trial", /\btrial: /],
   ["data checks", /\bdata-checks: /],
   ["environment", /\benvironment: |changed since|critical variable/],
   ["rows lost", /row\(s\) of the snapshot are missing/],
