@@ -3,9 +3,9 @@ import type { Command } from "commander";
 import { pathToFileURL } from "node:url";
 import { Listr, ListrLogger, type ListrTask, ProcessOutput } from "listr2";
 import { exitCode } from "../contract/failure";
+import { chooseScenes, type NumberedScene } from "../rehearsal/chooseScenes";
 import { chooseEngine } from "../rehearsal/engine";
 import { Rehearsal } from "../rehearsal/rehearse";
-import { scenes } from "../rehearsal/scenes";
 import { forgetSurroundings } from "../rehearsal/surroundings";
 import { renderReport } from "../report/html/renderReport";
 import { reportOn, sceneTable } from "../report/rehearsalReport";
@@ -13,16 +13,18 @@ import { interrupted, printResult, progress } from "./session";
 
 export function configure(command: Command): void {
   command
+    .option("--scenes <which>", "default, all (also the slow ones), or numbers: 1,4", "default")
     .option("--keep", "keep the rehearsal's folder: store, state, project")
     .option("--json", "one JSON document on stdout")
-    .action(async (options: { keep?: boolean; json?: boolean }) => {
+    .action(async (options: { scenes: string; keep?: boolean; json?: boolean }) => {
+      const scenes = chooseScenes(options.scenes);
       forgetSurroundings();
       const engine = await chooseEngine();
       progress(`rehearsing on local servers; engine: ${engine.reason}`);
       const rehearsal = new Rehearsal({ engine, keep: options.keep === true, signal: interrupted });
       try {
         engine.engine.prepare();
-        await taskList(rehearsal, options.json === true).run();
+        await taskList(rehearsal, scenes, options.json === true).run();
         const result = await rehearsal.conclude((outcome) => renderReport(reportOn(outcome)));
         const passed = result.scenes.filter(({ asExpected }) => asExpected).length;
         const text = [
@@ -40,7 +42,11 @@ export function configure(command: Command): void {
 }
 
 /** Live on a terminal, plain lines on stderr elsewhere: stdout is the result. */
-function taskList(rehearsal: Rehearsal, plain: boolean): Listr<object, "default", "simple"> {
+function taskList(
+  rehearsal: Rehearsal,
+  scenes: readonly NumberedScene[],
+  plain: boolean,
+): Listr<object, "default", "simple"> {
   const tasks: ListrTask<object>[] = [
     {
       title: "Servers and data",
@@ -50,13 +56,13 @@ function taskList(rehearsal: Rehearsal, plain: boolean): Listr<object, "default"
         });
       },
     },
-    ...scenes.map((scene, index): ListrTask<object> => ({
-      title: `${index + 1} ${scene.name}`,
+    ...scenes.map((scene): ListrTask<object> => ({
+      title: `${scene.number} ${scene.name}`,
       task: async (_, task) => {
         const result = await rehearsal.play(scene, (line) => {
           if (process.stdout.isTTY && line.trim() !== "") task.output = line;
         });
-        task.title = `${index + 1} ${scene.name}: ${result.actual} (${result.seconds.toFixed(1)} s)`;
+        task.title = `${scene.number} ${scene.name}: ${result.actual} (${result.seconds.toFixed(1)} s)`;
         if (!result.asExpected) throw new Error(`expected ${result.expected}`);
       },
       // One that ended differently is shown as failed; the others are played all the same.

@@ -6,9 +6,9 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { z } from "zod";
 import { messageOf } from "../contract/failure";
+import type { NumberedScene } from "./chooseScenes";
 import type { DatabaseState } from "./databaseState";
 import type { EngineChoice } from "./engine";
-import type { Scene } from "./scenes";
 import { Stage } from "./stage";
 import { buildWorld, reportFile, type World } from "./world";
 
@@ -22,6 +22,8 @@ const actionSchema = z.object({
 });
 
 export const sceneResultSchema = z.object({
+  /** Its place among all scenes, from 1. */
+  number: z.int(),
   name: z.string(),
   does: z.string(),
   expected: z.string(),
@@ -84,7 +86,7 @@ export class Rehearsal {
   }
 
   /** Plays one scene. A scene that breaks is a scene that ended differently; an interruption ends the rehearsal. */
-  async play(scene: Scene, onLine: (line: string) => void): Promise<SceneResult> {
+  async play(scene: NumberedScene, onLine: (line: string) => void): Promise<SceneResult> {
     this.options.signal?.throwIfAborted();
     const from = this.seconds();
     const stage = this.stage(onLine);
@@ -93,6 +95,7 @@ export class Rehearsal {
       return { actual: `broke off: ${messageOf(error)}`, evidence: [] };
     });
     const result: SceneResult = {
+      number: scene.number,
       name: scene.name,
       does: scene.does,
       expected: scene.expected,

@@ -71,12 +71,12 @@ export class Stage {
     );
   }
 
-  /** `dbprotect <words>`. */
-  dbprotect(words: readonly string[]): Promise<CliResult> {
+  /** `dbprotect <words>`; `environment` goes before the world's. */
+  dbprotect(words: readonly string[], environment: Readonly<Record<string, string>> = {}): Promise<CliResult> {
     return this.timed(`dbprotect ${words[0] ?? ""}`, async () => {
       const child = spawn(process.execPath, [join(projectFolder, "bin", "dbprotect.js"), ...words], {
         cwd: projectFolder,
-        env: { ...process.env, ...this.world.environment },
+        env: { ...process.env, ...this.world.environment, ...environment },
         stdio: ["ignore", "pipe", "pipe"],
         signal: this.options.signal,
       });

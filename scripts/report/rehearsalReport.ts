@@ -34,10 +34,10 @@ export function reportOn(result: RehearsalResult): ReportDocument {
   };
 }
 
-function timelineOf(scene: SceneResult, index: number): TimelineEntry[] {
+function timelineOf(scene: SceneResult): TimelineEntry[] {
   return [
     {
-      label: `${index + 1} ${scene.name}`,
+      label: `${scene.number} ${scene.name}`,
       from: scene.from,
       seconds: scene.seconds,
       tone: scene.asExpected ? "good" : "bad",
@@ -54,6 +54,7 @@ function timelineOf(scene: SceneResult, index: number): TimelineEntry[] {
 
 function stepOf(scene: SceneResult): Step {
   return {
+    number: scene.number,
     name: scene.name,
     summary: scene.does,
     tone: scene.asExpected ? "good" : "bad",
@@ -75,7 +76,7 @@ function rowsTable(result: RehearsalResult): Table {
     columns: [
       { name: "Table" },
       { name: "Before", numeric: true },
-      ...result.scenes.map((_, index) => ({ name: `After ${index + 1}`, numeric: true })),
+      ...result.scenes.map((scene) => ({ name: `After ${scene.number}`, numeric: true })),
     ],
     rows: names.map((name) => [
       name,
@@ -96,10 +97,10 @@ function number(value: number): string {
 
 /** The table that the rehearsal ends with, expected against actual; below it what else did not hold. */
 export function sceneTable(result: RehearsalResult): string {
-  const lines = result.scenes.flatMap((scene, index) => {
+  const lines = result.scenes.flatMap((scene) => {
     const [expected, actual] = [scene.expected.split("; "), scene.actual.split("; ")];
     return Array.from({ length: Math.max(expected.length, actual.length) }, (_, line) => ({
-      number: line === 0 ? String(index + 1) : "",
+      number: line === 0 ? String(scene.number) : "",
       name: line === 0 ? scene.name : "",
       expected: expected[line] ?? "",
       actual: actual[line] ?? "",
@@ -115,8 +116,8 @@ export function sceneTable(result: RehearsalResult): string {
     { title: "", value: ({ verdict }) => verdict },
     { title: "TIME", value: ({ seconds }) => seconds },
   ]);
-  const differing = result.scenes.flatMap(({ evidence }, index) =>
-    evidence.filter(({ holds }) => !holds).map(({ claim, found }) => `✗ scene ${index + 1}: ${claim}: ${found}`),
+  const differing = result.scenes.flatMap(({ evidence, number: place }) =>
+    evidence.filter(({ holds }) => !holds).map(({ claim, found }) => `✗ scene ${place}: ${claim}: ${found}`),
   );
   return [table, ...(differing.length === 0 ? [] : ["", ...differing])].join("\n");
 }

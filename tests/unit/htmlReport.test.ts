@@ -15,6 +15,7 @@ const document: ReportDocument = {
   ],
   steps: [
     {
+      number: 1,
       name: "A good release",
       summary: "Adds a <table>",
       tone: "bad",

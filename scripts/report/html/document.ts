@@ -26,6 +26,8 @@ export interface Evidence {
 }
 
 export interface Step {
+  /** Stands before its name. */
+  readonly number: number;
   readonly name: string;
   /** What it does, in a sentence. */
   readonly summary: string;
