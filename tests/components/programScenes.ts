@@ -54,9 +54,15 @@ export function programScenes(engine: () => Engine): void {
   const operation = (result: UpResult, name: string): string | undefined =>
     result.resources.find(({ urn }) => urn.endsWith(`::${name}`))?.op;
 
+  /** Other tests' S3 server, which the program would pass on. */
+  let aws: [string, string | undefined][] = [];
+
   before(() => {
+    aws = Object.entries(process.env).filter(([name]) => name.startsWith("AWS_"));
+    for (const [name] of aws) Reflect.deleteProperty(process.env, name);
     project = new RecorderProject();
   });
+  after(() => Object.assign(process.env, Object.fromEntries(aws)));
   // A suite that is skipped as a whole never made it.
   after(() => (project as RecorderProject | undefined)?.remove());
 

@@ -1,7 +1,7 @@
 /** PostgreSQL for tests: one real server a mocha process, and a new database for whoever asks. */
 import { Client } from "pg";
 import { type Cluster, startCluster, urlOf } from "../../scripts/scratch/cluster";
-import { atEnd } from "./atEnd";
+import { atProcessEnd } from "./atEnd";
 
 let shared: Promise<Cluster> | undefined;
 let databases = 0;
@@ -22,7 +22,7 @@ async function start(): Promise<Cluster> {
     purpose: "test",
     settings: { max_connections: "200" },
   });
-  atEnd(() => cluster.stop());
+  atProcessEnd(() => cluster.stop());
   return cluster;
 }
 

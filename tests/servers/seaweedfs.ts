@@ -11,7 +11,7 @@ import { freePorts } from "../../scripts/scratch/freePort";
 import { endProcess } from "../../scripts/process/endProcess";
 import { createServerFolder } from "../../scripts/scratch/serverFolder";
 import { type Keeper, startKeeper } from "../../scripts/scratch/startKeeper";
-import { atEnd } from "./atEnd";
+import { atProcessEnd } from "./atEnd";
 
 export interface Seaweed {
   /** `http://127.0.0.1:<port>`; buckets are addressed by path. */
@@ -33,7 +33,7 @@ let shared: Promise<Seaweed> | undefined;
 /** The server that all tests of this process share. Ends with the process. */
 export function sharedSeaweed(): Promise<Seaweed> {
   shared ??= startSeaweed().then((server) => {
-    atEnd(() => server.stop());
+    atProcessEnd(() => server.stop());
     return server;
   });
   return shared;
