@@ -14,6 +14,7 @@ import { findPostgres } from "../database/postgresPrograms";
 import { type DatabaseSnapshot, openSnapshot } from "../database/snapshot";
 import { displayName } from "../database/sqlText";
 import { readScope } from "../database/supabasePreset";
+import { listSequences } from "../database/tables";
 import { type DatabaseTarget, describeTarget } from "../database/target";
 import { computeFingerprint } from "../fingerprint/compute";
 import { type Fingerprint, serializeFingerprint, totalsOf } from "../fingerprint/fingerprint";
@@ -107,12 +108,14 @@ async function writeBackup(
   const programs = findPostgres({ atLeast: oldestPgDump(majorOf(identity.serverVersion), scope), use: "client" });
   const reference = { tier: options.tier, name: await freeName(options.store, snapshot.takenAt) };
   const facts = await readSourceFacts(snapshot.leader);
+  // Before pg_dump reads them: no snapshot holds them still, and a copy that is behind would be called damaged.
+  const sequences = await listSequences(snapshot.leader);
   options.onSource?.({ ...facts, major: Math.max(majorOf(identity.serverVersion), programs.major) });
   const source = { snapshot, scope, reference, binDir: programs.binDir, encoding: facts.encoding };
   const [archives, fingerprint] = await allOrNone<[Archive[], Fingerprint]>(
     [
       (signal) => writeArchives({ ...options, ...source, jobs, signal }),
-      (signal) => computeFingerprint(snapshot, { jobs, signal }),
+      (signal) => computeFingerprint(snapshot, { jobs, sequences, signal }),
     ],
     options.signal,
   );

@@ -4,7 +4,7 @@ import { fairPiece, pageRanges } from "../database/pageRanges";
 import type { Queryable } from "../database/queryable";
 import { type DatabaseSnapshot, readInParallel } from "../database/snapshot";
 import { displayName, quoteName } from "../database/sqlText";
-import { type ProtectedTable, listSequences } from "../database/tables";
+import { type ProtectedTable, type SequenceState, listSequences } from "../database/tables";
 import { foldBuckets } from "./buckets";
 import { readCatalog } from "./catalog";
 import {
@@ -24,12 +24,14 @@ export interface ComputeOptions {
   readonly jobs: number;
   /** Default `joined`; a copy is read as its original was. */
   readonly rowText?: RowText;
+  /** Where somebody else reads them at the same time: what they were before. Default: read first. */
+  readonly sequences?: readonly SequenceState[];
   readonly signal?: AbortSignal;
 }
 
 /** The fingerprint of every protected table. Sequences are read first: they only ever move ahead of the snapshot. */
 export async function computeFingerprint(snapshot: DatabaseSnapshot, options: ComputeOptions): Promise<Fingerprint> {
-  const sequences = await listSequences(snapshot.leader);
+  const sequences = options.sequences ?? (await listSequences(snapshot.leader));
   let catalog: CatalogItem[] = [];
   let largeObjects: LargeObjectsFingerprint = { objects: 0, bytes: "0", checksum: "0" };
   const readings = snapshot.tables.map((table) => new TableReading(table, options.rowText ?? "joined"));

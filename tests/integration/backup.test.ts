@@ -1,12 +1,18 @@
 /** Backups of a database that is being written to: one instant, whole, and provably equal after a restore. */
 import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
+import { join } from "node:path";
 import { Client } from "pg";
 import { createBackup } from "../../scripts/backup/createBackup";
 import { listBackups, resolveBackup } from "../../scripts/backup/manifest";
+import { findPostgres } from "../../scripts/database/postgresPrograms";
 import { parseTarget } from "../../scripts/database/target";
+import { readFingerprint } from "../../scripts/restore/compareCopy";
 import { openStore } from "../../scripts/store/openStore";
 import { verifyBackup } from "../../scripts/verification/verifyBackup";
 import { closeCrmClients, freshCrm, freshStore } from "../servers/crm";
+
+const psql = join(findPostgres({ atLeast: 14, use: "client" }).binDir, "psql");
 
 describe("a backup under load", () => {
   afterEach(closeCrmClients);
@@ -33,6 +39,26 @@ describe("a backup under load", () => {
       const written = (await Promise.all(writers)).reduce((sum, count) => sum + count, 0);
       assert.ok(written > 100, `only ${written} transactions were written during the backup`);
     }
+  });
+
+  it("knows sequences as they were before pg_dump read them: no copy is behind", async () => {
+    const { url, client } = await freshCrm(10);
+    const store = openStore(freshStore());
+    const { reference, manifest } = await createBackup({
+      target: parseTarget(url, "test"),
+      store,
+      tier: "manual",
+      runId: "sequence",
+      onSource: () => void execFileSync(psql, [url, "-qAtc", "SELECT nextval('clients_id_seq')"]),
+    });
+    const { sequences } = await readFingerprint(store, manifest);
+    assert.equal(sequences.find(({ name }) => name === "clients_id_seq")?.lastValue, "10");
+    const { rows } = await client.query<{ last: string }>("SELECT last_value AS last FROM clients_id_seq");
+    assert.equal(rows[0]?.last, "11");
+    assert.equal(
+      (await verifyBackup({ store, backup: reference, depth: 4, runId: "sequence" })).result.verdict,
+      "verified",
+    );
   });
 
   it("restores a database with no rows and no tables", async () => {
