@@ -8,6 +8,7 @@ import type { input } from "@pulumi/aws/types";
 import * as pulumi from "@pulumi/pulumi";
 import { type RetentionSettings, retentionSettingsSchema } from "../scripts/settings";
 import { type ColdStorage, earliestColdDays, lifecycleRules } from "./bucketLifecycle";
+import { type LockSettings, lockParameters, lockedDays } from "./bucketLock";
 import { bucketPolicy } from "./bucketPolicy";
 import { type AwsPlace, type PolicyStatement, encryptionKey, useThrough } from "./encryptionKey";
 
@@ -39,24 +40,27 @@ export interface BackupBucketArgs {
   /** Days after which they move, 30 or more. Defaults to 30. */
   readonly coldAfterDays?: number | undefined;
   /**
-   * Object lock: until then nobody removes a version; with `governance` nobody without a right of its own, which the
-   * bucket's policy denies, with `compliance` nobody at all, AWS included. Defaults to `none`. Plain.
+   * Object lock, set on each object as it is written: until its end nobody removes that version; with `governance` nobody
+   * without a right of its own, which the bucket's policy denies, with `compliance` nobody at all, AWS included.
+   * Defaults to `none`. Plain.
    */
   readonly lockMode?: "none" | "governance" | "compliance" | undefined;
-  /** Days that every version is locked from its upload on. Defaults to 7; at most what the shortest-lived tier promises. */
+  /** Days that an object is locked at most, and never longer than its tier promises. Defaults to what its tier promises. */
   readonly lockDays?: number | undefined;
   /** Bucket that gets the log of all requests, below `<bucket>/`. Defaults to none. Plain: decides whether there is one. */
   readonly accessLogBucket?: pulumi.Input<string> | undefined;
+  /** Bucket that gets a list of all versions, weekly, below `<bucket>/`. Defaults to none. Plain: decides that. */
+  readonly inventoryBucket?: pulumi.Input<string> | undefined;
   /** Whether S3 tells EventBridge of each object. Defaults to true, for an existing bucket to false. Plain. */
   readonly eventBridge?: boolean | undefined;
-  /** What the tiers promise: `expiry: age`, `coldStorage` and `lockDays` follow it. Defaults to the settings' defaults. */
+  /** What the tiers promise: `expiry: age`, `coldStorage` and the lock follow it. Defaults to the settings' defaults. */
   readonly retention?: RetentionSettings | undefined;
   /** Tags of bucket and key. Defaults to none but the provider's own. */
   readonly tags?: pulumi.Input<Record<string, pulumi.Input<string>>> | undefined;
 }
 
 export class BackupBucket extends pulumi.ComponentResource {
-  /** `s3://bucket/prefix`; known once everything that makes the bucket safe is in place. */
+  /** `s3://bucket/prefix`, with a lock's parameters; known once everything that makes the bucket safe is in place. */
   readonly url: pulumi.Output<string>;
   /** AWS region of the bucket. */
   readonly region: pulumi.Output<string>;
@@ -71,7 +75,7 @@ export class BackupBucket extends pulumi.ComponentResource {
    */
   constructor(name: string, args: BackupBucketArgs = {}, opts?: pulumi.ComponentResourceOptions) {
     const retention = args.retention ?? retentionSettingsSchema.parse({});
-    demandSense(name, args, retention);
+    demandSense(name, args);
     super("database-protection:index:BackupBucket", name, {}, opts);
     // Deleting any of these would either lose backups or leave them unversioned, in plain text or public.
     const keep = { parent: this, protect: true, retainOnDelete: true };
@@ -81,6 +85,7 @@ export class BackupBucket extends pulumi.ComponentResource {
         ? new s3.Bucket(`${name}-bucket`, tags, keep)
         : s3.Bucket.get(`${name}-bucket`, args.existing, undefined, { parent: this });
     const prefix = pulumi.output(args.prefix ?? pulumi.getStack());
+    const lock: LockSettings = { mode: args.lockMode ?? "none", mostDays: args.lockDays, retention };
     this.bucket = bucket;
     this.region = bucket.region;
     this.kmsKeyArn = this.keyArn(name, args);
@@ -111,7 +116,12 @@ export class BackupBucket extends pulumi.ComponentResource {
       },
       keep,
     );
-    const policyFacts = pulumi.output({ bucketArn: bucket.arn, kmsKeyArn: this.kmsKeyArn ?? null });
+    const mostLocked = lock.mode === "none" ? null : Math.max(0, ...lockedDays(lock).values());
+    const policyFacts = pulumi.output({
+      bucketArn: bucket.arn,
+      kmsKeyArn: this.kmsKeyArn ?? null,
+      lockedDays: mostLocked,
+    });
     const policy = new s3.BucketPolicy(
       `${name}-policy`,
       { bucket: bucket.bucket, policy: pulumi.jsonStringify(policyFacts.apply(bucketPolicy)) },
@@ -125,12 +135,12 @@ export class BackupBucket extends pulumi.ComponentResource {
       { ...keep, dependsOn: [versioning] },
     );
     const children: pulumi.CustomResource[] = [versioning, encryption, ownership, accessBlock, policy, lifecycle];
-    if (args.lockMode === "governance" || args.lockMode === "compliance") {
-      const rule = { defaultRetention: { mode: args.lockMode.toUpperCase(), days: args.lockDays ?? 7 } };
+    if (lock.mode !== "none") {
       children.push(
         new s3.BucketObjectLockConfiguration(
           `${name}-lock`,
-          { bucket: bucket.bucket, objectLockEnabled: "Enabled", rule },
+          // No rule for all objects: it would lock what is replaced as well.
+          { bucket: bucket.bucket, objectLockEnabled: "Enabled" },
           // S3 locks versions only.
           { ...keep, dependsOn: [versioning] },
         ),
@@ -147,13 +157,14 @@ export class BackupBucket extends pulumi.ComponentResource {
         keep,
       );
     }
+    if (args.inventoryBucket !== undefined) inventory(`${name}-inventory`, bucket, args.inventoryBucket, keep);
     if (args.eventBridge ?? args.existing === undefined) {
       new s3.BucketNotification(`${name}-events`, { bucket: bucket.bucket, eventbridge: true }, { parent: this });
     }
     const settled = children.map((child) => child.id);
     this.url = pulumi
       .all([bucket.bucket, prefix, ...settled])
-      .apply(([bucketName, below]) => `s3://${bucketName}/${below}`);
+      .apply(([bucketName, below]) => `s3://${bucketName}/${below}${lockParameters(lock)}`);
     this.registerOutputs({ url: this.url, region: this.region });
   }
 
@@ -170,26 +181,59 @@ export class BackupBucket extends pulumi.ComponentResource {
 }
 
 /** @throws pulumi.RunError naming what contradicts what. */
-function demandSense(name: string, args: BackupBucketArgs, retention: RetentionSettings): void {
+function demandSense(name: string, args: BackupBucketArgs): void {
   if (args.encryption === "s3" && args.kmsKeyArn !== undefined)
     throw mistake(name, "both kmsKeyArn and encryption: s3", "one of the two", "remove one");
-  const { coldAfterDays = earliestColdDays, lockDays = 7, lockMode = "none" } = args;
+  const { coldAfterDays = earliestColdDays, lockDays, lockMode = "none" } = args;
   if (coldAfterDays < earliestColdDays)
     throw mistake(name, `coldAfterDays: ${coldAfterDays}`, `${earliestColdDays} or more`, "S3 moves nothing younger");
-  const shortest = Math.min(
-    ...(["daily", "weekly", "monthly", "predeploy", "manual"] as const).map((tier) => retention[tier].days),
-  );
-  if (lockMode !== "none" && lockDays > shortest)
+  if (lockDays !== undefined && lockMode === "none")
     throw mistake(
       name,
-      `lockDays: ${lockDays}`,
-      `at most ${shortest}, the days of the tier that retention keeps shortest`,
-      "shorten the lock or lengthen retention: a lock that outlives its promise cannot be taken back",
+      `lockDays: ${lockDays} without lockMode`,
+      "governance or compliance",
+      "add lockMode or remove it",
     );
 }
 
 function mistake(name: string, found: string, expected: string, fix: string): pulumi.RunError {
   return new pulumi.RunError(`${name}: found ${found}: expected ${expected}: ${fix}`);
+}
+
+/** What there is, how it is encrypted and until when it is locked: without a request for each object. */
+function inventory(
+  name: string,
+  bucket: s3.Bucket,
+  target: pulumi.Input<string>,
+  opts: pulumi.CustomResourceOptions,
+): s3.Inventory {
+  const partition = bucket.arn.apply((arn) => arn.split(":")[1] ?? "aws");
+  return new s3.Inventory(
+    name,
+    {
+      bucket: bucket.bucket,
+      includedObjectVersions: "All",
+      schedule: { frequency: "Weekly" },
+      optionalFields: [
+        "Size",
+        "LastModifiedDate",
+        "StorageClass",
+        "EncryptionStatus",
+        "ObjectLockMode",
+        "ObjectLockRetainUntilDate",
+        "ReplicationStatus",
+        "ChecksumAlgorithm",
+      ],
+      destination: {
+        bucket: {
+          bucketArn: pulumi.interpolate`arn:${partition}:s3:::${target}`,
+          format: "CSV",
+          prefix: bucket.bucket,
+        },
+      },
+    },
+    opts,
+  );
 }
 
 /** Nobody decrypts a copy elsewhere. */

@@ -28,7 +28,7 @@ export interface LifecycleSettings {
 }
 
 type Rule = input.s3.BucketLifecycleConfigurationRule;
-type Tier = "daily" | "weekly" | "monthly" | "predeploy" | "manual";
+export type Tier = "daily" | "weekly" | "monthly" | "predeploy" | "manual";
 
 /** A scheduled backup of a higher tier keeps the promises of those below it as well, as `db:prune` reckons. */
 const countsFor: Readonly<Record<Tier, readonly Tier[]>> = {
@@ -77,7 +77,12 @@ export function lifecycleRules(settings: LifecycleSettings): Rule[] {
   ];
 }
 
-const tiers = Object.keys(countsFor) as Tier[];
+export const tiers = Object.keys(countsFor) as readonly Tier[];
+
+/** Days that a backup of this tier is promised to be kept, whatever else there is. */
+export function promisedDays(tier: Tier, retention: RetentionSettings): number {
+  return Math.max(...countsFor[tier].map((counted) => retention[counted].days));
+}
 
 function expireByAge(tier: Tier, { prefix, retention }: LifecycleSettings): Rule {
   const lifetimes = countsFor[tier].map((counted) => {
@@ -97,8 +102,7 @@ function expireByAge(tier: Tier, { prefix, retention }: LifecycleSettings): Rule
 /** Only where what is left of the promised days is at least what the class makes one pay for. */
 function moveToCold(tier: Tier, { prefix, coldStorage, coldAfterDays, retention }: LifecycleSettings): Rule[] {
   if (coldStorage === "none") return [];
-  const promised = Math.max(...countsFor[tier].map((counted) => retention[counted].days));
-  if (promised - coldAfterDays < minimumBilledDays[coldStorage]) return [];
+  if (promisedDays(tier, retention) - coldAfterDays < minimumBilledDays[coldStorage]) return [];
   return [
     {
       id: `cold-${tier}`,

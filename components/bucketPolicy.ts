@@ -8,9 +8,11 @@ export interface BucketPolicyFacts {
   readonly bucketArn: string;
   /** Null: keys that S3 manages. */
   readonly kmsKeyArn: string | null;
+  /** Days that the program locks objects for at most; null: it locks none, and nobody else is told how long. */
+  readonly lockedDays: number | null;
 }
 
-export function bucketPolicy({ bucketArn, kmsKeyArn }: BucketPolicyFacts): object {
+export function bucketPolicy({ bucketArn, kmsKeyArn, lockedDays }: BucketPolicyFacts): object {
   const objects = `${bucketArn}/*`;
   const deny = (Sid: string, rest: object): PolicyStatement => ({ Sid, Effect: "Deny", Principal: "*", ...rest });
   return {
@@ -50,6 +52,16 @@ export function bucketPolicy({ bucketArn, kmsKeyArn }: BucketPolicyFacts): objec
         Action: ["s3:DeleteObjectVersion", "s3:BypassGovernanceRetention"],
         Resource: objects,
       }),
+      // A lock of a hundred years could be taken back by nobody, and would be paid for.
+      ...(lockedDays === null
+        ? []
+        : [
+            deny("NotLockedForLonger", {
+              Action: ["s3:PutObject", "s3:PutObjectRetention"],
+              Resource: objects,
+              Condition: { NumericGreaterThan: { "s3:object-lock-remaining-retention-days": String(lockedDays) } },
+            }),
+          ]),
       deny("BucketStays", { Action: "s3:DeleteBucket", Resource: bucketArn }),
     ],
   };

@@ -26,22 +26,27 @@ export interface S3Place {
   readonly bucket: string;
   /** Without slashes at its ends; may be empty. */
   readonly prefix: string;
+  /** Whether what is written there is locked. */
+  readonly locked: boolean;
 }
 
 /** The buckets of a store's address; undefined: one of them is none, which a container that goes away cannot hold. */
 export function s3Places(backupStore: string): S3Place[] | undefined {
-  const places = backupStore.split(/\s+/).map((word) => /^(?:optional:)?s3:\/\/([^/?]+)\/?([^?]*)/.exec(word));
+  const places = backupStore.split(/\s+/).map((word) => /^(?:optional:)?s3:\/\/([^/?]+)\/?([^?]*)(.*)/.exec(word));
   if (places.some((found) => found === null)) return undefined;
-  return places.map((found) => ({ bucket: found?.[1] ?? "", prefix: (found?.[2] ?? "").replace(/\/$/, "") }));
+  return places.map((found) => ({
+    bucket: found?.[1] ?? "",
+    prefix: (found?.[2] ?? "").replace(/\/$/, ""),
+    locked: /[?&]lockMode=/.test(found?.[3] ?? ""),
+  }));
 }
 
 /** The task: everything that backup, verification and tagging need; nothing is ever deleted. */
 export function taskPolicy(places: readonly S3Place[], kmsKeys: readonly string[], partition: string): object {
   const bucketArns = places.map(({ bucket }) => `arn:${partition}:s3:::${bucket}`);
-  const below = (folder: string): string[] =>
-    places.map(
-      ({ bucket, prefix }) => `arn:${partition}:s3:::${bucket}/${prefix === "" ? "" : `${prefix}/`}${folder}*`,
-    );
+  const below = (folder: string, those = places): string[] =>
+    those.map(({ bucket, prefix }) => `arn:${partition}:s3:::${bucket}/${prefix === "" ? "" : `${prefix}/`}${folder}*`);
+  const locked = places.filter((place) => place.locked);
   const prefixes = [...new Set(places.map(({ prefix }) => (prefix === "" ? "*" : `${prefix}/*`)))];
   return policy(
     allow("ListStore", ["s3:ListBucket"], bucketArns, { StringLike: { "s3:prefix": prefixes } }),
@@ -63,6 +68,7 @@ export function taskPolicy(places: readonly S3Place[], kmsKeys: readonly string[
       below(""),
     ),
     allow("TagWhatMayExpire", ["s3:PutObjectTagging"], below("backups/")),
+    locked.length === 0 ? undefined : allow("LockWhatIsWritten", ["s3:PutObjectRetention"], below("", locked)),
     kmsKeys.length === 0 ? undefined : allow("UseKey", ["kms:Decrypt", "kms:GenerateDataKey"], kmsKeys),
   );
 }

@@ -52,10 +52,12 @@ const bucketSettingsSchema = z.strictObject({
   coldAfterDays: z.int().min(30).max(3650).optional(),
   /** Object lock. Default `none`. */
   lockMode: z.enum(["none", "governance", "compliance"]).optional(),
-  /** Days that every version is locked. Default 7. */
+  /** Days that an object is locked at most. Default: what its tier promises. */
   lockDays: days.optional(),
   /** Bucket that gets the log of all requests. Default: none. */
   accessLogBucket: z.string().min(3).optional(),
+  /** Bucket that gets a weekly list of all versions. Default: none. */
+  inventoryBucket: z.string().min(3).optional(),
   /** Whether S3 tells EventBridge of each object. Default true, for an existing bucket false. */
   eventBridge: z.boolean().optional(),
 });

@@ -3,6 +3,7 @@ import { fileURLToPath } from "node:url";
 import { UsageError } from "../contract/failure";
 import { redact } from "../contract/redaction";
 import { FileStore } from "./fileStore";
+import { type LockPolicy, lockModes, lockedKinds, mostLockDays, parseLockDays } from "./objectLock";
 import { partShapes, s3MostParts, smallestPart } from "./parts";
 import { ReplicatedStore } from "./replicatedStore";
 import { isEndpoint } from "./s3Connection";
@@ -20,6 +21,8 @@ export const s3Parameters = [
   "region",
   "profile",
   "kmsKeyId",
+  "lockMode",
+  "lockDays",
   "parts",
   "partMebibytes",
   "mostParts",
@@ -130,6 +133,7 @@ function s3OptionsOf(query: string, address: string): Partial<S3StoreOptions> {
     profile: given.get("profile"),
     kmsKeyId: given.get("kmsKeyId"),
   };
+  const lock = lockOf(given.get("lockMode"), given.get("lockDays"), address);
   const wanted = given.get("parts");
   const shape = partShapes.find((known) => known === wanted);
   if (wanted !== undefined && shape === undefined)
@@ -147,7 +151,26 @@ function s3OptionsOf(query: string, address: string): Partial<S3StoreOptions> {
     ...(mebibytes !== undefined && { bytes: mebibytes * 1024 ** 2 }),
     ...(mostParts !== undefined && { mostParts }),
   };
-  return { ...access, parts };
+  return { ...access, lock, parts };
+}
+
+function lockOf(mode: string | undefined, days: string | undefined, address: string): LockPolicy | undefined {
+  if (mode === undefined && days === undefined) return undefined;
+  if (mode === undefined || days === undefined)
+    throw mistake(
+      `${mode === undefined ? "lockDays" : "lockMode"} alone of ${quoted(address)}`,
+      "expected lockMode and lockDays, or neither",
+    );
+  const known = lockModes.find((each) => each === mode);
+  if (known === undefined)
+    throw mistake(`lockMode=${quoted(mode)} of ${quoted(address)}`, `expected lockMode=${lockModes.join(" or ")}`);
+  const parsed = parseLockDays(days);
+  if (parsed === undefined)
+    throw mistake(
+      `lockDays=${quoted(days)} of ${quoted(address)}`,
+      `expected lockDays=1 to ${mostLockDays}, or tier:days with commas between (${lockedKinds.join(", ")})`,
+    );
+  return { mode: known, days: parsed };
 }
 
 function wholeNumber(

@@ -15,10 +15,11 @@ import { chunksOf, orAbort } from "./chunks";
 import { assertKey, assertMutable, assertRemovable, assertWrittenOnce } from "./layout";
 import { type PartMemory, sharedPartMemory } from "./partMemory";
 import { type PartLimits, type PartPolicy, partPolicy, partsOf } from "./parts";
+import { type LockPolicy, objectLock } from "./objectLock";
 import { type Loaded, type S3Access, S3Connection } from "./s3Connection";
 import { isAbsent, isConditionRefused, statusOf } from "./s3Failure";
-import { type S3Support, s3Support } from "./s3Support";
-import { type Encryption, putObject, uploadParts, writerOf } from "./s3Writes";
+import { type S3Support, readObjectLock, s3Support } from "./s3Support";
+import { type Encryption, type ObjectSettings, putObject, uploadParts, writerOf } from "./s3Writes";
 import { AlreadyExists, NotFound, type Removability, type Store, type StoredObject, type Versioned } from "./store";
 
 /** How often in a row a read is tried without getting a byte further: with the pauses between, for 15 seconds. */
@@ -32,6 +33,8 @@ export interface S3StoreOptions extends S3Access {
   readonly parts?: PartLimits;
   /** The KMS key that encrypts the objects: id, ARN or alias. Default: what the bucket says. */
   readonly kmsKeyId?: string | undefined;
+  /** How long object lock keeps what is written. Default: as the bucket says. */
+  readonly lock?: LockPolicy | undefined;
   /**
    * `nothing`: also a server that ignores conditional writes will do, because another store decides who writes what;
    * keys are then looked for before they are written. Default `conditions`.
@@ -48,6 +51,7 @@ export class S3Store implements Store {
   readonly #connection: S3Connection;
   readonly #parts: PartPolicy;
   readonly #encryption: Encryption;
+  readonly #lock: LockPolicy | undefined;
   readonly #demand: "conditions" | "nothing";
   readonly #memory: PartMemory;
   readonly #warnings: string[] = [];
@@ -59,6 +63,7 @@ export class S3Store implements Store {
     this.#parts = partPolicy(this.#connection.host, options.parts);
     const { kmsKeyId } = options;
     this.#encryption = kmsKeyId === undefined ? {} : { ServerSideEncryption: "aws:kms", SSEKMSKeyId: kmsKeyId };
+    this.#lock = options.lock;
     this.#demand = options.demand ?? "conditions";
     this.#memory = options.memory ?? sharedPartMemory;
     this.#onWarning = options.onWarning;
@@ -75,14 +80,29 @@ export class S3Store implements Store {
   /**
    * What the server supports, tried at the first write to the store and recorded in it.
    *
-   * @throws UsageError when it ignores a condition that is demanded; Unavailable.
+   * @throws UsageError when it ignores a condition that is demanded, or has no object lock although one is to be set;
+   *   Unavailable.
    */
   support(): Promise<S3Support> {
-    this.#support ??= s3Support(this.#connection, this.#demand, this.#encryption).catch((error: unknown) => {
+    this.#support ??= this.#findSupport().catch((error: unknown) => {
       this.#support = undefined;
       throw error;
     });
     return this.#support;
+  }
+
+  async #findSupport(): Promise<S3Support> {
+    const support = await s3Support(this.#connection, this.#demand, this.#encryption);
+    // What was recorded may be of before the bucket got its lock.
+    if (this.#lock !== undefined && support.objectLock === "off" && (await readObjectLock(this.#connection)) === "off")
+      throw new UsageError(`store ${this.url}: found lockMode=${this.#lock.mode}, but the bucket has no object lock`, {
+        hint: "enable the bucket's object lock (it needs versioning), or leave lockMode and lockDays out",
+      });
+    return support;
+  }
+
+  #settingsOf(key: string): ObjectSettings {
+    return { ...this.#encryption, ...objectLock(this.#lock, key, new Date()) };
   }
 
   async create(key: string, body: Readable | Buffer, signal?: AbortSignal): Promise<number> {
@@ -255,7 +275,7 @@ export class S3Store implements Store {
   async #putOnce(key: string, body: Buffer, support: S3Support, signal: AbortSignal | undefined): Promise<number> {
     const condition = support.writeOnce ? { IfNoneMatch: "*" } : {};
     try {
-      await putObject(this.#connection, key, body, { ...condition, ...this.#encryption }, signal);
+      await putObject(this.#connection, key, body, { ...condition, ...this.#settingsOf(key) }, signal);
       return body.byteLength;
     } catch (error) {
       throw statusOf(error) === 412 ? new AlreadyExists(key) : this.#connection.failure(error);
@@ -283,7 +303,7 @@ export class S3Store implements Store {
         first: first.value,
         others: parts,
         policy: this.#parts,
-        encryption: this.#encryption,
+        settings: this.#settingsOf(key),
         condition: support.completeOnce ? { IfNoneMatch: "*" } : {},
         signal,
       });

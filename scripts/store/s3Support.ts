@@ -209,7 +209,7 @@ async function readVersioning(connection: S3Connection): Promise<S3Support["vers
   }
 }
 
-async function readObjectLock(connection: S3Connection): Promise<S3Support["objectLock"]> {
+export async function readObjectLock(connection: S3Connection): Promise<S3Support["objectLock"]> {
   try {
     const { ObjectLockConfiguration } = await connection.send(({ sdk, client }) =>
       client.send(new sdk.GetObjectLockConfigurationCommand({ Bucket: connection.bucket })),

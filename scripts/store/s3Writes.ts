@@ -6,6 +6,7 @@ import { Failure, Unavailable, messageOf } from "../contract/failure";
 import { type Part, type PartPolicy, mostBytes } from "./parts";
 import type { S3Connection } from "./s3Connection";
 import { isAbsent, statusOf } from "./s3Failure";
+import type { ObjectLock } from "./objectLock";
 import { AlreadyExists } from "./store";
 
 /** How often a write is repeated that collided with another one (409 ConditionalRequestConflict). */
@@ -16,6 +17,8 @@ const partsInFlight = 6;
 
 export type WriteCondition = Pick<PutObjectCommandInput, "IfMatch" | "IfNoneMatch">;
 export type Encryption = Pick<PutObjectCommandInput, "ServerSideEncryption" | "SSEKMSKeyId">;
+/** What a write says of the object besides its bytes. */
+export type ObjectSettings = Encryption & ObjectLock;
 
 /**
  * The writer's mark and the version of an object, or undefined when there is none.
@@ -50,7 +53,7 @@ export async function putObject(
   connection: S3Connection,
   key: string,
   body: Buffer,
-  condition: WriteCondition & Encryption,
+  condition: WriteCondition & ObjectSettings,
   signal?: AbortSignal,
 ): Promise<string> {
   const writer = randomUUID();
@@ -82,7 +85,7 @@ export interface UploadOptions {
   readonly first: Part;
   readonly others: AsyncIterable<Part>;
   readonly policy: PartPolicy;
-  readonly encryption: Encryption;
+  readonly settings: ObjectSettings;
   /** Makes the last request fail when the key is taken; empty for a server that honours no condition there. */
   readonly condition: Pick<WriteCondition, "IfNoneMatch">;
   readonly signal: AbortSignal | undefined;
@@ -96,9 +99,9 @@ export interface UploadOptions {
  * @throws AlreadyExists, a failure of the contract, the error of `body`, the reason of `signal`.
  */
 export async function uploadParts(connection: S3Connection, options: UploadOptions): Promise<number> {
-  const { key, body, first, others, policy, encryption, condition, signal } = options;
+  const { key, body, first, others, policy, settings, condition, signal } = options;
   const writer = randomUUID();
-  const upload = await startUpload(connection, key, writer, encryption, signal);
+  const upload = await startUpload(connection, key, writer, settings, signal);
   const underWay = new Map<number, Promise<void>>();
   const sent: CompletedPart[] = [];
   let total = 0;
@@ -173,7 +176,7 @@ async function startUpload(
   connection: S3Connection,
   key: string,
   writer: string,
-  encryption: Encryption,
+  settings: ObjectSettings,
   signal: AbortSignal | undefined,
 ): Promise<{ Bucket: string; Key: string; UploadId: string | undefined }> {
   const place = connection.at(key);
@@ -181,7 +184,7 @@ async function startUpload(
   try {
     const { UploadId } = await connection.send(
       ({ sdk, client }) =>
-        client.send(new sdk.CreateMultipartUploadCommand({ ...place, ...mark, ...encryption }), abortable(signal)),
+        client.send(new sdk.CreateMultipartUploadCommand({ ...place, ...mark, ...settings }), abortable(signal)),
       signal,
     );
     return { ...place, UploadId };

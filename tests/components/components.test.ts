@@ -145,13 +145,16 @@ describe("components", function () {
     });
 
     it("says in one line what contradicts what", async () => {
-      const messages = async (declaration: "bucketOfTwoMinds" | "bucketLockedTooLong") =>
+      const messages = async (declaration: "bucketOfTwoMinds" | "bucketLockedInNoMode") =>
         [...new Set((await record(declaration)).errors)].join();
       assert.match(
         await messages("bucketOfTwoMinds"),
         /^backups: found both kmsKeyArn and encryption: s3: expected one/,
       );
-      assert.match(await messages("bucketLockedTooLong"), /^backups: found lockDays: 8: expected at most 7, /);
+      assert.match(
+        await messages("bucketLockedInNoMode"),
+        /^backups: found lockDays: 8 without lockMode: expected governance or compliance: /,
+      );
     });
 
     it("lets nothing current expire but what is tagged expire=yes", async () => {
@@ -181,7 +184,12 @@ describe("components", function () {
 
     it("takes prefix, key, days, classes, lock, log and tags", async () => {
       const { registered, get, outputs } = await record("bucketWithEverything");
-      assert.equal(outputs["url"], "s3://backups-bucket-1a2b3c4/crm/prod");
+      const lockDays = "daily:7,weekly:35,monthly:40,predeploy:30,manual:40,records:30";
+      assert.equal(
+        outputs["url"],
+        `s3://backups-bucket-1a2b3c4/crm/prod?lockMode=governance&lockDays=${lockDays}`,
+        "each tier as long as it promises, none longer than lockDays",
+      );
       assert.deepEqual(get("backups-encryption").inputs["rules"], [
         {
           applyServerSideEncryptionByDefault: {
@@ -205,7 +213,22 @@ describe("components", function () {
       assert.deepEqual(rule("remove-noncurrent-versions")["noncurrentVersionExpiration"], { noncurrentDays: 90 });
       assert.deepEqual(rule("remove-leftovers")["abortIncompleteMultipartUpload"], { daysAfterInitiation: 2 });
       const lock = get("backups-lock");
-      assert.deepEqual(lock.inputs["rule"], { defaultRetention: { mode: "GOVERNANCE", days: 7 } });
+      assert.equal(lock.inputs["objectLockEnabled"], "Enabled");
+      assert.equal(lock.inputs["rule"], undefined, "a rule for all would lock what is replaced");
+      assert.deepEqual(
+        documentOf(get("backups-policy")).find(({ Sid }) => Sid === "NotLockedForLonger"),
+        {
+          ...{ Sid: "NotLockedForLonger", Effect: "Deny", Principal: "*" },
+          Action: ["s3:PutObject", "s3:PutObjectRetention"],
+          Resource: "arn:aws:s3:::backups-bucket-1a2b3c4/*",
+          Condition: { NumericGreaterThan: { "s3:object-lock-remaining-retention-days": "40" } },
+        },
+      );
+      const list = get("backups-inventory").inputs;
+      assert.deepEqual([list["includedObjectVersions"], list["schedule"]], ["All", { frequency: "Weekly" }]);
+      assert.deepEqual(list["destination"], {
+        bucket: { bucketArn: "arn:aws:s3:::lists", format: "CSV", prefix: "backups-bucket-1a2b3c4" },
+      });
       assert.ok(lock.protect && lock.retainOnDelete && lock.dependsOn.includes("backups-versioning"));
       assert.equal(get("backups-access-log").inputs["targetBucket"], "logs");
       assert.ok(!registered.some(({ name }) => name === "backups-key"));

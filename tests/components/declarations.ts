@@ -28,7 +28,9 @@ export const declarations = {
       expiry: "age",
       coldStorage: "GLACIER_IR",
       lockMode: "governance",
+      lockDays: 40,
       accessLogBucket: "logs",
+      inventoryBucket: "lists",
       expiredObjectDays: 3,
       noncurrentVersionDays: 90,
       incompleteUploadDays: 2,
@@ -47,8 +49,8 @@ export const declarations = {
     return {};
   },
 
-  bucketLockedTooLong: () => {
-    new BackupBucket("backups", { lockMode: "compliance", lockDays: 8 });
+  bucketLockedInNoMode: () => {
+    new BackupBucket("backups", { lockDays: 8 });
     return {};
   },
 
@@ -59,7 +61,7 @@ export const declarations = {
         { name: "crm", backupStore: "s3://backups/crm", kmsKeyArns: [key], databaseUrlSecretArn: secret, port: 6543 },
         {
           name: "shop",
-          backupStore: "s3://backups/shop s3://copies/shop?region=x",
+          backupStore: "s3://backups/shop s3://copies/shop?region=x&lockMode=governance&lockDays=7",
           databaseUrl: passworded,
           gibibytes: 40,
         },

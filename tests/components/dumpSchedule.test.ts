@@ -117,6 +117,13 @@ describe("components/dumpSchedule", function () {
     ]);
     assert.deepEqual(rights["ListStore"]?.Condition, { StringLike: { "s3:prefix": ["shop/*"] } });
     assert.equal(rights["UseKey"], undefined);
+    assert.deepEqual(rights["LockWhatIsWritten"], {
+      Sid: "LockWhatIsWritten",
+      Effect: "Allow",
+      Action: ["s3:PutObjectRetention"],
+      Resource: ["arn:aws:s3:::copies/shop/*"],
+    });
+    assert.equal(rightsOf(dumps, "dumps-crm-task")["LockWhatIsWritten"], undefined);
     assert.ok(rightsOf(dumps, "dumps-crm-task")["UseKey"] !== undefined);
   });
 
@@ -234,8 +241,11 @@ describe("components/dumpSchedule", function () {
 
   it("finds the buckets of an address", () => {
     assert.deepEqual(s3Places("s3://a/b/c?region=x optional:s3://d"), [
-      { bucket: "a", prefix: "b/c" },
-      { bucket: "d", prefix: "" },
+      { bucket: "a", prefix: "b/c", locked: false },
+      { bucket: "d", prefix: "", locked: false },
+    ]);
+    assert.deepEqual(s3Places("s3://a/b?region=x&lockMode=compliance&lockDays=7"), [
+      { bucket: "a", prefix: "b", locked: true },
     ]);
     assert.equal(s3Places("s3://a/b file:///c"), undefined);
   });
