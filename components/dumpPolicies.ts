@@ -100,8 +100,9 @@ export function executionPolicy({ image, secrets, key, logGroup, partition }: Ex
         ];
   return policy(
     ...pull,
-    allow("ReadSecrets", ["secretsmanager:GetSecretValue"], secrets),
-    allow("OpenSecrets", ["kms:Decrypt"], key),
+    ...(secrets.length === 0
+      ? []
+      : [allow("ReadSecrets", ["secretsmanager:GetSecretValue"], secrets), allow("OpenSecrets", ["kms:Decrypt"], key)]),
     allow("WriteLog", ["logs:CreateLogStream", "logs:PutLogEvents"], `${logGroup}:*`),
   );
 }

@@ -44,7 +44,7 @@ export function taskSecurityGroup(
     name,
     {
       vpcId,
-      description: "Scheduled dumps: out to HTTPS and the databases, nothing in",
+      description: "Scheduled tasks: out to HTTPS and databases, nothing in",
       ingress: [],
       egress: ports.map((port) => ({
         description: port === 443 ? "HTTPS" : "PostgreSQL",

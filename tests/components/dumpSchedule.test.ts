@@ -1,6 +1,6 @@
 /** The scheduled dumps: what runs when and where, what each role may do, what happens when one fails. */
 import assert from "node:assert/strict";
-import { taskSize } from "../../components/dumpSchedule";
+import { taskSize } from "../../components/scheduledTasks";
 import { s3Places } from "../../components/dumpPolicies";
 import { containsSecret, unwrapSecrets } from "../../scripts/rehearsal/engine/wire";
 import { type Recording, type RegisteredResource, record } from "./record";

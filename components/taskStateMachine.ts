@@ -1,35 +1,39 @@
 /**
- * The state machine of the scheduled dumps, in Amazon States Language: every database's task is run, repeated when it
+ * The state machine of scheduled tasks, in Amazon States Language: every database's task is run, repeated when it
  * fails, and none stops the others; what failed in the end is told in one message, and fails the execution.
  */
 
-export interface DumpTask {
+/** What the tasks do: in the states' names and in messages. */
+export type TaskKind = "dump" | "drill";
+
+export interface StateTask {
   /** For people: in the message about what failed. */
   readonly name: string;
   readonly taskDefinition: string;
 }
 
-export interface DumpStateMachineFacts {
-  readonly tasks: readonly DumpTask[];
+export interface StateMachineFacts {
+  readonly tasks: readonly StateTask[];
   readonly cluster: string;
   /** ARN of the topic that is told what failed; null: nobody is told. */
   readonly topic: string | null;
   readonly subnets: readonly string[];
   readonly securityGroup: string;
   readonly assignPublicIp: boolean;
-  /** Databases that are dumped at the same time. */
+  /** Tasks that run at the same time. */
   readonly concurrency: number;
   /** Seconds after which a task is stopped and counts as failed. */
   readonly timeoutSeconds: number;
 }
 
-/** Seconds before a failed dump is tried again, doubled each time: a lease or a lock that is held is given back meanwhile. */
+/** Seconds before a failed task is tried again, doubled each time: a lease or a lock that is held is given back meanwhile. */
 const retry = { IntervalSeconds: 300, MaxAttempts: 2, BackoffRate: 2 };
 
-export function dumpStateMachine(facts: DumpStateMachineFacts): object {
+export function taskStateMachine(kind: TaskKind, facts: StateMachineFacts): object {
   const { topic } = facts;
+  const [verb, done] = [capitalised(kind), `All${capitalised(kind)}ed`];
   return {
-    Comment: "Dumps every database, and tells which of them failed",
+    Comment: `${verb}s every database, and tells which of them failed`,
     StartAt: "Databases",
     States: {
       Databases: { Type: "Pass", Result: facts.tasks, ResultPath: "$.databases", Next: "Each" },
@@ -37,31 +41,32 @@ export function dumpStateMachine(facts: DumpStateMachineFacts): object {
         Type: "Map",
         ItemsPath: "$.databases",
         MaxConcurrency: facts.concurrency,
-        ItemProcessor: { ProcessorConfig: { Mode: "INLINE" }, StartAt: "Dump", States: itemStates(facts) },
+        ItemProcessor: { ProcessorConfig: { Mode: "INLINE" }, StartAt: verb, States: itemStates(kind, facts) },
         ResultPath: "$.results",
         Next: "Summary",
       },
       Summary: {
         Type: "Pass",
         Parameters: { "failed.$": "$.results[?(@.outcome == 'failed')]" },
-        Next: "AllDumped",
+        Next: done,
       },
-      AllDumped: {
+      [done]: {
         Type: "Choice",
         Choices: [{ Variable: "$.failed[0]", IsPresent: true, Next: topic === null ? "SomeFailed" : "Tell" }],
         Default: "Done",
       },
-      ...(topic === null ? {} : { Tell: tell(topic) }),
-      SomeFailed: { Type: "Fail", Error: "DumpFailed", Cause: "a scheduled dump failed: see the tasks' log" },
+      ...(topic === null ? {} : { Tell: tell(kind, topic) }),
+      SomeFailed: { Type: "Fail", Error: `${verb}Failed`, Cause: `a scheduled ${kind} failed: see the tasks' log` },
       Done: { Type: "Succeed" },
     },
   };
 }
 
 /** A task that ends with another exit code than 0 fails the state, which the schedule's own retries would not see. */
-function itemStates(facts: DumpStateMachineFacts): object {
+function itemStates(kind: TaskKind, facts: StateMachineFacts): object {
+  const done = `${capitalised(kind)}ed`;
   return {
-    Dump: {
+    [capitalised(kind)]: {
       Type: "Task",
       Resource: "arn:aws:states:::ecs:runTask.sync",
       Parameters: {
@@ -79,9 +84,9 @@ function itemStates(facts: DumpStateMachineFacts): object {
       TimeoutSeconds: facts.timeoutSeconds,
       Retry: [{ ErrorEquals: ["States.TaskFailed"], ...retry }],
       Catch: [{ ErrorEquals: ["States.ALL"], ResultPath: "$.error", Next: "Failed" }],
-      Next: "Dumped",
+      Next: done,
     },
-    Dumped: { Type: "Pass", Parameters: { "name.$": "$.name", outcome: "dumped" }, End: true },
+    [done]: { Type: "Pass", Parameters: { "name.$": "$.name", outcome: `${kind}ed` }, End: true },
     // Not the cause: it holds the whole description of the task.
     Failed: {
       Type: "Pass",
@@ -91,15 +96,18 @@ function itemStates(facts: DumpStateMachineFacts): object {
   };
 }
 
-function tell(topic: string): object {
+function capitalised(kind: TaskKind): string {
+  return kind.charAt(0).toUpperCase() + kind.slice(1);
+}
+
+function tell(kind: TaskKind, topic: string): object {
   return {
     Type: "Task",
     Resource: "arn:aws:states:::sns:publish",
     Parameters: {
       TopicArn: topic,
-      Subject: "A scheduled dump failed",
-      "Message.$":
-        "States.Format('{} of the scheduled dumps failed: {}', States.ArrayLength($.failed), States.JsonToString($.failed))",
+      Subject: `A scheduled ${kind} failed`,
+      "Message.$": `States.Format('{} of the scheduled ${kind}s failed: {}', States.ArrayLength($.failed), States.JsonToString($.failed))`,
     },
     Retry: [{ ErrorEquals: ["States.ALL"], IntervalSeconds: 10, MaxAttempts: 5, BackoffRate: 2 }],
     // That nobody could be told must not make the execution look as if nobody had to be.
