@@ -173,6 +173,11 @@ const entries: readonly Entry[] = [
     module: "rollback",
   },
   {
+    name: "rollback:planned",
+    description: "data and application back to before a release, in order; goes on where it was",
+    module: "rollbackPlanned",
+  },
+  {
     name: "checklist",
     description: "one of the strategy's checklists, ticked by what is recorded of a release",
     module: "checklist",

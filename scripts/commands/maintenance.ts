@@ -2,6 +2,7 @@
 import { type Command, Argument } from "commander";
 import { exitCode } from "../contract/failure";
 import { isFenced, readMaintenance } from "../control/maintenance";
+import { isUnderWay, nextStep, readPlannedRollback } from "../control/plannedRollback";
 import { withConnection } from "../database/connect";
 import { describeIdentity, readIdentity } from "../database/identity";
 import { targetFromEnvironment } from "../database/target";
@@ -64,8 +65,9 @@ async function lift(input: MaintenanceInput, options: Options): Promise<void> {
   if (!isFenced(record))
     return printResult(options.json === true, { state: "off", given: 0, notes: [] }, "no write fence is up");
   const identity = await withConnection(input.live, (client) => readIdentity(client, input.live));
+  const planned = await readPlannedRollback(input.store);
   await confirm(
-    `gives back to ${record.roles.join(", ")} the rights to write on ${describeIdentity(identity)} that were taken since ${record.raisedAt}`,
+    `gives back to ${record.roles.join(", ")} the rights to write on ${describeIdentity(identity)} that were taken since ${record.raisedAt}${isUnderWay(planned) ? `\nWARNING: planned rollback ${planned.id} is under way, at ${nextStep(planned) ?? "its end"}, and needs the fence: npm run rollback:planned goes on with it` : ""}`,
     options.yes === true,
   );
   const lifted = await liftFence(input);

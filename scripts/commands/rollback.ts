@@ -1,9 +1,8 @@
 /** `deploy:rollback`: Railway and Vercel go back to what was live before a release, each proven. */
 import { type Command, Option } from "commander";
-import { UsageError } from "../contract/failure";
 import { planRollback, rollBack } from "../release/rollback";
 import { addressesOf } from "../release/postDeploy";
-import { type Platform, openPlatforms, platforms } from "../release/rollbackTargets";
+import { type Platform, deploymentsByPlatform, openPlatforms, platforms } from "../release/rollbackTargets";
 import { describePlan, renderRollback } from "../report/rollback";
 import { railwayFromEnvironment } from "../platforms/railway";
 import { vercelFromEnvironment } from "../platforms/vercel";
@@ -57,27 +56,4 @@ export function configure(command: Command): void {
       printResult(options.json === true, result, renderRollback(result));
       process.exitCode = result.exitCode;
     });
-}
-
-/** Railway's ids are UUIDs, Vercel's begin with `dpl_`. */
-function deploymentsByPlatform(ids: readonly string[]): Partial<Record<Platform, string>> {
-  const found: Partial<Record<Platform, string>> = {};
-  for (const id of ids) {
-    const platform = platformOf(id);
-    if (platform === undefined) {
-      throw new UsageError(
-        `--to-deployment: found ${JSON.stringify(id)}: expected an id of Railway's (a UUID) or of Vercel's (dpl_…)`,
-      );
-    }
-    if (found[platform] !== undefined) {
-      throw new UsageError(`--to-deployment: found two ids of ${platform}: expected at most one for each platform`);
-    }
-    found[platform] = id;
-  }
-  return found;
-}
-
-function platformOf(id: string): Platform | undefined {
-  if (/^dpl_\w+$/.test(id)) return "vercel";
-  return /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(id) ? "railway" : undefined;
 }

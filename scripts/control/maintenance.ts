@@ -6,10 +6,10 @@ import { z } from "zod";
 import { Refusal, Unavailable } from "../contract/failure";
 import { type DatabaseIdentity, isSameDatabase } from "../database/identity";
 import { type WriteGrant, grantKey, writeGrantSchema } from "../database/writeGrants";
-import { currentProcess, fateOf } from "../process/processIdentity";
 import { maintenanceKey } from "../store/layout";
 import type { Store } from "../store/store";
 import { changeControl, readControl } from "./controlDocument";
+import { describeTurn, isHeld, newTurn, turnSchema } from "./turn";
 
 export const maintenanceSchema = z.object({
   schemaVersion: z.literal(1),
@@ -24,14 +24,7 @@ export const maintenanceSchema = z.object({
   /** `schema.name` of what the role of DATABASE_URL could not take from them. */
   unheld: z.array(z.string()),
   /** Who changes it now; null: nobody. */
-  turn: z
-    .object({
-      runId: z.string(),
-      holder: z.object({ host: z.string(), pid: z.int().positive(), processStart: z.string() }),
-      /** A run that lives takes no longer. */
-      expiresAt: z.iso.datetime(),
-    })
-    .nullable(),
+  turn: turnSchema.nullable(),
 });
 
 export type Maintenance = z.infer<typeof maintenanceSchema>;
@@ -81,8 +74,7 @@ export async function takeMaintenanceTurn(
   await changeControl(store, maintenanceKey, maintenanceSchema, (current) => {
     const now = new Date();
     if (current !== undefined) demandNoTurn(current, now);
-    const expiresAt = new Date(now.getTime() + longestMinutes * 60_000).toISOString();
-    before = { ...open(current), turn: { runId, holder: currentProcess(), expiresAt } };
+    before = { ...open(current), turn: newTurn(runId, longestMinutes * 60, now) };
     return before;
   });
   const change = (next: (current: Maintenance) => Maintenance): Promise<void> =>
@@ -99,9 +91,8 @@ export async function takeMaintenanceTurn(
 }
 
 function demandNoTurn({ turn }: Maintenance, now: Date): void {
-  if (turn === null || Date.parse(turn.expiresAt) <= now.getTime() || fateOf(turn.holder) === "gone") return;
-  const { pid, host } = turn.holder;
-  throw new Unavailable(`another run changes the write fence: ${turn.runId} (process ${pid} on ${host})`, {
+  if (turn === null || !isHeld(turn, now)) return;
+  throw new Unavailable(`another run changes the write fence: ${describeTurn(turn)}`, {
     hint: `wait for it; at ${turn.expiresAt} it counts as given up`,
   });
 }

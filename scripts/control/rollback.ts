@@ -4,10 +4,10 @@
  */
 import { z } from "zod";
 import { Unavailable } from "../contract/failure";
-import { currentProcess, fateOf } from "../process/processIdentity";
 import { rollbackKey } from "../store/layout";
 import type { Store } from "../store/store";
 import { changeControl } from "./controlDocument";
+import { describeTurn, isHeld, newTurn, turnSchema } from "./turn";
 
 const railwayNoteSchema = z.object({
   /** The deployment to go back to. */
@@ -20,14 +20,10 @@ const railwayNoteSchema = z.object({
 
 export type RailwayNote = z.infer<typeof railwayNoteSchema>;
 
-const rollbackSchema = z.object({
+const rollbackSchema = turnSchema.extend({
   schemaVersion: z.literal(1),
   state: z.enum(["running", "ended"]),
-  runId: z.string(),
-  holder: z.object({ host: z.string(), pid: z.int().positive(), processStart: z.string() }),
   startedAt: z.iso.datetime(),
-  /** A run that lives takes no longer. */
-  expiresAt: z.iso.datetime(),
   railway: railwayNoteSchema.nullable(),
 });
 
@@ -50,16 +46,13 @@ export async function takeRollbackTurn(store: Store, runId: string, longestSecon
   await changeControl(store, rollbackKey, rollbackSchema, (current): RollbackDocument => {
     const now = new Date();
     if (current !== undefined && isRunning(current, now)) {
-      const { pid, host } = current.holder;
-      throw new Unavailable(
-        `another rollback is running: ${current.runId} since ${current.startedAt} (process ${pid} on ${host})`,
-        { hint: `wait for it; at ${current.expiresAt} it counts as given up` },
-      );
+      throw new Unavailable(`another rollback is running, since ${current.startedAt}: ${describeTurn(current)}`, {
+        hint: `wait for it; at ${current.expiresAt} it counts as given up`,
+      });
     }
     railway = current?.railway ?? null;
-    const expiresAt = new Date(now.getTime() + longestSeconds * 1000).toISOString();
-    const startedAt = now.toISOString();
-    return { schemaVersion: 1, state: "running", runId, holder: currentProcess(), startedAt, expiresAt, railway };
+    const turn = newTurn(runId, longestSeconds, now);
+    return { schemaVersion: 1, state: "running", ...turn, startedAt: now.toISOString(), railway };
   });
   return {
     railway,
@@ -75,6 +68,6 @@ export async function takeRollbackTurn(store: Store, runId: string, longestSecon
   };
 }
 
-function isRunning({ state, expiresAt, holder }: RollbackDocument, now: Date): boolean {
-  return state === "running" && Date.parse(expiresAt) > now.getTime() && fateOf(holder) !== "gone";
+function isRunning(document: RollbackDocument, now: Date): boolean {
+  return document.state === "running" && isHeld(document, now);
 }

@@ -189,6 +189,16 @@ export async function readFenceStatus({
   });
 }
 
+/** Rights of the live database that are on record as taken; none where no fence of it is up. */
+export async function readWithheldGrants({
+  store,
+  live,
+}: Pick<MaintenanceInput, "store" | "live">): Promise<readonly WriteGrant[]> {
+  const record = await readMaintenance(store);
+  if (!isFenced(record)) return [];
+  return withConnection(live, (client) => ofThisDatabase(client, record.grants));
+}
+
 /** The turn is given up with whatever ends the work: what was begun stays on record as begun. */
 async function ended<T>(turn: MaintenanceTurn, work: () => Promise<T>): Promise<T> {
   try {

@@ -1,6 +1,7 @@
 /**
  * Verifies the live database after it was restored, or after a release was rolled back: no row of the backup is missing,
  * the data checks hold, the application answers, the environment is as it was accepted. Records nothing, freezes nothing.
+ * The rights that a write fence withholds meanwhile are not missed: they are on record, and given back when it is lifted.
  */
 import { UsageError } from "../contract/failure";
 import { withConnection } from "../database/connect";
@@ -13,6 +14,7 @@ import { type HealthReport, demandAddresses, runHealthChecks } from "../verifica
 import type { JudgedStatement } from "../verification/catalogLosses";
 import type { CopiedBackup } from "../verification/scratchCopy";
 import { type ReceiptVerification, compareWithBackup } from "../verification/verifyReceipt";
+import { readWithheldGrants } from "./maintenance";
 
 export interface RestoredInput {
   readonly store: Store;
@@ -44,7 +46,11 @@ export async function verifyRestored(input: RestoredInput): Promise<RestoredVeri
   const { store, live, copyOf, judged = [], settings, addresses, signal, onProgress } = input;
   demandAddresses(addresses);
   onProgress(`comparing with ${copyOf.backup.name}`);
-  const data = await compareWithBackup({ store, live, copyOf, policies: settings.tables, judged, signal, onProgress });
+  const withheld = await readWithheldGrants({ store, live });
+  if (withheld.length > 0)
+    onProgress(`not missed: ${withheld.length} right(s) to write that the write fence withholds`);
+  const policies = settings.tables;
+  const data = await compareWithBackup({ store, live, copyOf, policies, judged, withheld, signal, onProgress });
   const dataChecks = await withConnection(live, (client) => runDataChecks(client, { checks: settings.checks, signal }));
   const health = await runHealthChecks({ ...addresses, settings: settings.health, signal });
   const environment = await readEnvironment(input);

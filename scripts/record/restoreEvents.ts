@@ -46,3 +46,9 @@ export async function listRestores(store: Store): Promise<RestoreEvent[]> {
   const events = await Promise.all(keys.slice(-20).map((key) => readDocument(store, key, restoreEventSchema)));
   return events.filter((event) => event !== undefined);
 }
+
+/** How far one restore came; undefined: it did not begin. */
+export async function readRestore(store: Store, runId: string): Promise<RestoreEvent | undefined> {
+  const last = (await store.list(`${incidentsPrefix}${runId}/`)).at(-1);
+  return last === undefined ? undefined : readDocument(store, last.key, restoreEventSchema);
+}

@@ -64,3 +64,30 @@ export function describeTarget(target: RollbackTarget | null): string {
   const known = `deployment ${deploymentId} of ${createdAt} is live (${status})`;
   return possible ? `${known} and can be rolled back to` : `${known}, but cannot be rolled back to`;
 }
+
+/**
+ * Railway's ids are UUIDs, Vercel's begin with `dpl_`.
+ *
+ * @throws UsageError naming `--to-deployment` when one is neither, or two are of one platform.
+ */
+export function deploymentsByPlatform(ids: readonly string[]): Partial<Record<Platform, string>> {
+  const found: Partial<Record<Platform, string>> = {};
+  for (const id of ids) {
+    const platform = platformOf(id);
+    if (platform === undefined) {
+      throw new UsageError(
+        `--to-deployment: found ${JSON.stringify(id)}: expected an id of Railway's (a UUID) or of Vercel's (dpl_…)`,
+      );
+    }
+    if (found[platform] !== undefined) {
+      throw new UsageError(`--to-deployment: found two ids of ${platform}: expected at most one for each platform`);
+    }
+    found[platform] = id;
+  }
+  return found;
+}
+
+function platformOf(id: string): Platform | undefined {
+  if (/^dpl_\w+$/.test(id)) return "vercel";
+  return /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(id) ? "railway" : undefined;
+}

@@ -4,6 +4,7 @@
  * Everything else that changed is told and halts nothing.
  */
 import type { CatalogChange } from "../fingerprint/compare";
+import type { WriteGrant } from "../database/writeGrants";
 import type { RuleId } from "../migrations/ruleCatalog";
 
 /** What the judge said of a migration that the gate let pass. */
@@ -94,6 +95,26 @@ const classes: readonly LossClass[] = [
     unnamed: ["revoke-right", "reassign-owned", "drop-owned", "drop-role"],
   },
 ];
+
+/**
+ * The changes without the rights that a write fence withholds: they are on record and come back with it. A column whose
+ * last right is withheld has no access control list left, and so does not name its owner either.
+ */
+export function withoutWithheld(
+  changes: readonly CatalogChange[],
+  withheld: readonly WriteGrant[],
+): readonly CatalogChange[] {
+  const rights = new Map<string, Set<string>>();
+  for (const { schema, name, column, grantee, privilege, grantable, owner } of withheld) {
+    const id = column === null ? `relation ${schema}.${name}` : `column ${schema}.${name}.${column}`;
+    const known = rights.get(id) ?? new Set(column === null ? [] : [`OWNER ${owner}`]);
+    rights.set(id, known.add(`${grantee ?? "PUBLIC"} ${privilege}${grantable ? " WITH GRANT OPTION" : ""}`));
+  }
+  return changes.map((change) => {
+    const known = change.change === "changed" ? rights.get(`${change.kind} ${change.name}`) : undefined;
+    return known === undefined ? change : { ...change, lost: change.lost.filter((right) => !known.has(right)) };
+  });
+}
 
 /** @param judged what the judge said of the migrations that the gate let pass; empty: nothing explains a loss. */
 export function findCatalogLosses(

@@ -14,12 +14,13 @@ import { displayName } from "../database/sqlText";
 import { type ProtectedTable, type TableWrites, listSequences } from "../database/tables";
 import type { DatabaseTarget } from "../database/target";
 import { readCatalog } from "../fingerprint/catalog";
+import type { WriteGrant } from "../database/writeGrants";
 import { type CatalogChange, catalogChanges, differingBuckets, sequenceRegressions } from "../fingerprint/compare";
 import { hashTables } from "../fingerprint/compute";
 import type { Coverage, Fingerprint, TableFingerprint } from "../fingerprint/fingerprint";
 import { type RowDifferences, type RowListener, findRowDifferences } from "../fingerprint/rowDifferences";
 import type { Allowance, TablePolicy } from "../settings";
-import { type JudgedStatement, findCatalogLosses } from "./catalogLosses";
+import { type JudgedStatement, findCatalogLosses, withoutWithheld } from "./catalogLosses";
 import { explainChangedText } from "./changedText";
 import { MovedRows } from "./movedRows";
 import { type TablePolicies, policyOf } from "./tablePolicies";
@@ -77,6 +78,8 @@ export interface ComparisonInput {
   readonly policies: TablePolicies;
   /** What the judge said of the migrations of this release; default: nothing explains what the definitions lost. */
   readonly judged?: readonly JudgedStatement[];
+  /** Rights that a write fence took from the live database for a while; default: none. */
+  readonly withheld?: readonly WriteGrant[];
   /** Told of the rows of a table as they are found: the report shows 20 missing keys, the file has them all. */
   readonly listenerOf?: (table: string) => RowListener;
   readonly jobs?: number;
@@ -94,7 +97,7 @@ export async function compareWithLive(input: ComparisonInput): Promise<LiveCompa
   try {
     const fallen = sequenceRegressions(input.fingerprint.sequences, await listSequences(snapshot.leader));
     const changes = catalogChanges(input.fingerprint.catalog, await readCatalog(snapshot.leader));
-    const losses = findCatalogLosses(changes, input.judged);
+    const losses = findCatalogLosses(withoutWithheld(changes, input.withheld ?? []), input.judged);
     const tables = await new TablesComparison(input, snapshot, changes).compare();
     const failures = [...fallen, ...losses.failures];
     return {

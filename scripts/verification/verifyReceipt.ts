@@ -10,6 +10,7 @@ import { Unavailable, UsageError, messageOf } from "../contract/failure";
 import { withConnection } from "../database/connect";
 import { describeIdentity, isSameDatabase, readIdentity } from "../database/identity";
 import type { DatabaseTarget } from "../database/target";
+import type { WriteGrant } from "../database/writeGrants";
 import { encodeDocument } from "../store/documents";
 import type { Receipt } from "../record/receipt";
 import { type RunIdentity, lastNumber, recordEvent } from "../record/releaseEvents";
@@ -134,6 +135,8 @@ export interface BackupComparisonInput extends Pick<
   readonly policies: TablePolicies;
   /** What the judge said of the migrations since; see `findCatalogLosses`. */
   readonly judged: readonly JudgedStatement[];
+  /** Rights that a write fence took for a while; default: none. */
+  readonly withheld?: readonly WriteGrant[];
 }
 
 /** What the judge said of the migrations that this receipt lets a release apply. */
@@ -143,7 +146,7 @@ export function judgedStatements({ migrations }: Pick<Receipt, "migrations">): J
 
 /** Compares the live database with a backup's fingerprint. Nothing is recorded. */
 export async function compareWithBackup(input: BackupComparisonInput): Promise<ReceiptVerification> {
-  const { store, copyOf, policies, judged } = input;
+  const { store, copyOf, policies, judged, withheld = [] } = input;
   const manifest = await readManifest(store, copyOf.backup);
   const copy = new ScratchCopy(store, copyOf, input);
   const keys = new MissingKeysFile(copyOf.runId);
@@ -155,6 +158,7 @@ export async function compareWithBackup(input: BackupComparisonInput): Promise<R
       copy: () => copy.open(),
       policies,
       judged,
+      withheld,
       listenerOf: (table) => ({ onMissing: (key) => keys.add(table, key) }),
       ...(input.signal === undefined ? {} : { signal: input.signal }),
     });
