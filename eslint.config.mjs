@@ -8,7 +8,7 @@ const layers = [
   ["report"],
   ["rehearsal"],
   ["gate", "release", "repair", "incident", "drill"],
-  ["verification", "migrations", "environment", "retention", "posture", "replication"],
+  ["verification", "migrations", "environment", "retention", "posture", "replication", "monitoring"],
   ["backup", "restore"],
   ["record", "control"],
   ["fingerprint", "scratch"],

@@ -43,6 +43,11 @@ const entries: readonly Entry[] = [
     module: "testConnection",
   },
   {
+    name: "db:health",
+    description: "every signal of database, backups and platform, against its threshold",
+    module: "health",
+  },
+  {
     name: "db:count-records",
     description: "exact row counts of all tables, in one snapshot",
     module: "countRecords",

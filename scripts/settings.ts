@@ -6,6 +6,7 @@
 import { readFileSync } from "node:fs";
 import { z } from "zod";
 import { UsageError, messageOf } from "./contract/failure";
+import { type SignalName, signalNames } from "./thresholds";
 
 /** The variables that the strategy says must never change during a deployment. */
 export const strategyCriticalVariables = [
@@ -263,6 +264,13 @@ export const platformSettingsSchema = z.strictObject({
 
 export type PlatformSettings = z.infer<typeof platformSettingsSchema>;
 
+const thresholdChangeSchema = z.strictObject({
+  /** From here on the signal is a warning; null: never. Default: that of scripts/thresholds.ts. */
+  warn: z.number().nullable().optional(),
+  /** From here on it is critical; null: never. Default: that of scripts/thresholds.ts. */
+  critical: z.number().nullable().optional(),
+});
+
 /** Empty objects stand for "all defaults", so that every consumer sees a complete document. */
 export const operationSettingsSchema = z.strictObject({
   /** Per table (`schema.name`): what a release may do to its rows. */
@@ -284,6 +292,8 @@ export const operationSettingsSchema = z.strictObject({
   drill: drillSettingsSchema.prefault({}),
   /** Minutes that a restore may take; an expected RTO over it is a warning in receipt and `db:list`. Default 5. */
   rtoMinutes: z.int().min(1).max(10_080).default(5),
+  /** Per signal of `db:health`: other thresholds than those of docs/monitoring.md; also those of its alarms. */
+  thresholds: z.partialRecord(z.enum(signalNames as [SignalName, ...SignalName[]]), thresholdChangeSchema).default({}),
   overrides: z.array(overrideSchema).default([]),
 });
 

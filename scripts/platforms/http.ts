@@ -33,6 +33,8 @@ export interface PlatformCall {
    * answer); one that was rejected for its rate (429) was not carried out and is always repeated. Default: GET only.
    */
   readonly repeatable?: boolean;
+  /** What a success is written in; `text` is handed on as it is. Default `json`. */
+  readonly answers?: "json" | "text";
   /** Default `defaultPace`. */
   readonly pace?: Pace | undefined;
   readonly signal?: AbortSignal | undefined;
@@ -42,7 +44,7 @@ export interface PlatformAnswer {
   /** 2xx, or 4xx but 429. */
   readonly status: number;
   readonly headers: Headers;
-  /** The parsed JSON; undefined when there was none. */
+  /** The parsed JSON, undefined when there was none; the text itself where `answers` is `text` and it is a success. */
   readonly body: unknown;
 }
 
@@ -94,12 +96,12 @@ interface Outcome {
 
 async function once(call: PlatformCall, milliseconds: number): Promise<Outcome> {
   const timeout = AbortSignal.timeout(milliseconds);
-  const { body, headers, method, signal } = call;
+  const { body, headers, method, signal, answers = "json" } = call;
   try {
     const response = await fetch(call.url, {
       method,
       headers: {
-        accept: "application/json",
+        accept: answers === "json" ? "application/json" : "text/plain",
         ...(body === undefined ? {} : { "content-type": "application/json" }),
         ...headers,
       },
@@ -113,7 +115,7 @@ async function once(call: PlatformCall, milliseconds: number): Promise<Outcome> 
     if (status >= 300 && status < 400) {
       return { answer: undefined, reason: `answered ${status}, a redirection, which is not followed` };
     }
-    const parsed = parseJson(text);
+    const parsed = answers === "text" && response.ok ? text : parseJson(text);
     const reason = `answered ${status}${sayingOf(parsed)}`;
     if (response.ok && text !== "" && parsed === undefined) return { answer: undefined, reason: `${reason}, not JSON` };
     return { answer: { status, headers: response.headers, body: parsed }, reason };

@@ -75,6 +75,19 @@ const advisorsSchema = z.object({
   lints: z.array(z.object({ name: z.string(), level: z.string(), detail: z.string(), cache_key: z.string() })),
 });
 
+const apiCountsSchema = z.object({
+  result: z
+    .array(
+      z.object({
+        total_auth_requests: z.number(),
+        total_realtime_requests: z.number(),
+        total_rest_requests: z.number(),
+        total_storage_requests: z.number(),
+      }),
+    )
+    .default([]),
+});
+
 const restorePointSchema = z.object({
   name: z.string(),
   /** AVAILABLE, PENDING, REMOVED or FAILED. */
@@ -187,6 +200,19 @@ export class Supabase {
   async disk(): Promise<{ readonly size: number; readonly used: number }> {
     const { metrics } = await this.#get("/config/disk/util", diskSchema);
     return { size: metrics.fs_size_bytes, used: metrics.fs_used_bytes };
+  }
+
+  /** Requests of the last 15 minutes, the shortest interval that it takes, by service. */
+  async apiRequests(): Promise<Readonly<Record<"auth" | "realtime" | "rest" | "storage", number>>> {
+    const query = { interval: "15min" };
+    const { result } = await this.#get("/analytics/endpoints/usage.api-counts", apiCountsSchema, query);
+    const sum = (field: keyof (typeof result)[number]): number => result.reduce((total, row) => total + row[field], 0);
+    return {
+      auth: sum("total_auth_requests"),
+      realtime: sum("total_realtime_requests"),
+      rest: sum("total_rest_requests"),
+      storage: sum("total_storage_requests"),
+    };
   }
 
   async advisors(kind: "security" | "performance"): Promise<SupabaseLint[]> {

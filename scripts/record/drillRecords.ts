@@ -65,3 +65,15 @@ export async function readLastDrill(store: Store): Promise<Drill | undefined> {
   const newest = (await store.list(drillsPrefix)).at(-1);
   return newest === undefined ? undefined : readDocument(store, newest.key, drillSchema);
 }
+
+/** How many failures in a row are looked back over. */
+const mostLookedAt = 50;
+
+/** The newest one that passed; undefined: there was none. @throws Damage when a record cannot be read. */
+export async function readLastPassedDrill(store: Store): Promise<Drill | undefined> {
+  for (const { key } of (await store.list(drillsPrefix)).reverse().slice(0, mostLookedAt)) {
+    const drill = await readDocument(store, key, drillSchema);
+    if (drill?.verdict === "passed") return drill;
+  }
+  return undefined;
+}

@@ -14,6 +14,7 @@ export const freezeKey = "control/freeze.json";
 export const rollbackKey = "control/rollback.json";
 export const maintenanceKey = "control/maintenance.json";
 export const plannedRollbackKey = "control/planned-rollback.json";
+export const healthKey = "control/health.json";
 
 /** What an S3 server was found to support, and the object on which that is tried. */
 export const s3SupportKey = "control/s3-support.json";

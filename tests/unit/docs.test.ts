@@ -11,6 +11,7 @@ import { exitCode } from "../../scripts/contract/failure";
 import { fullSteps, readOnlySteps } from "../../scripts/gate/gate";
 import { ruleCatalog } from "../../scripts/migrations/ruleCatalog";
 import { operationSettingsSchema } from "../../scripts/settings";
+import { type SignalDefinition, signalDefinitions, signalNames } from "../../scripts/thresholds";
 import { s3Parameters } from "../../scripts/store/openStore";
 import { runCli } from "../servers/cli";
 
@@ -144,7 +145,8 @@ describe("documentation", function () {
       const dot = path === "" ? "" : `${path}.`;
       return Object.entries(schema.properties).flatMap(([key, value]) => leaves(value, `${dot}${key}`));
     }
-    if (typeof schema.additionalProperties === "object") return leaves(schema.additionalProperties, `${path}.<table>`);
+    if (typeof schema.additionalProperties === "object")
+      return leaves(schema.additionalProperties, `${path}.<${path === "tables" ? "table" : "signal"}>`);
     if (schema.items?.properties !== undefined || schema.items?.oneOf !== undefined)
       return leaves(schema.items, `${path}[]`);
     return [[path, schema.default]];
@@ -163,6 +165,22 @@ describe("documentation", function () {
       const [, cell = ""] = rows(table).find(([first]) => first === `\`${path}\``) ?? [];
       assert.deepEqual(codeIn(cell), [value].flat().map(String), `default of ${path}`);
     }
+  });
+
+  it("signals of monitoring.md are those of the thresholds, number by number", () => {
+    const page = read("docs/monitoring.md");
+    const shown = ({ bad, unit }: SignalDefinition, number: number | undefined): string =>
+      number === undefined
+        ? "-"
+        : `${bad === "below" ? "< " : ""}${number.toLocaleString("en-US")}${unit === "" ? "" : ` ${unit}`}`;
+    assert.deepEqual(
+      rows(section(page, "## Signals")),
+      signalNames.map((name) => {
+        const signal = signalDefinitions[name];
+        const { title, warn, critical, read: from, source = "-", advice = "-" } = signal;
+        return [`\`${name}\``, title, shown(signal, warn), shown(signal, critical), from, source, advice];
+      }),
+    );
   });
 
   it("configuration keys are those of the program, of Pulumi.yaml and of the README", () => {

@@ -28,6 +28,7 @@ const questions = [
   ["POST", "/v1/projects/{ref}/database/backups/restore-point", ""],
   ["GET", "/v1/projects/{ref}/database/backups/restore-point", "?name=described"],
   ["GET", "/v1/projects/{ref}/config/disk/util", ""],
+  ["GET", "/v1/projects/{ref}/analytics/endpoints/usage.api-counts", "?interval=15min"],
   ["GET", "/v1/projects/{ref}/advisors/security", ""],
   ["GET", "/v1/projects/{ref}/advisors/performance", ""],
   ["GET", "/v1/organizations/{slug}", ""],

@@ -24,6 +24,8 @@ export interface SupabaseState {
   /** Services that are not well. */
   ill: Map<string, string>;
   disk: { size: number; used: number };
+  /** Requests to the API in the last 15 minutes. */
+  apiRequests: { auth: number; realtime: number; rest: number; storage: number };
   lints: { security: SupabaseFakeLint[]; performance: SupabaseFakeLint[] };
   /** How many looks a new restore point is PENDING for, and what it becomes. */
   restorePoint: { looks: number; becomes: "AVAILABLE" | "FAILED" | "REMOVED" };
@@ -60,6 +62,8 @@ export const serviceNames = [
   "pg_bouncer",
 ] as const;
 
+const apiIntervals = ["15min", "30min", "1hr", "3hr", "1day", "3day", "7day"];
+
 const servicesSchema = z.array(z.enum(serviceNames)).min(1);
 const restorePointBodySchema = z.object({ name: z.string().max(20) });
 
@@ -84,6 +88,7 @@ function wellProject(): SupabaseState {
     replicas: [],
     ill: new Map(),
     disk: { size: 8e9, used: 2e9 },
+    apiRequests: { auth: 15, realtime: 0, rest: 150, storage: 15 },
     lints: { security: [], performance: [] },
     restorePoint: { looks: 1, becomes: "AVAILABLE" },
   };
@@ -190,6 +195,24 @@ export async function startSupabaseFake(): Promise<SupabaseFake> {
     return ok(shown(point));
   };
 
+  const apiCounts = (url: URL): Answer => {
+    if (!apiIntervals.includes(url.searchParams.get("interval") ?? "1day")) return failure(400, "Invalid interval");
+    const { auth, realtime, rest, storage } = state.apiRequests;
+    const rows = [
+      { auth, realtime, rest: rest - 1, storage },
+      { auth: 0, realtime: 0, rest: 1, storage: 0 },
+    ];
+    return ok({
+      result: rows.map((row, place) => ({
+        timestamp: new Date(Date.now() - place * 60_000).toISOString(),
+        total_auth_requests: row.auth,
+        total_realtime_requests: row.realtime,
+        total_rest_requests: row.rest,
+        total_storage_requests: row.storage,
+      })),
+    });
+  };
+
   const ofProject = (path: string, { method, url, body }: Call): Answer | undefined => {
     switch (`${method} ${path}`) {
       case "GET ":
@@ -214,6 +237,8 @@ export async function startSupabaseFake(): Promise<SupabaseFake> {
             fs_avail_bytes: state.disk.size - state.disk.used,
           },
         });
+      case "GET /analytics/endpoints/usage.api-counts":
+        return apiCounts(url);
       case "GET /advisors/security":
         return ok(lints("security"));
       case "GET /advisors/performance":

@@ -1,0 +1,47 @@
+/** `db:health`: every signal at this moment, judged, printed, and sent to CloudWatch where that is configured. */
+import type { Command } from "commander";
+import { exitCode } from "../contract/failure";
+import { targetFromEnvironment } from "../database/target";
+import { emitMetrics } from "../monitoring/emitMetrics";
+import { type Health, checkHealth, metricsOf } from "../monitoring/health";
+import { renderHealth } from "../report/health";
+import { readOperationSettings } from "../settings";
+import { parseDuration } from "./duration";
+import { interrupted, printResult, progress } from "./session";
+import { storeFromEnvironment } from "./store";
+
+interface Options {
+  readonly settings?: string;
+  readonly window?: string;
+  readonly json?: boolean;
+}
+
+/** A warning is for people to look at; only what is critical fails a script. */
+const codeOfVerdict = {
+  ok: exitCode.pass,
+  warn: exitCode.pass,
+  critical: exitCode.refused,
+  unreachable: exitCode.unreachable,
+} as const satisfies Readonly<Record<Health["verdict"], number>>;
+
+export function configure(command: Command): void {
+  command
+    .option("--settings <file>", "settings as JSON; default: DBPROTECT_SETTINGS, else all defaults")
+    .option("--window <duration>", "measure rates over so long, such as 60s; default: since the last reading")
+    .option("--json", "one JSON document on stdout")
+    .action(async (options: Options) => {
+      const { thresholds, rtoMinutes } = readOperationSettings(options.settings);
+      const health = await checkHealth({
+        target: targetFromEnvironment("DATABASE_URL"),
+        store: process.env["BACKUP_STORE"] ? storeFromEnvironment() : undefined,
+        thresholds,
+        rtoMinutes,
+        window: options.window === undefined ? undefined : parseDuration(options.window),
+        signal: interrupted,
+      });
+      for (const warning of health.warnings) progress(`warning: ${warning}`);
+      printResult(options.json === true, health, renderHealth(health));
+      process.exitCode = codeOfVerdict[health.verdict];
+      await emitMetrics(metricsOf(health), new Date());
+    });
+}
