@@ -10,6 +10,7 @@ import * as sfn from "@pulumi/aws/sfn";
 import * as pulumi from "@pulumi/pulumi";
 import { executionPolicy, machinePolicy, starterPolicy, trust } from "./dumpPolicies";
 import { type AwsPlace, type PolicyStatement, encryptionKey, placeOf, useThrough } from "./encryptionKey";
+import { isScheduleExpression, scheduleExpressionForm } from "./scheduleExpression";
 import { type TaskNetworkArgs, taskNetwork, taskSecurityGroup } from "./taskNetwork";
 import { type TaskKind, taskStateMachine } from "./taskStateMachine";
 
@@ -227,6 +228,8 @@ function schedule(
   { place, stateMachine }: { readonly place: pulumi.Output<AwsPlace>; readonly stateMachine: sfn.StateMachine },
   child: pulumi.CustomResourceOptions,
 ): void {
+  if (!isScheduleExpression(cron))
+    throw new pulumi.RunError(`${name}: found ${JSON.stringify(cron)}: expected ${scheduleExpressionForm}`);
   const starter = role(`${name}-schedule`, "scheduler.amazonaws.com", place, child);
   const rights = new iam.RolePolicy(
     `${name}-schedule`,

@@ -5,6 +5,7 @@
 import * as pulumi from "@pulumi/pulumi";
 import { z } from "zod";
 import { type OperationSettings, operationSettingsSchema } from "../scripts/settings";
+import { isScheduleExpression, scheduleExpressionForm } from "./scheduleExpression";
 import { isConfigSecret } from "./sdk";
 
 /** The same in every project that uses these components, whatever that project is called. */
@@ -64,16 +65,6 @@ const bucketSettingsSchema = z.strictObject({
 
 export type BucketSettings = z.infer<typeof bucketSettingsSchema>;
 
-/** Sorts out what EventBridge would refuse only after everything else was created. */
-function isScheduleExpression(text: string): boolean {
-  if (/^rate\([1-9]\d* (minute|hour|day)s?\)$/.test(text)) return true;
-  const [, fields = ""] = /^cron\(([\d*,/?A-Z# -]+)\)$/.exec(text) ?? [];
-  const [minute, hour, day, month, weekday, year, ...more] = fields.split(" ");
-  if (year === undefined || more.length > 0 || [minute, hour, month, year].includes("?")) return false;
-  // Either the day of the month or the day of the week counts; the other one has to say so.
-  return (day === "?") !== (weekday === "?");
-}
-
 function isTimeZone(name: string): boolean {
   try {
     return new Intl.DateTimeFormat("en", { timeZone: name }).resolvedOptions().timeZone !== "";
@@ -86,13 +77,7 @@ export const scheduleSettingsSchema = z.strictObject({
   /** Image of the container. */
   image: z.string().regex(/^[\w.-]+(:\d+)?(\/[\w.-]+)+([:@][\w.:-]+)?$/, "expected registry/repository:tag"),
   /** Default `cron(0 2 * * ? *)`. */
-  cron: z
-    .string()
-    .refine(
-      isScheduleExpression,
-      "expected cron(minutes hours day-of-month month day-of-week year) with one ?, or rate(1 day)",
-    )
-    .optional(),
+  cron: z.string().refine(isScheduleExpression, `expected ${scheduleExpressionForm}`).optional(),
   /** Default `UTC`. */
   timeZone: z.string().refine(isTimeZone, "expected an IANA time zone, such as Europe/Berlin").optional(),
   /** Default 15. */

@@ -113,6 +113,27 @@ export const declarations = {
     return {};
   },
 
+  /** One of each that can be registered in AWS. */
+  everythingInAws: () => {
+    new DeploymentProtection("database", {
+      databaseUrl: passworded,
+      bucket: {
+        coldStorage: "GLACIER_IR",
+        expiry: "age",
+        lockMode: "governance",
+        accessLogBucket: "logs",
+        inventoryBucket: "lists",
+      },
+      schedule: { image: "111122223333.dkr.ecr.eu-central-1.amazonaws.com/dbprotect:1.2.3" },
+      alerts: {
+        emails: ["oncall@example.com"],
+        httpsEndpoints: ["https://alerts.example/x"],
+        pagingTopicArn: "arn:aws:sns:eu-central-1:111122223333:pager",
+      },
+    });
+    return {};
+  },
+
   levelOne: () => {
     const platform = new AutomaticProtection("platform", {
       operation: { platform: { level: 1 } },

@@ -37,8 +37,8 @@ function lookedUp(token: string): Record<string, unknown> | undefined {
     "aws:index/getCallerIdentity:getCallerIdentity": { accountId: account },
     "aws:index/getPartition:getPartition": { partition: "aws" },
     "aws:index/getRegion:getRegion": { region: "eu-central-1" },
-    "aws:ec2/getVpc:getVpc": { id: "vpc-default" },
-    "aws:ec2/getSubnets:getSubnets": { ids: ["subnet-a", "subnet-b"] },
+    "aws:ec2/getVpc:getVpc": { id: "vpc-0a1b2c3d" },
+    "aws:ec2/getSubnets:getSubnets": { ids: ["subnet-0a1b2c3d", "subnet-4e5f6a7b"] },
   };
   return answers[token];
 }

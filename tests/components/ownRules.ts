@@ -1,0 +1,72 @@
+/** What AWS demands of a CloudFormation document and cfn-lint does not know: schedules, lifecycle rules, and what it passes over. */
+import { isScheduleExpression } from "../../components/scheduleExpression";
+import type { CloudFormationDocument } from "./cloudFormation";
+
+type Properties = Record<string, any>;
+
+const rules: Readonly<Record<string, (properties: Properties) => string[]>> = {
+  "AWS::Scheduler::Schedule": ({ ScheduleExpression }) =>
+    isScheduleExpression(ScheduleExpression) ? [] : [`ScheduleExpression: ${ScheduleExpression}`],
+  "AWS::S3::Bucket": ({ LifecycleConfiguration: { Rules } }) => [
+    ...(new Set(Rules.map(({ Id }: Properties) => Id)).size === Rules.length
+      ? []
+      : ["LifecycleConfiguration: an Id twice"]),
+    ...(Rules as Properties[]).flatMap(lifecycleMistakes),
+  ],
+  // https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_EphemeralStorage.html
+  "AWS::ECS::TaskDefinition": ({ EphemeralStorage: { SizeInGiB } }) =>
+    SizeInGiB >= 21 && SizeInGiB <= 200 ? [] : [`EphemeralStorage: SizeInGiB: ${SizeInGiB}`],
+  // https://docs.aws.amazon.com/sns/latest/api/API_Subscribe.html
+  "AWS::SNS::Subscription": ({ Protocol, Endpoint }) => {
+    const forms: Record<string, RegExp> = {
+      email: /^[^@\s]+@[^@\s]+$/,
+      https: /^https:\/\//,
+      lambda: /^arn:/,
+      sqs: /^arn:/,
+    };
+    return forms[Protocol]?.test(Endpoint) === true ? [] : [`Protocol: ${Protocol} to ${Endpoint}`];
+  },
+  "AWS::IAM::Role": ({ AssumeRolePolicyDocument: { Statement } }) =>
+    (Statement as Properties[]).every(({ Principal }) => /\.amazonaws\.com$/.test(Principal?.Service ?? ""))
+      ? []
+      : ["Principal: no service of AWS"],
+  "AWS::CloudWatch::Dashboard": ({ DashboardBody }) => {
+    try {
+      const { widgets } = JSON.parse(typeof DashboardBody === "string" ? DashboardBody : DashboardBody["Fn::Sub"][0]);
+      return (widgets as Properties[]).flatMap(({ type, width, height }, place) =>
+        ["alarm", "metric", "text", "log"].includes(type) && width <= 24 && height >= 1
+          ? []
+          : [`DashboardBody: widget ${place}`],
+      );
+    } catch {
+      return ["DashboardBody: no JSON"];
+    }
+  },
+};
+
+/** https://docs.aws.amazon.com/AmazonS3/latest/userguide/intro-lifecycle-rules.html */
+function lifecycleMistakes(rule: Properties): string[] {
+  const { Id, Prefix, TagFilters, ExpirationInDays, ExpiredObjectDeleteMarker, Transitions = [] } = rule;
+  const say = (wrong: boolean, what: string): string[] => (wrong ? [`LifecycleConfiguration: ${Id}: ${what}`] : []);
+  return [
+    ...say(typeof Prefix !== "string" || Prefix === "", "reaches beyond the store"),
+    ...say(ExpirationInDays !== undefined && !(Number.isInteger(ExpirationInDays) && ExpirationInDays >= 1), "days"),
+    ...say(
+      ExpiredObjectDeleteMarker === true && (ExpirationInDays ?? TagFilters) !== undefined,
+      "delete markers apart",
+    ),
+    ...say(rule["AbortIncompleteMultipartUpload"] !== undefined && TagFilters !== undefined, "uploads have no tags"),
+    ...(Transitions as Properties[]).flatMap(({ TransitionInDays, StorageClass }) => [
+      ...say(StorageClass === "STANDARD_IA" && TransitionInDays < 30, "S3 moves nothing younger than 30 days"),
+      ...say(ExpirationInDays !== undefined && TransitionInDays >= ExpirationInDays, "moves what is removed before"),
+    ]),
+  ];
+}
+
+/** @returns what is wrong with each resource, by logical name; those that are right are left out. */
+export function ownRules({ Resources }: CloudFormationDocument): Record<string, string[]> {
+  const judged = Object.entries(Resources).map(
+    ([name, { Type, Properties }]) => [name, rules[Type]?.(Properties) ?? []] as const,
+  );
+  return Object.fromEntries(judged.filter(([, found]) => found.length > 0));
+}
