@@ -56,25 +56,10 @@ function sourceDigest() {
 
 /** @param {string} name */
 async function build(name) {
-  // Loaded only when something has to be built.
-  const { build: bundleWithEsbuild } = require("esbuild");
   mkdirSync(cacheFolder, { recursive: true });
   const folder = mkdtempSync(join(cacheFolder, "building-"));
   try {
-    await bundleWithEsbuild({
-      entryPoints: [entryPoint],
-      outfile: join(folder, "cli.js"),
-      bundle: true,
-      platform: "node",
-      target: "node22",
-      format: "cjs",
-      external: unbundled,
-      keepNames: true,
-      sourcemap: "external",
-      sourcesContent: false,
-      logLevel: "silent",
-      plugins: [ownPlaces],
-    });
+    await bundleProgram({ outfile: join(folder, "cli.js"), plugins: [ownPlaces((path) => JSON.stringify(path))] });
     chmodSync(folder, 0o755); // whoever may run the program may read it
     // A folder of that name is another process's build of the same sources.
     if (!existsSync(join(cacheFolder, name))) renameSync(folder, join(cacheFolder, name));
@@ -86,19 +71,49 @@ async function build(name) {
   removeOld(name);
 }
 
-/** A source finds the files beside it, also when it runs from the bundle. @type {import("esbuild").Plugin} */
-const ownPlaces = {
-  name: "own places",
-  setup({ onLoad }) {
-    onLoad({ filter: /\.[tj]s$/ }, ({ path }) => {
-      const own = relative(projectFolder, path);
-      if (!/^(scripts|bin)$/.test(own.split(sep)[0] ?? "")) return undefined;
-      const places = `const __filename = ${JSON.stringify(path)}, __dirname = ${JSON.stringify(dirname(path))};`;
-      // On the first line, so that the lines of a stack stay those of the source.
-      return { contents: `${places}${readFileSync(path, "utf8")}`, loader: path.endsWith(".ts") ? "ts" : "js" };
-    });
-  },
-};
+/**
+ * The command line and the packages it needs, but for `unbundled`, in one CommonJS file with a source map beside it.
+ *
+ * @param {import("esbuild").BuildOptions & { outfile: string }} options what differs
+ */
+async function bundleProgram(options) {
+  // Loaded only when something has to be built.
+  const { build: bundleWithEsbuild } = require("esbuild");
+  return bundleWithEsbuild({
+    entryPoints: [entryPoint],
+    bundle: true,
+    platform: "node",
+    target: "node22",
+    format: "cjs",
+    external: unbundled,
+    keepNames: true,
+    sourcemap: "external",
+    sourcesContent: false,
+    logLevel: "silent",
+    ...options,
+  });
+}
+
+/**
+ * A source finds the files beside it, also when it runs from the bundle.
+ *
+ * @param {(path: string) => string} expression JavaScript for an absolute path of a source or its folder
+ * @returns {import("esbuild").Plugin}
+ */
+function ownPlaces(expression) {
+  return {
+    name: "own places",
+    setup({ onLoad }) {
+      onLoad({ filter: /\.[tj]s$/ }, ({ path }) => {
+        const own = relative(projectFolder, path);
+        if (!/^(scripts|bin)$/.test(own.split(sep)[0] ?? "")) return undefined;
+        const places = `const __filename = ${expression(path)}, __dirname = ${expression(dirname(path))};`;
+        // On the first line, so that the lines of a stack stay those of the source.
+        return { contents: `${places}${readFileSync(path, "utf8")}`, loader: path.endsWith(".ts") ? "ts" : "js" };
+      });
+    },
+  };
+}
 
 /** @param {string} current */
 function removeOld(current) {
@@ -111,4 +126,4 @@ function removeOld(current) {
   }
 }
 
-module.exports = { programBundle };
+module.exports = { bundleProgram, ownPlaces, programBundle };

@@ -15,8 +15,8 @@ export interface CloudFormationDocument {
 /** How one type of the Pulumi provider is written in CloudFormation. */
 interface Rendering {
   readonly type: string;
-  /** How its ARN is had; default `Arn` by Fn::GetAtt. */
-  readonly arn?: "ref" | string;
+  /** Whether its ARN is had by Ref; default: by Fn::GetAtt. */
+  readonly arnByRef?: true;
   readonly properties: (inputs: Json) => Json;
 }
 
@@ -64,7 +64,7 @@ const renderings: Readonly<Record<string, Rendering>> = {
   "aws:ecs/cluster:Cluster": { type: "AWS::ECS::Cluster", properties: () => ({}) },
   "aws:ecs/taskDefinition:TaskDefinition": {
     type: "AWS::ECS::TaskDefinition",
-    arn: "ref",
+    arnByRef: true,
     properties: ({ containerDefinitions, ephemeralStorage, ...inputs }) => ({
       ...pascal(without(inputs, "skipDestroy")),
       EphemeralStorage: { SizeInGiB: ephemeralStorage.sizeInGib },
@@ -86,7 +86,7 @@ const renderings: Readonly<Record<string, Rendering>> = {
       ]),
     }),
   },
-  "aws:secretsmanager/secret:Secret": { type: "AWS::SecretsManager::Secret", arn: "ref", properties: pascal },
+  "aws:secretsmanager/secret:Secret": { type: "AWS::SecretsManager::Secret", arnByRef: true, properties: pascal },
   "aws:iam/role:Role": {
     type: "AWS::IAM::Role",
     properties: ({ assumeRolePolicy }) => ({ AssumeRolePolicyDocument: JSON.parse(assumeRolePolicy) }),
@@ -104,7 +104,7 @@ const renderings: Readonly<Record<string, Rendering>> = {
     properties: ({ roleArn, definition }) => ({ RoleArn: roleArn, Definition: JSON.parse(definition) }),
   },
   "aws:scheduler/schedule:Schedule": { type: "AWS::Scheduler::Schedule", properties: pascal },
-  "aws:sns/topic:Topic": { type: "AWS::SNS::Topic", arn: "ref", properties: pascal },
+  "aws:sns/topic:Topic": { type: "AWS::SNS::Topic", arnByRef: true, properties: pascal },
   "aws:sns/topicPolicy:TopicPolicy": {
     type: "AWS::SNS::TopicPolicy",
     properties: ({ arn, policy }) => ({ Topics: [arn], PolicyDocument: JSON.parse(policy) }),
@@ -129,10 +129,10 @@ const renderings: Readonly<Record<string, Rendering>> = {
   "aws:cloudwatch/dashboard:Dashboard": { type: "AWS::CloudWatch::Dashboard", properties: pascal },
   "aws:ecr/repository:Repository": {
     type: "AWS::ECR::Repository",
-    properties: ({ encryptionConfigurations: [encryption] = [], imageTagMutability, imageScanningConfiguration }) => ({
+    properties: ({ encryptionConfigurations, imageTagMutability, imageScanningConfiguration }) => ({
       ImageTagMutability: imageTagMutability,
       ImageScanningConfiguration: pascal(imageScanningConfiguration),
-      ...(encryption === undefined ? {} : { EncryptionConfiguration: pascal(encryption) }),
+      EncryptionConfiguration: pascal(encryptionConfigurations[0]),
     }),
   },
 };
@@ -267,11 +267,10 @@ export function cloudFormation(registered: readonly RegisteredResource[]): Cloud
     // The provider has no ARN of them; what they belong to has.
     if (/Policy$|Subscription$/.test(type)) continue;
     const service = type.split(":")[1]?.split("/")[0] ?? "";
-    const { arn = "Arn" } = rendering;
     wires.set(`${name}-id`, { Ref: logical });
     wires.set(
       `arn:aws:${service}:eu-central-1:111122223333:${name}`,
-      arn === "ref" ? { Ref: logical } : { "Fn::GetAtt": [logical, arn] },
+      rendering.arnByRef ? { Ref: logical } : { "Fn::GetAtt": [logical, "Arn"] },
     );
     if (type === "aws:cloudwatch/logGroup:LogGroup") wires.set(name, { Ref: logical });
   }
