@@ -14,6 +14,16 @@ export async function judgeRoutine(routine: Routine, caller: Inspector): Promise
   // Whatever a called function makes is gone from view when it returns: it may not have run to its end.
   const scope = caller.scope.branch(false);
   const inspector = caller.with({ fragment, start, end, scope, inBody: true });
+  const path = ownSearchPath(definition.options);
+  const restore = path === undefined ? () => undefined : scope.setSearchPath(path);
+  try {
+    await judgeDefinition(definition, inspector);
+  } finally {
+    restore();
+  }
+}
+
+async function judgeDefinition(definition: Routine["definition"], inspector: Inspector): Promise<void> {
   if (definition.sql_body !== undefined) {
     await judgeAtomicBody(definition.sql_body, inspector);
     return;
@@ -139,6 +149,14 @@ function isQuoted(token: Token, body: string): boolean {
   return (
     token.name === "SCONST" && body !== "" && token.text.replaceAll("''", "'").includes(body.replaceAll("''", "'"))
   );
+}
+
+/** `SET search_path = …` of the function; undefined: its caller's. */
+function ownSearchPath(options: readonly Node[] | undefined): readonly string[] | undefined {
+  const settings = (options ?? []).map((node) => as(as(node, "DefElem")?.arg, "VariableSetStmt"));
+  const set = settings.find((one) => one?.name === "search_path");
+  if (set === undefined || set.kind === "VAR_SET_CURRENT") return undefined;
+  return (set.args ?? []).flatMap((word) => as(word, "A_Const")?.sval?.sval ?? "").filter((word) => word !== "$user");
 }
 
 function option(options: readonly Node[] | undefined, name: string): Node | undefined {

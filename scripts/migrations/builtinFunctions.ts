@@ -110,11 +110,22 @@ const ofExtensions: Readonly<Record<string, string>> = {
   pgcrypto: "gen_random_bytes gen_random_uuid gen_salt crypt digest hmac",
 };
 
+const steadyBuiltins = new Set(words(steady));
 const builtins = new Set([...words(steady), ...words(volatileButHarmless)]);
 
 /** Is every overload of this pg_catalog function safe to run? */
 export function isHarmlessBuiltin(name: string): boolean {
   return builtins.has(name);
+}
+
+/** Is this function of this extension known to be without effect, though it is volatile? */
+export function isHarmlessOfExtension(extension: string, name: string): boolean {
+  return extensionsWith(name).includes(extension);
+}
+
+/** Does it give one value for the whole statement, so that a default of it needs no rewrite of the table? */
+export function isSteadyBuiltin(name: string): boolean {
+  return steadyBuiltins.has(name);
 }
 
 /** The extensions that bring a function of this name. */

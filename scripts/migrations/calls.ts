@@ -5,6 +5,7 @@
 import type { FuncCall } from "libpg-query";
 import { extensionsWith, isHarmlessBuiltin } from "./builtinFunctions";
 import type { Inspector } from "./inspector";
+import { judgeLiveRoutines } from "./liveRoutines";
 import type { RuleId } from "./ruleCatalog";
 import { type WrittenName, as, display } from "./syntaxTree";
 
@@ -24,7 +25,12 @@ export async function judgeCall(name: WrittenName, call: FuncCall, inspector: In
   if (inspector.mode === "attached") inspector.scope.attach(name);
   const routines = inspector.scope.routines(name);
   for (const routine of routines) await inspector.judgeBody(routine);
-  if (routines.length > 0 || inspector.mode === "attached" || isKnown(name, inspector)) return;
+  if (inspector.mode === "attached" || isKnown(name, inspector)) return;
+  const schemas = name.schema === undefined ? inspector.scope.searchPath : [name.schema];
+  const live = await inspector.catalog.routines(schemas, name.name);
+  const offset = call.location ?? inspector.position.start;
+  await judgeLiveRoutines(live, routines, inspector, offset);
+  if (routines.length + live.length > 0) return;
   inspector.report(
     "unknown-function",
     `runs ${display(name)}(), which neither PostgreSQL nor this set defines: nobody sees what it does`,

@@ -24,6 +24,22 @@ export function keepsEveryValue(from: TypeName, to: TypeName): boolean {
     : (widenings[before.name]?.(before, after) ?? false);
 }
 
+/**
+ * Must the server write every row anew for a change that keeps every value? Not where the bytes stay the same: casts
+ * without a function, and lengths that only grow (ATColumnChangeRequiresRewrite, and the support functions of numeric,
+ * varchar, varbit and the times in PostgreSQL's source).
+ */
+export function rewritesEveryRow(from: TypeName, to: TypeName): boolean {
+  const [before, after] = [columnTypeOf(from), columnTypeOf(to)];
+  if (before.name === after.name) {
+    return after.name === "numeric" && !unlimited(after) && scale(before) !== scale(after);
+  }
+  return !sameBytes.has(before.name);
+}
+
+/** Types that widen to another one, above, by relabelling alone. */
+const sameBytes = new Set(["varchar", "citext", "text", "cidr"]);
+
 /** `text`, or `varchar` without a length: whatever is cast to it without USING keeps its value as text. */
 export function isUnlimitedText(type: TypeName | undefined): boolean {
   const name = typeNameOf(type).name;

@@ -1,5 +1,5 @@
 /** What a file makes at its top level, so that a drop that only makes room for its successor can be told. */
-import type { FunctionParameter, Node, TypeName } from "libpg-query";
+import type { DefElem, FunctionParameter, Node, TypeName } from "libpg-query";
 import type { ParsedStatement } from "./parser";
 import { type WrittenName, as, display, relationName, strings, typeNameOf, writtenName } from "./syntaxTree";
 
@@ -30,6 +30,24 @@ export function viewKey(name: WrittenName): string {
 
 export function typeKey(name: WrittenName): string {
   return `type ${display(name)}`;
+}
+
+/** That row level security of a table is switched on. */
+export function rowSecurityKey(table: WrittenName): string {
+  return `row security ${display(table)}`;
+}
+
+/** That a function, of whatever types, gets a search path of its own. */
+export function searchPathKey(routine: WrittenName): string {
+  return `search path ${display(routine)}`;
+}
+
+/** Do these options of a function set its search path? */
+export function setsSearchPath(options: readonly DefElem[]): boolean {
+  return options.some(({ arg }) => {
+    const set = as(arg, "VariableSetStmt");
+    return set?.name === "search_path" && (set.kind === "VAR_SET_VALUE" || set.kind === "VAR_SET_CURRENT");
+  });
 }
 
 /** A function with its input types: another signature is another function. */
@@ -68,13 +86,20 @@ function keysMadeBy(node: Node): string[] {
   }
   const type = as(node, "CreateEnumStmt")?.typeName ?? as(node, "CreateDomainStmt")?.domainname;
   if (type !== undefined) return [typeKey(writtenName(strings(type)))];
-  return constraintKeys(node);
+  const change = as(node, "AlterFunctionStmt");
+  if (change !== undefined) {
+    const actions = (change.actions ?? []).flatMap((action) => as(action, "DefElem") ?? []);
+    return setsSearchPath(actions) ? [searchPathKey(writtenName(strings(change.func?.objname)))] : [];
+  }
+  return alterKeys(node);
 }
 
-function constraintKeys(node: Node): string[] {
+function alterKeys(node: Node): string[] {
   const alter = as(node, "AlterTableStmt");
   return (alter?.cmds ?? []).flatMap((command) => {
-    const constraint = as(as(command, "AlterTableCmd")?.def, "Constraint");
+    const { subtype, def } = as(command, "AlterTableCmd") ?? {};
+    if (subtype === "AT_EnableRowSecurity") return [rowSecurityKey(relationName(alter?.relation))];
+    const constraint = as(def, "Constraint");
     return constraint?.conname === undefined
       ? []
       : [partKey("constraint", relationName(alter?.relation), constraint.conname)];

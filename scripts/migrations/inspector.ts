@@ -6,6 +6,7 @@ import type { Node } from "libpg-query";
 import type { Catalog } from "./catalog";
 import type { FileOutline } from "./fileOutline";
 import type { Finding } from "./finding";
+import type { FollowedBodies } from "./followedBodies";
 import type { Fragment } from "./fragment";
 import { type RuleId, ruleCatalog } from "./ruleCatalog";
 import type { Routine, Scope } from "./scope";
@@ -27,8 +28,11 @@ export interface Court {
   readonly handlers: Handlers;
   readonly catalog: Catalog;
   readonly findings: Map<string, Finding>;
+  readonly followed: FollowedBodies;
   /** Judges a call of the named function. */
   judgeCall(name: WrittenName, call: NodeOf<"FuncCall">, inspector: Inspector): Promise<void>;
+  /** Judges the use of an operator. */
+  judgeOperator(operator: WrittenName, offset: number | undefined, inspector: Inspector): Promise<void>;
   /** Judges the body of a function of the set. */
   judgeBody(routine: Routine, inspector: Inspector): Promise<void>;
 }
@@ -44,7 +48,7 @@ interface Position {
   readonly outline: FileOutline;
   /** Index of the file's statement that is being judged. */
   readonly statementIndex: number;
-  /** Bodies that are being followed already: recursion ends there. */
+  /** Bodies that are being followed: recursion ends there. */
   readonly routines: readonly Routine[];
   /** In a body `SELECT … INTO` sets variables, and a `SET` may belong to the function. */
   readonly inBody: boolean;
@@ -52,6 +56,9 @@ interface Position {
 
 /** Kinds that act wherever they stand: at the top, in a WITH clause, inside EXPLAIN. */
 const actingKinds: ReadonlySet<NodeKind> = new Set(["InsertStmt", "UpdateStmt", "DeleteStmt", "MergeStmt"] as const);
+
+/** Functions that call each other: deeper than anybody writes, and what the stack holds. */
+const deepestCall = 100;
 
 export class Inspector {
   readonly #court: Court;
@@ -88,6 +95,12 @@ export class Inspector {
     this.scope.setSearchPath(this.position.inBody ? undefined : path);
   }
 
+  /** Does the file itself, in a later statement of its own, make an object of this key? */
+  makesLater(key: string): boolean {
+    const { outline, statementIndex, inBody } = this.position;
+    return !inBody && outline.makesLater(key, statementIndex);
+  }
+
   /** The statement's own text. */
   text(): string {
     return this.position.fragment.source.sliceBytes(this.position.start, this.position.end);
@@ -95,12 +108,15 @@ export class Inspector {
 
   /** Reports at a byte offset of the fragment, by default the statement's first byte. One place, one report. */
   report(rule: RuleId, reason: string, offset: number = this.position.start): void {
-    const { line, column, excerpt } = this.position.fragment.place(offset);
+    const { routines, fragment } = this.position;
+    const { line, column, excerpt } = fragment.place(offset);
+    const live = routines.at(-1)?.live;
+    const told = live === undefined ? reason : `${reason}, in the body of ${live}`;
     const { family, severity, saferWay } = ruleCatalog[rule];
-    const file = this.position.fragment.file;
-    const key = JSON.stringify([file, line, column, rule]);
+    const { file } = fragment;
+    const key = JSON.stringify([file, line, column, rule, told]);
     if (this.#court.findings.has(key)) return;
-    this.#court.findings.set(key, { file, rule, family, severity, line, column, excerpt, reason, saferWay });
+    this.#court.findings.set(key, { file, rule, family, severity, line, column, excerpt, reason: told, saferWay });
   }
 
   /** Judges a whole statement; what no rule knows is refused. */
@@ -123,6 +139,11 @@ export class Inspector {
         const call = value as NodeOf<"FuncCall">;
         found.push(() => this.#court.judgeCall(writtenName(strings(call.funcname)), call, this));
       }
+      const operator = operatorOf(kind, value);
+      if (operator !== undefined) {
+        const { location } = value as NodeOf<"A_Expr">;
+        found.push(() => this.#court.judgeOperator(operator, location, this));
+      }
       return true;
     });
     for (const judgeOne of found) await judgeOne();
@@ -134,12 +155,31 @@ export class Inspector {
     await this.inspect(call.args);
   }
 
-  /** Judges the body of a function of the set, unless it is being judged already. */
+  /** Judges the body of a function, unless it is being judged already or was in this situation. */
   async judgeBody(routine: Routine): Promise<void> {
-    if (this.position.routines.includes(routine)) return;
-    const routines = [...this.position.routines, routine];
-    await this.#court.judgeBody(routine, this.with({ routines }));
+    const { routines, mode, scope } = this.position;
+    if (routines.some(({ id }) => id === routine.id)) return;
+    // What a live function does is told at each place that calls it.
+    const situation = `${mode} ${scope.situation} ${routine.live === undefined ? "" : JSON.stringify(routine.fragment.placeOfIndex(0))}`;
+    const followed = this.#court.followed.follow(routine, situation);
+    if (followed === "known") return;
+    if (followed === "too-often" || routines.length >= deepestCall) {
+      this.report("unanalysable-function", "calls functions more often, or more deeply, than can be followed");
+      return;
+    }
+    await this.#court.judgeBody(routine, this.with({ routines: [...routines, routine] }));
   }
+}
+
+/** The operator that an expression names; LIKE, BETWEEN and the like are PostgreSQL's own. */
+function operatorOf(kind: NodeKind, value: object): WrittenName | undefined {
+  if (kind === "SubLink") {
+    const { operName } = value as NodeOf<"SubLink">;
+    return operName === undefined ? undefined : writtenName(strings(operName));
+  }
+  if (kind !== "A_Expr") return undefined;
+  const { kind: form, name } = value as NodeOf<"A_Expr">;
+  return /^AEXPR_OP(_ANY|_ALL)?$/.test(form ?? "") ? writtenName(strings(name)) : undefined;
 }
 
 /** `AlterSystemStmt` as "ALTER SYSTEM". */

@@ -4,11 +4,13 @@
  */
 import { judgeRoutine } from "./bodies";
 import { judgeCall } from "./calls";
-import type { Catalog } from "./catalog";
+import { type Catalog, noCatalog } from "./catalog";
 import { FileOutline } from "./fileOutline";
 import type { Finding, Judgement } from "./finding";
 import { Fragment } from "./fragment";
+import { FollowedBodies } from "./followedBodies";
 import { type Court, Inspector } from "./inspector";
+import { judgeOperator } from "./operators";
 import { type ParsedStatement, SyntaxFault, loadParser, parseStatements } from "./parser";
 import { statementRules } from "./rules/index";
 import { Scope } from "./scope";
@@ -16,16 +18,13 @@ import { as, visit } from "./syntaxTree";
 import { planRun } from "./transactionMode";
 
 export { type Finding, type Judgement, findingId, findingSchema, judgementSchema, summarizeFinding } from "./finding";
-export { type Catalog, liveCatalog } from "./catalog";
+export { type Catalog, liveCatalog, noCatalog } from "./catalog";
 
 export interface MigrationText {
   /** File name without its folder: what findings and overrides name. */
   readonly file: string;
   readonly sql: string;
 }
-
-/** Without a database: PostgreSQL's default search path, and no column's present type is known. */
-const noCatalog: Catalog = { searchPath: ["public"], columnType: async () => undefined };
 
 /**
  * Judges a set of migrations in the order in which they will run. Without `catalog`, whatever depends on the
@@ -37,7 +36,15 @@ export async function judgeMigrations(
 ): Promise<Judgement> {
   await loadParser();
   const findings = new Map<string, Finding>();
-  const court: Court = { handlers: statementRules, catalog, findings, judgeCall, judgeBody: judgeRoutine };
+  const court: Court = {
+    handlers: statementRules,
+    catalog,
+    findings,
+    judgeCall,
+    judgeOperator,
+    judgeBody: judgeRoutine,
+    followed: new FollowedBodies(),
+  };
   const scope = new Scope(catalog.searchPath);
   for (const migration of files) {
     scope.startFile();

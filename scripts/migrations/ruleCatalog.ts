@@ -3,11 +3,15 @@
  * safer way. Overrides and receipts name these ids, so an id is never renamed or given another meaning.
  */
 
-/** What a rule protects from. `unanalysable`: nobody can tell statically; `cannot-run`: it would fail or leave halves. */
+/**
+ * What a rule protects from. `blocks-writers`: a lock for as long as the table is large, or readers wait as well;
+ * `unanalysable`: nobody can tell statically; `cannot-run`: it would fail or leave halves.
+ */
 export const families = [
   "destroys-data",
   "breaks-application",
   "weakens-security",
+  "blocks-writers",
   "unanalysable",
   "cannot-run",
 ] as const;
@@ -28,6 +32,7 @@ export interface Rule {
 const destroys = (saferWay: string): Rule => ({ family: "destroys-data", severity: "refuse", saferWay });
 const breaks = (saferWay: string): Rule => ({ family: "breaks-application", severity: "refuse", saferWay });
 const weakens = (saferWay: string): Rule => ({ family: "weakens-security", severity: "refuse", saferWay });
+const blocks = (saferWay: string): Rule => ({ family: "blocks-writers", severity: "refuse", saferWay });
 const unanalysable = (saferWay: string): Rule => ({ family: "unanalysable", severity: "refuse", saferWay });
 const cannotRun = (saferWay: string): Rule => ({ family: "cannot-run", severity: "refuse", saferWay });
 const informs = (family: Family, saferWay: string): Rule => ({ family, severity: "inform", saferWay });
@@ -100,6 +105,24 @@ export const ruleCatalog = {
   "drop-policy": weakens("replace the policy in the same file (DROP POLICY, CREATE POLICY), or ALTER POLICY"),
   "disable-row-security": weakens("keep row level security on and add a policy for whoever needs access"),
   "drop-role": weakens("ALTER ROLE … NOLOGIN keeps what the role owns"),
+  "grant-to-everyone": weakens("grant it to authenticated, or switch row level security on in the same file"),
+  "open-policy": weakens("write the condition that a row must meet, such as owner = auth.uid()"),
+  "definer-search-path": weakens("SET search_path = '' at the function, and qualify every name in it"),
+  "role-powers": weakens("give the role the rights that it needs: SUPERUSER and BYPASSRLS pass by every policy"),
+  "view-runs-as-owner": weakens("keep security_invoker on: the view then asks for the reader's own rights"),
+
+  "index-blocks-writers": blocks("CREATE INDEX CONCURRENTLY IF NOT EXISTS, in a file of its own"),
+  "drop-index-blocks-writers": blocks("DROP INDEX CONCURRENTLY IF EXISTS, in a file of its own"),
+  "reindex-blocks-writers": blocks("REINDEX … CONCURRENTLY, in a file of its own"),
+  "refresh-blocks-readers": blocks("REFRESH MATERIALIZED VIEW CONCURRENTLY; it needs a unique index on the view"),
+  "constraint-scans-table": blocks("ADD CONSTRAINT … NOT VALID, and VALIDATE CONSTRAINT in a later file"),
+  "constraint-builds-index": blocks(
+    "CREATE UNIQUE INDEX CONCURRENTLY in a file before, then ADD CONSTRAINT … USING INDEX",
+  ),
+  "rewrites-table": blocks(
+    "add a nullable column without a default, SET DEFAULT, fill it in small batches, and switch the application over",
+  ),
+  "vacuum-full": blocks("plain VACUUM, or pg_repack outside a release: nobody can read meanwhile"),
 
   unparseable: unanalysable("fix the syntax error; psql meta-commands such as \\i are not SQL"),
   "unparseable-body": unanalysable("fix the body, or write it as SQL"),
@@ -152,6 +175,19 @@ export const ruleCatalog = {
     "add a matching CHECK constraint first: the scan then holds no lock",
   ),
   "unseen-function": informs("unanalysable", "the attached function is not part of this set: check what its body does"),
+  "rename-with-view": informs(
+    "breaks-application",
+    "make sure that the view has the rights that the application needs, and security_invoker",
+  ),
+  "reference-locks-parent": informs(
+    "blocks-writers",
+    "both tables are locked for a moment, without a scan: keep the file short",
+  ),
+  "validate-in-same-file": informs(
+    "blocks-writers",
+    "put VALIDATE CONSTRAINT into a later file: here the lock of ADD CONSTRAINT is held during the scan",
+  ),
+  "long-lock": informs("blocks-writers", "there is no way without this lock: choose a quiet hour"),
   "alter-role-setting": informs(
     "breaks-application",
     "sessions that start from now on, the application's too, run with what it sets",

@@ -9,6 +9,10 @@ import type { WrittenName } from "./syntaxTree";
 
 /** A function or procedure that the set defines. */
 export interface Routine {
+  /** Tells it from every other one. */
+  readonly id: string;
+  /** Of the live database: what findings in it say of where they are. */
+  readonly live?: string;
   readonly definition: CreateFunctionStmt;
   readonly fragment: Fragment;
   /** UTF-8 byte offsets of its CREATE statement in the fragment. */
@@ -31,7 +35,12 @@ export type ObjectKind =
   | "function"
   | "index"
   | "materialized view"
+  /** A column that a checked constraint keeps from being NULL. */
+  | "checked column"
+  /** A constraint that is NOT VALID yet. */
+  | "unchecked constraint"
   | "policy"
+  | "row security"
   | "rule"
   | "schema"
   | "sequence"
@@ -42,13 +51,19 @@ export type ObjectKind =
 
 /** What all branches of a set share. */
 interface Session {
+  /** Counts what changed in this session. */
+  changes: number;
   searchPath: readonly string[];
   readonly prepared: Set<string>;
   readonly extensions: Set<string>;
 }
 
+/** Numbers scopes: only told apart by it. */
+let scopesMade = 0;
+
 export class Scope {
   private readonly parent: Scope | undefined;
+  private readonly id: number;
   /** A loop's body runs again: what it drops must be made in it. */
   private readonly loop: boolean;
   private readonly session: Session;
@@ -56,15 +71,19 @@ export class Scope {
   private readonly tables = new Map<string, CreatedTable>();
   private readonly objects = new Set<string>();
   private readonly columnTypes: Map<string, TypeName>;
+  private readonly requiredColumns: Map<string, string>;
   private readonly definitions: Map<string, Routine[]>;
   private readonly attached: Set<string>;
 
   constructor(searchPath: readonly string[], parent?: Scope, loop = false) {
     this.defaultPath = searchPath;
     this.parent = parent;
+    this.id = scopesMade += 1;
     this.loop = loop;
-    this.session = parent === undefined ? { searchPath, prepared: new Set(), extensions: new Set() } : parent.session;
+    this.session =
+      parent === undefined ? { changes: 0, searchPath, prepared: new Set(), extensions: new Set() } : parent.session;
     this.columnTypes = parent === undefined ? new Map<string, TypeName>() : parent.columnTypes;
+    this.requiredColumns = parent === undefined ? new Map<string, string>() : parent.requiredColumns;
     this.definitions = parent === undefined ? new Map<string, Routine[]>() : parent.definitions;
     this.attached = parent === undefined ? new Set() : parent.attached;
   }
@@ -93,6 +112,26 @@ export class Scope {
     };
   }
 
+  /** Two moments with the same text know the same of everything. */
+  get situation(): string {
+    return `${this.session.changes} ${this.session.searchPath.join(",")} ${this.chain}`;
+  }
+
+  /** The scopes that know something of their own. */
+  private get chain(): string {
+    const own = this.tables.size + this.objects.size > 0 || this.loop ? `/${this.id}` : "";
+    return `${this.parent?.chain ?? ""}${own}`;
+  }
+
+  private changed(): void {
+    this.session.changes += 1;
+  }
+
+  /** Where unqualified names are looked up; empty: that cannot be told. */
+  get searchPath(): readonly string[] {
+    return this.session.searchPath;
+  }
+
   /** The schema that an unqualified name of a new object goes to, and is found in first. */
   schemaOf(name: WrittenName): string | undefined {
     return name.schema ?? this.session.searchPath[0];
@@ -101,6 +140,7 @@ export class Scope {
   addTable(name: WrittenName, temporary: boolean, entangled: boolean): void {
     const schema = temporary ? temporarySchema : this.schemaOf(name);
     if (schema === undefined) return;
+    this.changed();
     this.tables.set(tableKey(schema, name.name), { temporary: schema === temporarySchema, entangled });
   }
 
@@ -117,14 +157,16 @@ export class Scope {
 
   entangle(name: WrittenName): void {
     const table = this.findTable(name, false);
-    if (table !== undefined) table.entangled = true;
+    if (table === undefined) return;
+    table.entangled = true;
+    this.changed();
   }
 
   /** Takes a table out of the scope; true if it was the set's own to drop. The next of that name is another. */
   dropTable(name: WrittenName): boolean {
     const free = this.findTable(name, true)?.entangled === false;
     const [key, holder] = this.locateTable(name);
-    holder?.tables.delete(key);
+    if (holder?.tables.delete(key) === true) this.changed();
     return free;
   }
 
@@ -140,7 +182,9 @@ export class Scope {
 
   addObject(kind: ObjectKind, name: WrittenName, part?: string): void {
     const key = this.objectKey(kind, name, part);
-    if (key !== undefined) this.objects.add(key);
+    if (key === undefined) return;
+    this.objects.add(key);
+    this.changed();
   }
 
   hasObject(kind: ObjectKind, name: WrittenName, part?: string): boolean {
@@ -152,6 +196,7 @@ export class Scope {
   dropObject(kind: ObjectKind, name: WrittenName, part?: string): boolean {
     const key = this.objectKey(kind, name, part);
     const holder = key === undefined ? undefined : this.findObject(key);
+    this.changed();
     return key !== undefined && (holder?.objects.delete(key) ?? false);
   }
 
@@ -165,9 +210,20 @@ export class Scope {
     if (key !== undefined) this.columnTypes.set(`${key} ${column}`, type);
   }
 
+  /** The constraint says, once it is checked, that the column is never NULL. */
+  noteRequired(table: WrittenName, constraint: string, column: string): void {
+    const key = this.key(table);
+    if (key !== undefined) this.requiredColumns.set(`${key} ${constraint}`, column);
+  }
+
+  requiredBy(table: WrittenName, constraint: string): string | undefined {
+    return this.requiredColumns.get(`${this.key(table) ?? ""} ${constraint}`);
+  }
+
   /** A second definition of one name may be an overload or a replacement: both are kept. */
   addRoutine(name: WrittenName, routine: Routine): void {
     const key = this.key(name);
+    this.changed();
     if (key !== undefined) this.definitions.set(key, [...(this.definitions.get(key) ?? []), routine]);
   }
 

@@ -1,10 +1,12 @@
 /** ALTER TABLE (and VIEW, INDEX, SEQUENCE, TYPE): one small rule a command; unknown commands are refused. */
 import type { AlterTableCmd, AlterTableStmt, ColumnDef, Constraint, Node, RangeVar } from "libpg-query";
-import { isUnlimitedText, keepsEveryValue, parseTypeName } from "../columnTypes";
+import { isUnlimitedText, keepsEveryValue, parseTypeName, rewritesEveryRow } from "../columnTypes";
 import { partKey } from "../fileOutline";
 import type { Handlers, Inspector } from "../inspector";
 import { scanTokens } from "../parser";
 import { type WrittenName, as, display, relationName, strings, typeNameOf } from "../syntaxTree";
+import { judgeColumnLocks, judgeConstraintLocks, judgeValidation, requiredByCheck } from "./locks";
+import { judgeViewOptions } from "./security";
 import { judgeSequenceOptions } from "./sequences";
 
 export const alterTableRules: Handlers = {
@@ -32,25 +34,26 @@ const passes: CommandRule = () => undefined;
 
 /** Commands that lose nothing and hide nothing: storage, planner and replication details, validation. */
 const commandRules: { readonly [K in NonNullable<AlterTableCmd["subtype"]>]?: CommandRule } = {
-  AT_ValidateConstraint: passes,
+  AT_ValidateConstraint: ({ command, inspector, offset }, table) =>
+    judgeValidation(command.name ?? "", table, inspector, offset),
   AT_SetStatistics: passes,
   AT_SetOptions: passes,
   AT_ResetOptions: passes,
-  AT_SetRelOptions: passes,
-  AT_ResetRelOptions: passes,
+  AT_SetRelOptions: judgeOptions,
+  AT_ResetRelOptions: judgeOptions,
   AT_SetStorage: passes,
   AT_SetCompression: passes,
   AT_ClusterOn: passes,
   AT_DropCluster: passes,
-  AT_SetLogged: passes,
-  AT_SetTableSpace: passes,
-  AT_SetAccessMethod: passes,
+  AT_SetLogged: reports("long-lock", (_, table) => `writes every row of ${display(table)} anew`),
+  AT_SetTableSpace: reports("long-lock", (_, table) => `copies ${display(table)} to another tablespace`),
+  AT_SetAccessMethod: reports("long-lock", (_, table) => `writes every row of ${display(table)} anew`),
   AT_ReplicaIdentity: passes,
   AT_EnableTrig: passes,
   AT_EnableTrigAll: passes,
   AT_EnableTrigUser: passes,
   AT_EnableAlwaysTrig: passes,
-  AT_EnableRowSecurity: passes,
+  AT_EnableRowSecurity: ({ inspector }, table) => inspector.scope.addObject("row security", table),
   AT_ForceRowSecurity: passes,
   AT_AddIdentity: passes,
   AT_AddOf: passes,
@@ -69,8 +72,9 @@ const commandRules: { readonly [K in NonNullable<AlterTableCmd["subtype"]>]?: Co
       inspector.report("drop-default", `takes the default from ${column(table, command.name)}`, offset);
     }
   },
-  AT_SetNotNull: ({ command, inspector, offset }, table) => {
+  AT_SetNotNull: async ({ command, inspector, offset }, table) => {
     if (isNewColumn(table, command.name, inspector)) return;
+    if (await requiredByCheck(table, command.name ?? "", inspector)) return;
     inspector.report("set-not-null", `makes ${column(table, command.name)} refuse NULL`, offset);
   },
   AT_SetIdentity: ({ command, inspector, offset }) => {
@@ -146,6 +150,11 @@ async function judgeCommand(alteration: Alteration): Promise<void> {
 /** A table of the set may be altered at will, unless that ties existing rows to it. */
 async function judgeOwnTable({ command, alter, inspector }: Alteration): Promise<void> {
   await inspector.inspect([command.def]);
+  if (command.subtype === "AT_EnableRowSecurity") {
+    inspector.scope.addObject("row security", relationName(alter.relation));
+  } else if (command.subtype === "AT_DisableRowSecurity") {
+    inspector.scope.dropObject("row security", relationName(alter.relation));
+  }
   if (command.subtype !== "AT_AttachPartition") return;
   const child = as(command.def, "PartitionCmd")?.name;
   if (!inspector.scope.isFreeTable(relationName(child))) inspector.scope.entangle(relationName(alter.relation));
@@ -164,6 +173,7 @@ async function addColumn({ command, alter, inspector, offset }: Alteration, tabl
     );
   }
   for (const constraint of constraintsOf(definition)) judgeReference(constraint, table, true, inspector, offset);
+  judgeColumnLocks(definition, table, inspector, offset);
   // With IF NOT EXISTS the column may be an old one, with values.
   if (command.missing_ok === true) return;
   inspector.scope.addObject("column", table, name);
@@ -192,6 +202,7 @@ async function addConstraint({ command, inspector, offset }: Alteration, table: 
   const columns = strings(constraint.fk_attrs);
   const fresh = columns.length > 0 && columns.every((name) => isNewColumn(table, name, inspector));
   judgeReference(constraint, table, fresh, inspector, offset);
+  judgeConstraintLocks(constraint, table, inspector, offset);
   const required = strings(constraint.keys)[0];
   if (constraint.contype === "CONSTR_NOTNULL" && !isNewColumn(table, required, inspector)) {
     inspector.report("set-not-null", `makes ${column(table, required)} refuse NULL`, offset);
@@ -235,6 +246,9 @@ async function alterColumnType({ command, inspector, offset }: Alteration, table
   } else if (present === undefined) {
     if (isUnlimitedText(target)) inspector.report("change-type", `turns ${what} into ${words}`, offset);
     else inspector.report("narrow-type", `turns ${what} into ${words}, and its present type is unknown`, offset);
+  } else if (keepsEveryValue(present, target) && rewritesEveryRow(present, target)) {
+    const reason = `turns ${what} from ${typeNameOf(present).name} into ${words}, writing every row anew`;
+    inspector.report("rewrites-table", reason, offset);
   } else if (keepsEveryValue(present, target)) {
     inspector.report("change-type", `widens ${what} from ${typeNameOf(present).name} to ${words}`, offset);
   } else {
@@ -287,11 +301,10 @@ function addInheritance({ command, inspector }: Alteration): void {
 function dropConstraint({ command, inspector, offset }: Alteration, table: WrittenName): void {
   const name = command.name ?? "";
   const what = `the constraint ${name} of ${display(table)}`;
-  const { outline, statementIndex, inBody } = inspector.position;
   if (inspector.scope.dropObject("constraint", table, name)) return;
   if (command.behavior === "DROP_CASCADE") {
     inspector.report("drop-cascade", `drops ${what} and whatever depends on it`, offset);
-  } else if (!inBody && outline.makesLater(partKey("constraint", table, name), statementIndex)) {
+  } else if (inspector.makesLater(partKey("constraint", table, name))) {
     inspector.report("replace-object", `replaces ${what}`, offset);
   } else inspector.report("drop-constraint", `drops ${what}`, offset);
 }
@@ -316,6 +329,11 @@ function alterConstraint({ command, inspector, offset }: Alteration, table: Writ
     `the constraint ${change.conname ?? ""} of ${display(table)} is no longer enforced`,
     offset,
   );
+}
+
+function judgeOptions({ command, inspector, offset }: Alteration, table: WrittenName): void {
+  const set = command.subtype === "AT_SetRelOptions";
+  judgeViewOptions(as(command.def, "List")?.items, set, `the view ${display(table)}`, inspector, offset);
 }
 
 function reports(

@@ -1,6 +1,7 @@
 /** Changes of existing objects other than tables: names, schemas, types, domains, owners, rights, publications. */
 import type { Node, RenameStmt } from "libpg-query";
 import type { Handlers, Inspector } from "../inspector";
+import { viewKey } from "../fileOutline";
 import { type WrittenName, as, display, relationName, strings, writtenName } from "../syntaxTree";
 
 export const changeRules: Handlers = {
@@ -14,7 +15,8 @@ export const changeRules: Handlers = {
       inspector.scope.addTable({ schema: alter.newschema, name: name.name }, false, false);
       return;
     }
-    inspector.report("set-schema", `moves ${display(name)} to the schema ${alter.newschema ?? ""}`);
+    const rule = inspector.makesLater(viewKey(name)) ? "rename-with-view" : "set-schema";
+    inspector.report(rule, `moves ${display(name)} to the schema ${alter.newschema ?? ""}`);
   },
 
   AlterOwnerStmt: (alter, inspector) => {
@@ -47,16 +49,6 @@ export const changeRules: Handlers = {
     if ((alter.pubobjects ?? []).length === 0) return;
     inspector.report("drop-object", `takes tables out of the publication ${alter.pubname ?? ""}`);
   },
-
-  GrantStmt: (grant, inspector) => {
-    if (grant.is_grant !== true) inspector.report("revoke-right", "takes a right away");
-  },
-  GrantRoleStmt: (grant, inspector) => {
-    if (grant.is_grant !== true) inspector.report("revoke-right", "takes a role away");
-  },
-  AlterDefaultPrivilegesStmt: (alter, inspector) => {
-    if (alter.action?.is_grant !== true) inspector.report("revoke-right", "takes a default right away");
-  },
 };
 
 /** Renaming these breaks no statement of the application (ON CONFLICT ON CONSTRAINT aside, which it names). */
@@ -80,13 +72,23 @@ function rename(statement: RenameStmt, inspector: Inspector): void {
     scope.addObject("column", relation, statement.newname);
     return;
   }
-  const rule = harmlessRenames.has(type) ? "rename-part" : "rename";
+  const rule = harmlessRenames.has(type)
+    ? "rename-part"
+    : hasViewInItsPlace(statement, inspector)
+      ? "rename-with-view"
+      : "rename";
   const kind = type.replace("OBJECT_", "").replace("TABCONSTRAINT", "CONSTRAINT").toLowerCase();
   const object =
     statement.relation === undefined ? (statement.subname ?? display(objectName(statement.object))) : display(relation);
   const what =
     statement.relation === undefined || statement.subname === undefined ? object : `${statement.subname} of ${object}`;
   inspector.report(rule, `renames the ${kind} ${what} to ${statement.newname ?? ""}`);
+}
+
+/** Expand and contract: a view of the old name, made in the same file, so that nobody ever misses it. */
+function hasViewInItsPlace({ renameType, relation }: RenameStmt, inspector: Inspector): boolean {
+  const moves = renameType === "OBJECT_TABLE" || renameType === "OBJECT_VIEW";
+  return moves && inspector.makesLater(viewKey(relationName(relation)));
 }
 
 function objectName(object: Node | undefined): WrittenName {

@@ -1,6 +1,8 @@
 /** CREATE: additive. What is certainly new is noted, so that the set may change or drop it again. */
 import type { CreateStmt, Node } from "libpg-query";
 import type { Handlers, Inspector } from "../inspector";
+import { judgeReplacedView, judgeViewOptions } from "./security";
+import { operatorName } from "../operators";
 import { type WrittenName, as, display, relationName, strings, writtenName } from "../syntaxTree";
 
 export const createRules: Handlers = {
@@ -24,20 +26,11 @@ export const createRules: Handlers = {
   },
 
   ViewStmt: async (create, inspector) => {
+    const view = relationName(create.view);
     await inspector.attached().inspect([create.query]);
+    judgeViewOptions(create.options, true, `the view ${display(view)}`, inspector, inspector.position.start);
+    if (create.replace === true) await judgeReplacedView(view, create.options, inspector);
     if (create.replace !== true) inspector.scope.addObject("view", relationName(create.view));
-  },
-
-  IndexStmt: async (create, inspector) => {
-    await inspector.inspect([create.indexParams, create.whereClause]);
-    if (create.concurrent === true && (create.idxname === undefined || create.if_not_exists !== true)) {
-      inspector.report(
-        "repeatable-index",
-        `builds an index on ${display(relationName(create.relation))} outside a transaction`,
-      );
-    }
-    if (create.idxname === undefined || create.if_not_exists === true) return;
-    inspector.scope.addObject("index", { schema: create.relation?.schemaname, name: create.idxname });
   },
 
   CreateSeqStmt: (create, inspector) => {
@@ -65,6 +58,9 @@ export const createRules: Handlers = {
       const named = as(option?.arg, "TypeName")?.names;
       if (named !== undefined) await attachFunction(writtenName(strings(named)), inspector);
     }
+    if (create.kind === "OBJECT_OPERATOR") {
+      inspector.scope.addObject("other", operatorName(writtenName(strings(create.defnames))));
+    }
     if (create.kind === "OBJECT_TYPE") addType(create.defnames, inspector);
   },
   CreateCastStmt: async (create, inspector) => {
@@ -76,12 +72,6 @@ export const createRules: Handlers = {
     if (create.if_not_exists !== true) inspector.scope.addObject("extension", { schema: "", name });
     inspector.scope.addExtension(name);
   },
-
-  CreatePolicyStmt: async (create, inspector) => {
-    await inspector.attached().inspect([create.qual, create.with_check]);
-    inspector.scope.addObject("policy", relationName(create.table), create.policy_name);
-  },
-  AlterPolicyStmt: (alter, inspector) => inspector.attached().inspect([alter.qual, alter.with_check]),
 };
 
 async function createTable(create: CreateStmt, inspector: Inspector): Promise<void> {

@@ -73,18 +73,15 @@ function judgeDrop(drop: DropStmt, object: Node, inspector: Inspector): void {
   const { name, part } = droppedName(object, dropping.kind);
   const words = type.replace("OBJECT_", "").replace("MATVIEW", "MATERIALIZED_VIEW").replaceAll("_", " ").toLowerCase();
   const what = part === undefined ? `the ${words} ${display(name)}` : `the ${words} ${part} on ${display(name)}`;
-  const { outline, statementIndex, inBody } = inspector.position;
 
   if (part !== undefined && inspector.scope.isFreeTable(name)) return;
   if (inspector.scope.dropObject(dropping.kind, name, part ?? signature(object, dropping.kind))) return;
   if (drop.behavior === "DROP_CASCADE" && dropping.cascade !== undefined) {
     inspector.report(dropping.cascade, `drops ${what} and whatever depends on it`);
-  } else if (
-    !inBody &&
-    dropping.replacement !== undefined &&
-    outline.makesLater(dropping.replacement(name, part, object), statementIndex)
-  ) {
+  } else if (dropping.replacement !== undefined && inspector.makesLater(dropping.replacement(name, part, object))) {
     inspector.report("replace-object", `replaces ${what}`);
+  } else if (dropping.kind === "index" && drop.concurrent !== true) {
+    inspector.report("drop-index-blocks-writers", `drops ${what} while nobody can use its table`);
   } else inspector.report(dropping.rule, `drops ${what}`);
 }
 

@@ -5,8 +5,10 @@ import { changeRules } from "./changes";
 import { createRules } from "./creates";
 import { dropRules } from "./drops";
 import { harmlessRules } from "./harmless";
+import { lockRules } from "./locks";
 import { routineRules } from "./routines";
 import { rowRules } from "./rows";
+import { securityRules } from "./security";
 import { sequenceRules } from "./sequences";
 import { settingRules } from "./settings";
 import { wrappedRules } from "./wrapped";
@@ -17,8 +19,10 @@ export const statementRules: Handlers = {
   ...createRules,
   ...dropRules,
   ...harmlessRules,
+  ...lockRules,
   ...routineRules,
   ...rowRules,
+  ...securityRules,
   ...sequenceRules,
   ...settingRules,
   ...wrappedRules,

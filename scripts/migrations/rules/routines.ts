@@ -4,18 +4,20 @@ import { judgeProcedure } from "../bodies";
 import type { Handlers, Inspector } from "../inspector";
 import { type WrittenName, display, relationName, strings, typeNameOf, writtenName } from "../syntaxTree";
 import { attachFunction } from "./creates";
+import { judgeNewDefiner } from "./security";
 
 export const routineRules: Handlers = {
   CreateFunctionStmt: async (create, inspector) => {
     const name = writtenName(strings(create.funcname));
     const { fragment, start, end, inBody } = inspector.position;
     await inspector.attached().inspect(create.parameters);
+    judgeNewDefiner(create, inspector);
     if (inBody) {
       // Defined by code that runs later: its body cannot be told apart from one that is called.
-      await inspector.attached().judgeBody({ definition: create, fragment, start, end });
+      await inspector.attached().judgeBody({ id: idOf(inspector), definition: create, fragment, start, end });
       return;
     }
-    const routine = { definition: create, fragment, start, end };
+    const routine = { id: idOf(inspector), definition: create, fragment, start, end };
     inspector.scope.addRoutine(name, routine);
     if (create.replace !== true) {
       inspector.scope.addObject(
@@ -64,6 +66,12 @@ export const routineRules: Handlers = {
     if (create.replace !== true) inspector.scope.addObject("rule", table, create.rulename);
   },
 };
+
+/** Its place: one statement defines one function. */
+function idOf({ position: { fragment, start } }: Inspector): string {
+  const { line, column } = fragment.place(start);
+  return `${fragment.file}:${line}:${column}`;
+}
 
 async function attachOrInform(name: WrittenName, what: string, inspector: Inspector): Promise<void> {
   if (await attachFunction(name, inspector)) return;

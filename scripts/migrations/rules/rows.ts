@@ -84,12 +84,6 @@ export const rowRules: Handlers = {
     inspector.report("truncate", `removes every row of ${others.map(display).join(", ")}${cascade}`);
   },
 
-  RefreshMatViewStmt: (refresh, inspector) => {
-    const view = relationName(refresh.relation);
-    if (refresh.skipData !== true || inspector.scope.hasObject("materialized view", view)) return;
-    inspector.report("truncate", `empties the materialized view ${display(view)}`);
-  },
-
   CopyStmt: async (copy, inspector) => {
     const table = relationName(copy.relation);
     if (copy.is_program === true) inspector.report("server-program", "COPY … PROGRAM runs a program on the server");

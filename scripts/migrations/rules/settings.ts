@@ -11,8 +11,6 @@ export const settingRules: Handlers = {
       "alter-role-setting",
       `changes ${alter.setstmt?.name ?? "a setting"} for new sessions of the database`,
     ),
-  AlterRoleStmt: (_, inspector) =>
-    inspector.report("alter-role-setting", "changes what a role may do or how it logs in"),
   AlterRoleSetStmt: (alter, inspector) =>
     inspector.report("alter-role-setting", `changes ${alter.setstmt?.name ?? "a setting"} for new sessions of a role`),
 };

@@ -30,6 +30,19 @@ const retype = (from: string | undefined, to: string, ...rules: string[]): Case 
   columns: from === undefined ? {} : { "public.clients.c": from },
 });
 
+/** Functions `f0` to `f<depth - 1>`: each calls the next one twice, one a line; the last one deletes. */
+const doubling = (depth: number): string =>
+  Array.from({ length: depth }, (_, place) => {
+    const body = place === depth - 1 ? "DELETE FROM t" : `SELECT f${place + 1}(); SELECT f${place + 1}()`;
+    return `CREATE FUNCTION f${place}() RETURNS void LANGUAGE sql AS '${body}';`;
+  }).join("\n");
+
+const chain = (depth: number): string =>
+  Array.from({ length: depth }, (_, place) => {
+    const body = place === depth - 1 ? "DELETE FROM t" : `SELECT f${place + 1}()`;
+    return `CREATE FUNCTION f${place}() RETURNS void LANGUAGE sql AS '${body}';`;
+  }).join("\n");
+
 export const destroying: readonly Case[] = [
   refused("DROP TABLE", "DROP TABLE clients;", "drop-table:1"),
   refused(
@@ -143,7 +156,7 @@ export const destroying: readonly Case[] = [
   refused("a system catalog", "INSERT INTO pg_catalog.pg_enum VALUES (1);", "catalog-write:1"),
   refused(
     "a cascading foreign key for existing rows",
-    "ALTER TABLE tasks ADD CONSTRAINT k FOREIGN KEY (client_id) REFERENCES clients ON DELETE CASCADE;",
+    "ALTER TABLE tasks ADD CONSTRAINT k FOREIGN KEY (client_id) REFERENCES clients ON DELETE CASCADE NOT VALID;",
     "cascading-foreign-key:1",
   ),
   refused("DISABLE TRIGGER ALL", "ALTER TABLE tasks DISABLE TRIGGER ALL;", "disable-trigger:1"),
@@ -241,6 +254,7 @@ export const procedural: readonly Case[] = [
     "called in the default of a column that is added",
     "CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'DELETE FROM t RETURNING 1';\nALTER TABLE c ADD COLUMN x int DEFAULT f();",
     "delete:1",
+    "rewrites-table:2",
   ),
   refused(
     "a trigger function",
@@ -305,6 +319,33 @@ export const procedural: readonly Case[] = [
   ),
   refused("dblink", "SELECT dblink_exec('dbname=x', 'DELETE FROM clients');", "dynamic-sql:1"),
   refused("an advisory lock taken back", "SELECT pg_advisory_unlock_all();", "session-lock:1"),
+  refused("an operator of one's own", "SELECT 1 OPERATOR(app.===) 2;", "unknown-function:1"),
+  refused(
+    "an operator that PostgreSQL has not",
+    "INSERT INTO log SELECT id FROM t WHERE id === 3;",
+    "unknown-function:1",
+  ),
+  refused("functions that call each other twice, forty deep", `${doubling(40)}\nSELECT f0();`, "delete:40"),
+  refused(
+    "functions that call each other, a thousand deep",
+    `${chain(1000)}\nSELECT f0();`,
+    "unanalysable-function:100",
+  ),
+  refused(
+    "a body that looks elsewhere than the set",
+    "CREATE TABLE clients (i int);\nCREATE FUNCTION f() RETURNS void LANGUAGE sql SET search_path = app AS 'DELETE FROM clients';\nSELECT f();",
+    "delete:2",
+  ),
+  refused(
+    "a body that is run again when its table is another",
+    "CREATE FUNCTION f() RETURNS void LANGUAGE plpgsql AS $$ BEGIN\n DELETE FROM clients; END $$;\nCREATE TEMP TABLE clients (i int); SELECT f(); DROP TABLE clients;\nSELECT f();",
+    "delete:2",
+  ),
+  refused(
+    "a table that a branch made, gone when the function is called again",
+    "CREATE FUNCTION f() RETURNS void LANGUAGE plpgsql AS $$ BEGIN\n DELETE FROM clients; END $$;\nDO $$ BEGIN IF true THEN CREATE TEMP TABLE clients (i int); PERFORM f(); END IF; PERFORM f(); END $$;",
+    "delete:2",
+  ),
   refused("a prepared statement of somebody else", "EXECUTE p;", "unknown-prepared-statement:1"),
 ];
 
@@ -332,7 +373,12 @@ export const breaking: readonly Case[] = [
   refused("SET NOT NULL", "ALTER TABLE clients ALTER COLUMN name SET NOT NULL;", "set-not-null:1"),
   refused("NOT NULL of a domain", "ALTER DOMAIN email SET NOT NULL;", "set-not-null:1"),
   refused("a required column", "ALTER TABLE clients ADD COLUMN code text NOT NULL;", "required-column:1"),
-  refused("a key column without values", "ALTER TABLE clients ADD COLUMN code int PRIMARY KEY;", "required-column:1"),
+  refused(
+    "a key column without values",
+    "ALTER TABLE clients ADD COLUMN code int PRIMARY KEY;",
+    "required-column:1",
+    "constraint-builds-index:1",
+  ),
   refused("DROP POLICY", "DROP POLICY p ON clients;", "drop-policy:1"),
   refused("DISABLE ROW LEVEL SECURITY", "ALTER TABLE clients DISABLE ROW LEVEL SECURITY;", "disable-row-security:1"),
   refused("NO FORCE ROW LEVEL SECURITY", "ALTER TABLE clients NO FORCE ROW LEVEL SECURITY;", "disable-row-security:1"),
@@ -342,6 +388,113 @@ export const breaking: readonly Case[] = [
   refused("REASSIGN OWNED", "REASSIGN OWNED BY a TO b;", "reassign-owned:1"),
   refused("something that nobody listed", "LOAD 'auto_explain';", "unknown-statement:1"),
   refused("an ALTER TABLE that nobody listed", "ALTER FOREIGN TABLE f OPTIONS (SET a 'b');", "unknown-statement:1"),
+];
+
+export const opening: readonly Case[] = [
+  refused("GRANT to anon", "GRANT SELECT ON clients TO authenticated, anon;", "grant-to-everyone:1"),
+  refused("GRANT to PUBLIC", "GRANT ALL ON TABLE clients TO PUBLIC;", "grant-to-everyone:1"),
+  refused("GRANT of columns", "GRANT UPDATE (name) ON clients TO anon;", "grant-to-everyone:1"),
+  refused("GRANT on all tables", "GRANT SELECT ON ALL TABLES IN SCHEMA public TO anon;", "grant-to-everyone:1"),
+  refused("default rights", "ALTER DEFAULT PRIVILEGES GRANT SELECT ON TABLES TO anon;", "grant-to-everyone:1"),
+  refused("a role for anon", "GRANT crm_reader TO anon;", "grant-to-everyone:1"),
+  refused("a role that reads everything", "GRANT pg_read_all_data TO reporting;", "role-powers:1"),
+  refused("BYPASSRLS", "ALTER ROLE app BYPASSRLS;", "role-powers:1"),
+  refused("SUPERUSER", "CREATE ROLE app LOGIN SUPERUSER;", "role-powers:1"),
+  refused(
+    "GRANT in a body that is run",
+    "DO $$ BEGIN\n GRANT SELECT ON clients TO anon; END $$;",
+    "grant-to-everyone:2",
+  ),
+  refused(
+    "a new table without row level security",
+    "CREATE TABLE n (i int);\nGRANT SELECT ON n TO anon;",
+    "grant-to-everyone:2",
+  ),
+  refused("USING (true)", "CREATE POLICY p ON clients FOR SELECT USING (true);", "open-policy:1"),
+  refused("WITH CHECK (true)", "CREATE POLICY p ON clients FOR INSERT TO anon WITH CHECK (true);", "open-policy:1"),
+  refused("1 = 1", "CREATE POLICY p ON clients TO authenticated USING (1 = 1);", "open-policy:1"),
+  refused("OR true", "ALTER POLICY p ON clients USING (owner = auth.uid() OR true);", "open-policy:1"),
+  refused("'t'::boolean", "CREATE POLICY p ON clients USING ('t'::boolean);", "open-policy:1"),
+  refused(
+    "SECURITY DEFINER",
+    "CREATE FUNCTION f() RETURNS int LANGUAGE sql SECURITY DEFINER AS 'SELECT 1';",
+    "definer-search-path:1",
+  ),
+  refused("SECURITY DEFINER later", "ALTER FUNCTION f(int) SECURITY DEFINER;", "definer-search-path:1"),
+  refused("its search path taken", "ALTER FUNCTION f(int) RESET search_path;", "definer-search-path:1"),
+  refused("all its settings taken", "ALTER FUNCTION f(int) RESET ALL;", "definer-search-path:1"),
+  refused("a view as its owner", "ALTER VIEW v SET (security_invoker = false);", "view-runs-as-owner:1"),
+  refused("a view as its owner again", "ALTER VIEW v RESET (security_invoker);", "view-runs-as-owner:1"),
+  passes(
+    "a new table behind policies",
+    "CREATE TABLE n (i int);\nGRANT SELECT ON n TO anon;\nALTER TABLE n ENABLE ROW LEVEL SECURITY;\nCREATE POLICY p ON n FOR SELECT USING (true);",
+  ),
+  passes("a policy for who passes by policies anyway", "CREATE POLICY p ON clients TO service_role USING (true);"),
+  passes("a restrictive policy", "CREATE POLICY p ON clients AS RESTRICTIVE USING (true);"),
+  passes(
+    "rights to functions, sequences, schemas",
+    "GRANT USAGE ON SCHEMA app TO anon; GRANT EXECUTE ON FUNCTION f TO anon;",
+  ),
+  passes(
+    "SECURITY DEFINER with a search path",
+    "CREATE FUNCTION f() RETURNS int LANGUAGE sql SECURITY DEFINER SET search_path = '' AS 'SELECT 1';\nCREATE FUNCTION g() RETURNS int LANGUAGE sql SECURITY DEFINER AS 'SELECT 1';\nALTER FUNCTION g() SET search_path = pg_catalog;\nCREATE FUNCTION h() RETURNS int LANGUAGE sql SECURITY DEFINER BEGIN ATOMIC SELECT 1; END;",
+  ),
+  passes(
+    "a view as its reader",
+    "CREATE VIEW v WITH (security_invoker = on) AS SELECT 1 AS a; ALTER VIEW w SET (security_invoker);",
+  ),
+];
+
+export const blocking: readonly Case[] = [
+  refused("CREATE INDEX", "CREATE INDEX i ON clients (email);", "index-blocks-writers:1"),
+  refused("CREATE UNIQUE INDEX", "CREATE UNIQUE INDEX IF NOT EXISTS i ON clients (email);", "index-blocks-writers:1"),
+  refused("CREATE INDEX ON ONLY", "CREATE INDEX i ON ONLY clients (email);", "index-blocks-writers:1"),
+  refused("DROP INDEX", "DROP INDEX IF EXISTS i;", "drop-index-blocks-writers:1"),
+  refused("REINDEX", "REINDEX TABLE clients;", "reindex-blocks-writers:1"),
+  refused("REFRESH", "REFRESH MATERIALIZED VIEW totals;", "refresh-blocks-readers:1"),
+  refused("VACUUM FULL", "VACUUM (FULL) clients;", "vacuum-full:1"),
+  refused("CLUSTER", "CLUSTER clients USING i;", "vacuum-full:1"),
+  refused("CHECK", "ALTER TABLE clients ADD CONSTRAINT k CHECK (age > 0);", "constraint-scans-table:1"),
+  refused("FOREIGN KEY", "ALTER TABLE c ADD FOREIGN KEY (a) REFERENCES b;", "constraint-scans-table:1"),
+  refused("UNIQUE", "ALTER TABLE c ADD UNIQUE (a);", "constraint-builds-index:1"),
+  refused("PRIMARY KEY", "ALTER TABLE c ADD PRIMARY KEY (a);", "constraint-builds-index:1"),
+  refused("a unique column", "ALTER TABLE c ADD COLUMN a int UNIQUE;", "constraint-builds-index:1"),
+  refused("a default for each row", "ALTER TABLE c ADD COLUMN a uuid DEFAULT gen_random_uuid();", "rewrites-table:1"),
+  refused(
+    "a default of one's own function",
+    "ALTER TABLE c ADD COLUMN a int DEFAULT app.one() + 1;",
+    "rewrites-table:1",
+    "unknown-function:1",
+  ),
+  refused("numbered rows", "ALTER TABLE c ADD COLUMN a bigserial;", "rewrites-table:1"),
+  refused("an identity", "ALTER TABLE c ADD COLUMN a int GENERATED ALWAYS AS IDENTITY;", "rewrites-table:1"),
+  refused(
+    "a stored expression",
+    "ALTER TABLE c ADD COLUMN a int GENERATED ALWAYS AS (b * 2) STORED;",
+    "rewrites-table:1",
+  ),
+  refused(
+    "a reference that every row gets",
+    "ALTER TABLE c ADD COLUMN a int DEFAULT 1 REFERENCES b;",
+    "constraint-scans-table:1",
+  ),
+  refused(
+    "a partition of an old table",
+    "CREATE TABLE p PARTITION OF events FOR VALUES IN (1); CREATE INDEX ON events (a);",
+    "index-blocks-writers:1",
+  ),
+  passes("LOCK TABLE", "LOCK TABLE clients IN SHARE MODE; LOCK TABLE clients IN ROW SHARE MODE;", "long-lock:1"),
+  passes(
+    "no way without the lock",
+    "ALTER TABLE c SET LOGGED;\nALTER TABLE c ADD EXCLUDE USING gist (a WITH &&);\nALTER TABLE c ADD COLUMN a int CHECK (a > 0);",
+    "long-lock:1",
+    "long-lock:2",
+    "long-lock:3",
+  ),
+  passes("REINDEX and REFRESH CONCURRENTLY", [
+    "REINDEX INDEX CONCURRENTLY i;",
+    "REFRESH MATERIALIZED VIEW CONCURRENTLY m;",
+  ]),
 ];
 
 export const transactions: readonly Case[] = [
@@ -393,8 +546,18 @@ export const additive: readonly Case[] = [
   passes("CREATE TABLE AS", "CREATE TABLE copy AS SELECT id, lower(name) AS name FROM clients;"),
   passes("CREATE VIEW", "CREATE OR REPLACE VIEW v AS SELECT *, auth.uid() AS me FROM clients;"),
   passes("CREATE MATERIALIZED VIEW", "CREATE MATERIALIZED VIEW m AS SELECT count(*) FROM clients;"),
-  passes("CREATE INDEX", "CREATE INDEX i ON clients (lower(name)) WHERE deleted_at IS NULL;"),
-  passes("CREATE UNIQUE INDEX", "CREATE UNIQUE INDEX IF NOT EXISTS i ON clients (email);"),
+  passes(
+    "CREATE INDEX CONCURRENTLY",
+    "CREATE INDEX CONCURRENTLY IF NOT EXISTS i ON clients (lower(name)) WHERE deleted_at IS NULL;",
+  ),
+  passes(
+    "indexes and constraints of a new table",
+    "CREATE TABLE n (a int, b int); CREATE UNIQUE INDEX IF NOT EXISTS i ON n (a); CREATE INDEX ON n (b); ALTER TABLE n ADD UNIQUE (b), ADD CHECK (a > 0), ADD FOREIGN KEY (a) REFERENCES clients; REINDEX TABLE n; LOCK TABLE n;",
+  ),
+  passes(
+    "an index of a new materialized view",
+    "CREATE MATERIALIZED VIEW m AS SELECT 1 AS a; CREATE UNIQUE INDEX ON m (a); REFRESH MATERIALIZED VIEW m;",
+  ),
   passes(
     "CREATE TYPE, DOMAIN, SEQUENCE, SCHEMA, EXTENSION, ROLE",
     "CREATE TYPE s AS ENUM ('a'); CREATE DOMAIN d AS text CHECK (VALUE <> ''); CREATE SEQUENCE q; CREATE SCHEMA x; CREATE EXTENSION IF NOT EXISTS pgcrypto; CREATE ROLE r;",
@@ -402,21 +565,22 @@ export const additive: readonly Case[] = [
   passes("a nullable column", "ALTER TABLE clients ADD COLUMN nick text;"),
   passes("a column with a constant default", "ALTER TABLE clients ADD COLUMN active boolean NOT NULL DEFAULT true;"),
   passes(
-    "a column with a computed default",
-    "ALTER TABLE clients ADD COLUMN token uuid NOT NULL DEFAULT gen_random_uuid();",
+    "columns whose default is one value for all rows, and one that is computed when read",
+    "ALTER TABLE clients ADD COLUMN since timestamptz NOT NULL DEFAULT now(), ADD COLUMN by text DEFAULT lower('X'), ADD COLUMN twice int GENERATED ALWAYS AS (n * 2) VIRTUAL;",
   ),
   passes(
-    "a generated column, a serial, an identity",
-    "ALTER TABLE c ADD COLUMN a int GENERATED ALWAYS AS (x * 2) STORED, ADD COLUMN b serial, ADD COLUMN d int NOT NULL GENERATED ALWAYS AS IDENTITY;",
+    "a default of the rows to come",
+    "ALTER TABLE clients ADD COLUMN token uuid;\nALTER TABLE clients ALTER COLUMN token SET DEFAULT gen_random_uuid();",
   ),
   passes(
-    "a column with a function of an extension that the set creates",
-    'CREATE EXTENSION IF NOT EXISTS "uuid-ossp";\nALTER TABLE c ADD COLUMN u uuid DEFAULT uuid_generate_v4();',
+    "a function of an extension that the set creates",
+    'CREATE EXTENSION IF NOT EXISTS "uuid-ossp";\nINSERT INTO keys VALUES (uuid_generate_v4());',
   ),
   passes(
     "a new column that cascades",
     "ALTER TABLE tasks ADD COLUMN team_id int REFERENCES teams ON DELETE CASCADE;",
     "references-cascade:1",
+    "reference-locks-parent:1",
   ),
   passes("enum ADD VALUE", "ALTER TYPE status ADD VALUE IF NOT EXISTS 'archived' AFTER 'open';"),
   passes(
@@ -427,6 +591,24 @@ export const additive: readonly Case[] = [
   passes(
     "NOT VALID, then VALIDATE",
     "ALTER TABLE c ADD CONSTRAINT k CHECK (a > 0) NOT VALID;\nALTER TABLE c VALIDATE CONSTRAINT k;",
+    "validate-in-same-file:2",
+  ),
+  passes("NOT NULL that a checked constraint says already", [
+    "ALTER TABLE c ADD CONSTRAINT k CHECK (a IS NOT NULL) NOT VALID;",
+    "ALTER TABLE c VALIDATE CONSTRAINT k;",
+    "ALTER TABLE c ALTER COLUMN a SET NOT NULL;\nALTER TABLE c DROP CONSTRAINT k;",
+  ]),
+  refused(
+    "NOT NULL that nobody checked",
+    ["ALTER TABLE c ADD CONSTRAINT k CHECK (a IS NOT NULL) NOT VALID;", "ALTER TABLE c ALTER COLUMN a SET NOT NULL;"],
+    "set-not-null:1@2.sql",
+  ),
+  passes(
+    "expand and contract through views",
+    "ALTER TABLE clients RENAME TO customers;\nCREATE VIEW clients AS SELECT * FROM customers;\nALTER TABLE t SET SCHEMA archive;\nCREATE VIEW t AS SELECT * FROM archive.t;\nALTER VIEW v RENAME TO w;\nCREATE OR REPLACE VIEW v AS SELECT * FROM w;",
+    "rename-with-view:1",
+    "rename-with-view:3",
+    "rename-with-view:5",
   ),
   passes("a foreign key NOT VALID, then VALIDATE", [
     "ALTER TABLE c ADD CONSTRAINT k FOREIGN KEY (a) REFERENCES b NOT VALID;",
@@ -448,7 +630,7 @@ export const additive: readonly Case[] = [
   ),
   passes("SET DEFAULT", "ALTER TABLE clients ALTER COLUMN created_at SET DEFAULT now();"),
   passes("DROP NOT NULL", "ALTER TABLE clients ALTER COLUMN name DROP NOT NULL;", "drop-not-null:1"),
-  passes("DROP INDEX", "DROP INDEX IF EXISTS i;", "drop-index:1"),
+  passes("DROP INDEX CONCURRENTLY", "DROP INDEX CONCURRENTLY IF EXISTS i;", "drop-index:1"),
   passes(
     "storage and planner",
     "ALTER TABLE c SET (fillfactor = 70), ALTER COLUMN a SET STATISTICS 500, ALTER COLUMN b SET STORAGE external; ANALYZE c;",
@@ -481,7 +663,7 @@ export const additive: readonly Case[] = [
   ),
   passes(
     "a policy, trigger, view, function and constraint replaced",
-    "DROP POLICY IF EXISTS p ON c; CREATE POLICY p ON c USING (true);\nDROP TRIGGER IF EXISTS t ON c; CREATE TRIGGER t BEFORE INSERT ON c EXECUTE FUNCTION f();\nDROP VIEW IF EXISTS v; CREATE VIEW v AS SELECT 1 AS one;\nDROP FUNCTION IF EXISTS g(int); CREATE FUNCTION g(a int) RETURNS int LANGUAGE sql AS 'SELECT 1';\nALTER TABLE c DROP CONSTRAINT k, ADD CONSTRAINT k CHECK (a > 1);",
+    "DROP POLICY IF EXISTS p ON c; CREATE POLICY p ON c USING (owner = current_user);\nDROP TRIGGER IF EXISTS t ON c; CREATE TRIGGER t BEFORE INSERT ON c EXECUTE FUNCTION f();\nDROP VIEW IF EXISTS v; CREATE VIEW v AS SELECT 1 AS one;\nDROP FUNCTION IF EXISTS g(int); CREATE FUNCTION g(a int) RETURNS int LANGUAGE sql AS 'SELECT 1';\nALTER TABLE c DROP CONSTRAINT k, ADD CONSTRAINT k CHECK (a > 1) NOT VALID;",
     "replace-object:1",
     "replace-object:2",
     "unseen-function:2",
@@ -594,7 +776,7 @@ export const context: readonly Case[] = [
   ),
   refused(
     "existing rows that reference a new table",
-    "CREATE TABLE n (i int PRIMARY KEY);\nALTER TABLE clients ADD CONSTRAINT k FOREIGN KEY (n) REFERENCES n;\nTRUNCATE n CASCADE;",
+    "CREATE TABLE n (i int PRIMARY KEY);\nALTER TABLE clients ADD CONSTRAINT k FOREIGN KEY (n) REFERENCES n NOT VALID;\nTRUNCATE n CASCADE;",
     "truncate:3",
   ),
   refused("a new view over old rows", "CREATE VIEW v AS SELECT * FROM clients;\nDELETE FROM v;", "delete:2"),
@@ -635,13 +817,15 @@ export const types: readonly Case[] = [
   retype("character varying(50)", "varchar(100)"),
   retype("character varying(50)", "varchar"),
   retype("text", "varchar"),
-  retype("smallint", "integer"),
-  retype("integer", "bigint"),
-  retype("integer", "numeric"),
-  retype("integer", "numeric(10)"),
-  retype("real", "double precision"),
+  retype("smallint", "integer", "rewrites-table:1"),
+  retype("integer", "bigint", "rewrites-table:1"),
+  retype("integer", "numeric", "rewrites-table:1"),
+  retype("integer", "numeric(10)", "rewrites-table:1"),
+  retype("real", "double precision", "rewrites-table:1"),
   retype("numeric(10,2)", "numeric(12,2)"),
   retype("numeric(10,2)", "numeric"),
+  retype("numeric(10,2)", "numeric(14,4)", "rewrites-table:1"),
+  retype("cidr", "inet"),
   retype("timestamp(3) without time zone", "timestamp(6)"),
   retype("integer", "integer"),
   retype(undefined, "text"),

@@ -7,14 +7,28 @@ import {
   findingId,
   judgeMigrations,
   judgementSchema,
+  noCatalog,
 } from "../../../scripts/migrations/judge";
 import { ruleCatalog } from "../../../scripts/migrations/ruleCatalog";
-import { type Case, additive, breaking, context, destroying, procedural, transactions, types } from "./cases";
+import {
+  type Case,
+  additive,
+  blocking,
+  breaking,
+  context,
+  destroying,
+  opening,
+  procedural,
+  transactions,
+  types,
+} from "./cases";
 
 const families: Readonly<Record<string, readonly Case[]>> = {
   "destroys data": destroying,
   "in procedural code": procedural,
   "breaks the running application": breaking,
+  "weakens security": opening,
+  "blocks writers": blocking,
   transactions: transactions,
   "is additive": additive,
   "knows the set": context,
@@ -171,7 +185,7 @@ function filesOf(expected: Case): { file: string; sql: string }[] {
 
 function catalogOf(columns: Readonly<Record<string, string>>): Catalog {
   return {
-    searchPath: ["public"],
+    ...noCatalog,
     columnType: (schema, table, column) => Promise.resolve(columns[`${schema}.${table}.${column}`]),
   };
 }
