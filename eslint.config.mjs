@@ -7,7 +7,7 @@ const layers = [
   ["commands"],
   ["report"],
   ["rehearsal"],
-  ["gate", "release", "repair", "incident", "drill"],
+  ["gate", "release", "repair", "incident", "drill", "replica"],
   ["verification", "migrations", "environment", "retention", "posture", "replication", "monitoring"],
   ["backup", "restore"],
   ["record", "control"],

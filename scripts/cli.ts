@@ -93,6 +93,26 @@ const entries: readonly Entry[] = [
     module: "drill",
   },
   {
+    name: "replication:setup",
+    description: "set the live replica up: definitions, publication, subscription, first copy",
+    module: "replicationSetup",
+  },
+  {
+    name: "replication:status",
+    description: "how far the live replica is behind, and what is wrong with it",
+    module: "replicationStatus",
+  },
+  {
+    name: "replication:drop",
+    description: "take the live replica down, slot included; its rows stay",
+    module: "replicationDrop",
+  },
+  {
+    name: "replication:janitor",
+    description: "drop slots of ours that nobody has read from for too long",
+    module: "replicationJanitor",
+  },
+  {
     name: "db:restore",
     description: "restore a backup beside the live database, verified",
     module: "restore",

@@ -178,6 +178,30 @@ export const drillSettingsSchema = z.strictObject({
 
 export type DrillSettings = z.infer<typeof drillSettingsSchema>;
 
+export const replicaSettingsSchema = z.strictObject({
+  /** The publication, the subscription and the slot are called so. Default `dbprotect_replica`. */
+  name: z
+    .string()
+    .regex(/^[a-z][a-z0-9_]{0,39}$/, "expected lower-case letters, digits and _, at most 40")
+    .default("dbprotect_replica"),
+  /** Tables (`schema.name`, or patterns with `*`) that are declared not to be on the replica. Default: none. */
+  uncovered: z.array(z.string().min(1)).default([]),
+  /** Declares that large objects, which logical replication never carries, are not on the replica. Default false. */
+  withoutLargeObjects: z.boolean().default(false),
+  /** A password file on the replica's server, by which it connects to the source. Default: the subscription holds the password. */
+  passfile: z.string().startsWith("/").optional(),
+  /** The CA's PEM file on the replica's server, where the source's `sslmode` is `verify-ca` or `verify-full`. */
+  rootCertificate: z.string().min(1).optional(),
+  /** Seconds that the replica may lag behind. Default 600. */
+  maxLagSeconds: z.int().min(1).max(86_400).default(600),
+  /** Hours that one of our slots may be without a subscriber before `replication:janitor` drops it. Default 72. */
+  slotTtlHours: z.int().min(1).max(8784).default(72),
+  /** What the gate does when the replica lacks definitions, lags too far or is broken. Default `halt`. */
+  onDrift: z.enum(["halt", "warn"]).default("halt"),
+});
+
+export type ReplicaSettings = z.infer<typeof replicaSettingsSchema>;
+
 /** What a tier promises: a backup is kept while either holds. Ages are counted to the last verified backup, not to now. */
 function tierPromise(newest: number, days: number) {
   return z
@@ -290,6 +314,8 @@ export const operationSettingsSchema = z.strictObject({
   retention: retentionSettingsSchema.prefault({}),
   rollback: rollbackSettingsSchema.prefault({}),
   drill: drillSettingsSchema.prefault({}),
+  /** The live replica at `REPLICA_DATABASE_URL`; absent: there is none, and the gate asks for none. */
+  replica: replicaSettingsSchema.optional(),
   /** Minutes that a restore may take; an expected RTO over it is a warning in receipt and `db:list`. Default 5. */
   rtoMinutes: z.int().min(1).max(10_080).default(5),
   /** Per signal of `db:health`: other thresholds than those of docs/monitoring.md; also those of its alarms. */
