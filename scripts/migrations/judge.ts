@@ -10,11 +10,12 @@ import type { Finding, Judgement } from "./finding";
 import { Fragment } from "./fragment";
 import { FollowedBodies } from "./followedBodies";
 import { type Court, Inspector } from "./inspector";
+import { type Opinion, squawkRules } from "./opinion";
 import { judgeOperator } from "./operators";
 import { type ParsedStatement, SyntaxFault, loadParser, parseStatements } from "./parser";
 import { statementRules } from "./rules/index";
 import { Scope } from "./scope";
-import { as, visit } from "./syntaxTree";
+import { as, relationName, visit } from "./syntaxTree";
 import { planRun } from "./transactionMode";
 
 export { type Finding, type Judgement, findingId, findingSchema, judgementSchema, summarizeFinding } from "./finding";
@@ -33,6 +34,7 @@ export interface MigrationText {
 export async function judgeMigrations(
   files: readonly MigrationText[],
   catalog: Catalog = noCatalog,
+  opinions: Opinions = new Map(),
 ): Promise<Judgement> {
   await loadParser();
   const findings = new Map<string, Finding>();
@@ -48,7 +50,7 @@ export async function judgeMigrations(
   const scope = new Scope(catalog.searchPath);
   for (const migration of files) {
     scope.startFile();
-    await judgeFile(migration, court, scope);
+    await judgeFile(migration, court, scope, opinions.get(migration.file) ?? []);
   }
   const order = new Map(files.map(({ file }, place) => [file, place]));
   const sorted = [...findings.values()].sort(
@@ -57,7 +59,15 @@ export async function judgeMigrations(
   return { verdict: sorted.some((finding) => finding.severity === "refuse") ? "refused" : "pass", findings: sorted };
 }
 
-async function judgeFile({ file, sql }: MigrationText, court: Court, scope: Scope): Promise<void> {
+/** What another linter says, by file. */
+export type Opinions = ReadonlyMap<string, readonly Opinion[]>;
+
+async function judgeFile(
+  { file, sql }: MigrationText,
+  court: Court,
+  scope: Scope,
+  opinions: readonly Opinion[],
+): Promise<void> {
   const fragment = Fragment.ofFile(file, sql);
   let statements: readonly ParsedStatement[];
   const inspectorOf = (statement: ParsedStatement, statementIndex: number, outline: FileOutline): Inspector =>
@@ -86,9 +96,28 @@ async function judgeFile({ file, sql }: MigrationText, court: Court, scope: Scop
     inspectorOf(fault.statement, 0, outline).report(fault.rule, fault.reason);
   }
   for (const [index, statement] of statements.entries()) {
-    await inspectorOf(statement, index, outline).judge(statement.node);
+    const inspector = inspectorOf(statement, index, outline);
+    // Asked before the statement is judged: it may drop or rename the table.
+    const own = isOfOwnTable(statement.node, scope);
+    const before = new Set(court.findings.keys());
+    await inspector.judge(statement.node);
+    const of = [...court.findings].flatMap(([key, finding]) => (before.has(key) ? [] : [finding.rule]));
+    if (own) continue;
+    for (const { rule, index: place, reason } of opinions) {
+      const offset = fragment.source.byteOfIndex(place);
+      if (offset < statement.start || offset >= statement.end) continue;
+      // One finding for one thing: ours, which knows the set and the database.
+      if (squawkRules[rule].some((same) => of.includes(same))) continue;
+      inspector.report(`squawk/${rule}`, `squawk: ${reason}`, offset);
+    }
   }
   informOfEnumValues(statements, (statement) => inspectorOf(statement, 0, outline));
+}
+
+/** Squawk knows one file: a table that an earlier one of the set made looks old to it. */
+function isOfOwnTable(node: ParsedStatement["node"], scope: Scope): boolean {
+  const { relation } = as(node, "AlterTableStmt") ?? as(node, "IndexStmt") ?? as(node, "ReindexStmt") ?? {};
+  return relation !== undefined && scope.isCreatedTable(relationName(relation));
 }
 
 /** PostgreSQL refuses a new enum value in the transaction that adds it (error 55P04): told by its literal. */

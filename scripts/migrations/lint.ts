@@ -4,9 +4,10 @@ import { readFile, readdir, stat } from "node:fs/promises";
 import { join, relative, resolve } from "node:path";
 import { promisify } from "node:util";
 import { UsageError, messageOf } from "../contract/failure";
-import { type Finding, type Judgement, judgeMigrations } from "./judge";
+import { type Finding, type Judgement, judgeMigrations, noCatalog } from "./judge";
 import { ruleCatalog } from "./ruleCatalog";
 import { SourceText } from "./sourceText";
+import { askSquawk } from "./squawk";
 
 export interface LintOptions {
   /** Files, and folders, of which every `.sql` below is read. */
@@ -33,9 +34,10 @@ export async function lintMigrations({ paths, since }: LintOptions): Promise<Lin
   const files = changed === undefined ? all : all.filter((file) => changed.has(resolve(file)));
   const texts = await Promise.all(files.map(readText));
   const sets = since === undefined ? texts.map((text) => [text]) : [texts];
+  const opinions = await askSquawk(texts);
   const findings: Finding[] = [];
   for (const set of sets) {
-    const { findings: judged } = await judgeMigrations(set.map(({ file, sql }) => ({ file, sql })));
+    const { findings: judged } = await judgeMigrations(set, noCatalog, opinions);
     const undecodable = set.flatMap(({ fault }) => fault ?? []);
     findings.push(...judged.filter(({ file }) => !undecodable.some((fault) => fault.file === file)), ...undecodable);
   }

@@ -77,6 +77,14 @@ export function scanTokens(text: string): Token[] {
     .map((token) => ({ start: token.start, end: token.end, text: token.text, name: token.tokenName }));
 }
 
+/** Where comments stand in a text that parses, in order: UTF-8 byte offsets. */
+export function scanComments(text: string): Pick<Token, "start" | "end">[] {
+  if (!/--|\/\*/.test(text)) return [];
+  return scanSync(text)
+    .tokens.filter((token) => token.tokenName === "SQL_COMMENT" || token.tokenName === "C_COMMENT")
+    .map(({ start, end }) => ({ start, end }));
+}
+
 function guarded<T>(source: SourceText, parse: () => T): T {
   try {
     return parse();

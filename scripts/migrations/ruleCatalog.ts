@@ -41,6 +41,9 @@ const contract =
   "stop using it in the application first, leave it in place, and remove it in a later release under an override";
 const ownRelease = "release the application that no longer needs it first, then remove it under an override";
 
+const secondOpinion = "squawk's documentation of this rule says how: https://squawkhq.com/docs/rules";
+const ownTimeouts = "migrations:apply and a release set both; a tool of your own may not";
+
 export const ruleCatalog = {
   "drop-table": destroys(`${contract}, after a verified backup`),
   "drop-column": destroys(`${contract}, after a verified backup`),
@@ -187,11 +190,30 @@ export const ruleCatalog = {
     "blocks-writers",
     "put VALIDATE CONSTRAINT into a later file: here the lock of ADD CONSTRAINT is held during the scan",
   ),
+  "checked-not-null": informs(
+    "breaks-application",
+    "the checked constraint is no longer needed: drop it in a later file",
+  ),
   "long-lock": informs("blocks-writers", "there is no way without this lock: choose a quiet hour"),
   "alter-role-setting": informs(
     "breaks-application",
     "sessions that start from now on, the application's too, run with what it sets",
   ),
+
+  "squawk/adding-field-with-default": blocks(secondOpinion),
+  "squawk/adding-foreign-key-constraint": blocks(secondOpinion),
+  "squawk/adding-not-nullable-field": blocks(secondOpinion),
+  "squawk/adding-serial-primary-key-field": blocks(secondOpinion),
+  "squawk/changing-column-type": blocks(secondOpinion),
+  "squawk/constraint-missing-not-valid": blocks(secondOpinion),
+  "squawk/disallowed-unique-constraint": blocks(secondOpinion),
+  "squawk/prefer-repack": blocks(secondOpinion),
+  "squawk/require-concurrent-index-creation": blocks(secondOpinion),
+  "squawk/require-concurrent-index-deletion": blocks(secondOpinion),
+  "squawk/require-concurrent-partition-detach": blocks(secondOpinion),
+  "squawk/require-concurrent-reindex": blocks(secondOpinion),
+  "squawk/require-lock-timeout": informs("blocks-writers", ownTimeouts),
+  "squawk/require-statement-timeout": informs("blocks-writers", ownTimeouts),
 } as const satisfies Record<string, Rule>;
 
 export type RuleId = keyof typeof ruleCatalog;

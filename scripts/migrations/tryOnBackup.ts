@@ -10,8 +10,9 @@ import { closeScratch } from "../scratch/scratchServer";
 import type { MigrationsSettings } from "../settings";
 import type { Store } from "../store/store";
 import { verifyBackup } from "../verification/verifyBackup";
-import { type Judgement, judgeMigrations, liveCatalog } from "./judge";
+import { type Judgement, liveCatalog } from "./judge";
 import { pendingMigrations } from "./pending";
+import { judgeTwice } from "./secondOpinion";
 import { tryMigrations } from "./trial";
 
 export interface TryOnBackupOptions {
@@ -52,7 +53,7 @@ export async function tryOnBackup(options: TryOnBackupOptions): Promise<Verdicts
       );
     }
     const { pending } = await pendingMigrations(client, settings.path);
-    return { pending, judgement: await judgeMigrations(pending, await liveCatalog(client)) };
+    return { pending, judgement: await judgeTwice(pending, await liveCatalog(client)) };
   });
   const files = pending.map(({ file }) => file);
   if (pending.length === 0) return { verdict: judgement.verdict, pending: files, judgement, trial: null };

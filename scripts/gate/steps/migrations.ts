@@ -1,7 +1,8 @@
 /** Gate step: the pending migrations, judged by PostgreSQL's own parser before anything runs them. */
 import { withConnection } from "../../database/connect";
-import { findingId, judgeMigrations, liveCatalog, summarizeFinding } from "../../migrations/judge";
+import { findingId, liveCatalog, summarizeFinding } from "../../migrations/judge";
 import { pendingMigrations } from "../../migrations/pending";
+import { judgeTwice } from "../../migrations/secondOpinion";
 import type { GateStep } from "../context";
 
 export const migrationsStep: GateStep = {
@@ -11,7 +12,7 @@ export const migrationsStep: GateStep = {
     if (configured === undefined) return { summary: "no migrations configured" };
     return withConnection(target, async (client) => {
       const { pending, outOfOrder, unknownApplied } = await pendingMigrations(client, configured.path);
-      const judgement = await judgeMigrations(pending, await liveCatalog(client));
+      const judgement = await judgeTwice(pending, await liveCatalog(client));
       state.migrations = pending.map(({ file, sha256 }) => {
         const own = judgement.findings.filter((finding) => finding.file === file);
         return { file, sha256, findings: own.map(({ rule, reason }) => ({ rule, reason })) };

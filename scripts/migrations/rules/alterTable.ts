@@ -74,7 +74,14 @@ const commandRules: { readonly [K in NonNullable<AlterTableCmd["subtype"]>]?: Co
   },
   AT_SetNotNull: async ({ command, inspector, offset }, table) => {
     if (isNewColumn(table, command.name, inspector)) return;
-    if (await requiredByCheck(table, command.name ?? "", inspector)) return;
+    if (await requiredByCheck(table, command.name ?? "", inspector)) {
+      inspector.report(
+        "checked-not-null",
+        `makes ${column(table, command.name)} refuse NULL, as a constraint does`,
+        offset,
+      );
+      return;
+    }
     inspector.report("set-not-null", `makes ${column(table, command.name)} refuse NULL`, offset);
   },
   AT_SetIdentity: ({ command, inspector, offset }) => {

@@ -34,7 +34,7 @@ describe("migrations:lint", function () {
       stdout,
       /^m\/2_purge\/migration\.sql:2:3: refused drop-table: drops .*clients.*\n {6}DROP TABLE clients;\n {6}\^\n {4}stop using it/m,
     );
-    assert.match(stdout, /\nREFUSED: 2 file\(s\), 1 refused, 0 to know\n$/);
+    assert.match(stdout, /\nREFUSED: 2 file\(s\), 1 refused, 2 to know\n$/);
   });
 
   it("passes what is additive, and judges what changed since a commit as one set", async () => {
@@ -42,7 +42,7 @@ describe("migrations:lint", function () {
     const since = JSON.parse((await lint("m", "--since", "HEAD", "--json")).stdout);
     assert.deepEqual([since.verdict, since.files], ["refused", ["m/2_purge/migration.sql"]]);
     writeFileSync(join(folder, "m", "1_clients.sql"), "CREATE TABLE clients (id bigint PRIMARY KEY);\n");
-    assert.deepEqual(JSON.parse((await lint("m", "--since", "HEAD", "--json")).stdout).findings, []);
+    assert.equal(JSON.parse((await lint("m", "--since", "HEAD", "--json")).stdout).verdict, "pass");
   });
 
   it("writes SARIF and GitHub's annotations", async () => {
