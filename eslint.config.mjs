@@ -7,7 +7,7 @@ const layers = [
   ["commands"],
   ["report"],
   ["rehearsal"],
-  ["gate", "release", "repair", "incident", "drill", "replica"],
+  ["gate", "release", "repair", "incident", "drill", "replica", "status"],
   ["verification", "migrations", "environment", "retention", "posture", "replication", "monitoring"],
   ["backup", "restore"],
   ["record", "control"],

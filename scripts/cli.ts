@@ -23,6 +23,11 @@ interface Entry {
 
 const entries: readonly Entry[] = [
   {
+    name: "status",
+    description: "where everything stands: Levels, locations, drills, freeze, lease, fence, incidents, alarms",
+    module: "status",
+  },
+  {
     name: "gate run",
     description: "all checks before a release; takes a verified backup, writes the receipt",
     module: "gateRun",

@@ -77,3 +77,10 @@ export async function readLastPassedDrill(store: Store): Promise<Drill | undefin
   }
   return undefined;
 }
+
+/** The newest ones, oldest first. @throws Damage when a record cannot be read. */
+export async function readDrills(store: Store, newest: number): Promise<Drill[]> {
+  const listed = (await store.list(drillsPrefix)).slice(-newest);
+  const drills = await Promise.all(listed.map(({ key }) => readDocument(store, key, drillSchema)));
+  return drills.filter((drill) => drill !== undefined);
+}

@@ -45,6 +45,8 @@ export interface Step {
 export interface Cell {
   readonly text: string;
   readonly tone: Tone;
+  /** Makes it a link: an address of http or https. */
+  readonly href?: string;
 }
 
 export interface Table {
