@@ -40,6 +40,7 @@ const commandWords = {
   releaseMigrations: "release migrations",
   releaseRailway: "release railway",
   releaseVercel: "release vercel",
+  watch: "deploy:watch --release",
   verifyPostDeploy: "db:verify:post-deploy",
   environmentSnapshot: "env:snapshot --json",
   scheduledBackup: "db:backup --tier scheduled",

@@ -1,6 +1,6 @@
 /**
- * What the gate guards: migrations, then Railway, then Vercel, each a Command where it is configured, then the
- * verification that no row was lost. Nothing of it starts unless the gate of the same `up` passed.
+ * What the gate guards: migrations, then Railway, then Vercel, each a Command where it is configured, then the watch over
+ * what they released, then the verification that no row was lost. Nothing of it starts unless the gate of the same `up` passed.
  */
 import { local } from "@pulumi/command";
 import * as pulumi from "@pulumi/pulumi";
@@ -13,7 +13,7 @@ export interface GuardedReleaseArgs {
   /** What is released, say a git SHA. Meant to be the only input that changes from release to release. */
   readonly releaseVersion: string;
   /** Which steps there are; a step that is not configured is absent. The rest of their settings is in the receipt. */
-  readonly operation: Pick<OperationSettings, "migrations" | "railway" | "vercel">;
+  readonly operation: Pick<OperationSettings, "migrations" | "railway" | "vercel" | "watch">;
   /** What the release waits for: the gate's Command, and the environment's snapshot. */
   readonly after: readonly pulumi.Resource[];
   /** Resources of your own that are part of the release, so that the verification waits for them. Defaults to none. */
@@ -29,12 +29,14 @@ const migrationSeconds = 4 * 60 * 60;
 export class GuardedRelease extends pulumi.ComponentResource {
   /** The configured steps in the order in which they run. */
   readonly steps: readonly local.Command[];
-  /** Runs after every step; fails, naming the rows, when one was lost. */
+  /** Runs after every step, and after your own resources; undefined where `watch.soakMinutes` is 0. */
+  readonly watch: local.Command | undefined;
+  /** Runs after every step and the watch; fails, naming the rows, when one was lost. */
   readonly verification: local.Command;
 
   constructor(name: string, args: GuardedReleaseArgs, opts?: pulumi.ComponentResourceOptions) {
     super("database-protection:index:GuardedRelease", name, {}, opts);
-    const { migrations, railway, vercel } = args.operation;
+    const { migrations, railway, vercel, watch } = args.operation;
     const steps: local.Command[] = [];
     const addStep = (step: string, command: CommandName, seconds: number): void => {
       steps.push(this.command(`${name}-${step}`, command, args, seconds + comparisonSeconds, steps));
@@ -44,7 +46,13 @@ export class GuardedRelease extends pulumi.ComponentResource {
     if (vercel !== undefined) addStep("vercel", "releaseVercel", vercel.timeoutSeconds);
     this.steps = steps;
     const released = [...steps, ...(args.alsoReleased ?? [])];
-    this.verification = this.command(`${name}-verification`, "verifyPostDeploy", args, comparisonSeconds, released);
+    const soakSeconds = Math.ceil(watch.soakMinutes * 60);
+    this.watch =
+      soakSeconds === 0
+        ? undefined
+        : this.command(`${name}-watch`, "watch", args, soakSeconds + comparisonSeconds, released);
+    const watched = this.watch === undefined ? released : [...released, this.watch];
+    this.verification = this.command(`${name}-verification`, "verifyPostDeploy", args, comparisonSeconds, watched);
     this.registerOutputs({});
   }
 

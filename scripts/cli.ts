@@ -198,6 +198,11 @@ const entries: readonly Entry[] = [
     module: "unfreeze",
   },
   {
+    name: "deploy:watch",
+    description: "status, logs and health of what is released, against how it was before",
+    module: "watch",
+  },
+  {
     name: "deploy:rollback",
     description: "Railway and Vercel back to what was live before a release, each proven",
     module: "rollback",

@@ -169,6 +169,25 @@ export const rollbackSettingsSchema = z.strictObject({
 
 export type RollbackSettings = z.infer<typeof rollbackSettingsSchema>;
 
+export const watchSettingsSchema = z.strictObject({
+  /** Minutes that a release is watched after its last step; 0: neither then nor while it runs. Default 5. */
+  soakMinutes: z.number().min(0).max(1440).default(5),
+  /** Seconds between two requests to a health path; the platforms are asked half as often. Default 5. */
+  intervalSeconds: z.number().min(0.05).max(300).default(5),
+  /** Requests to each health path by which the gate measures what is usual. Default 20. */
+  requests: z.int().min(5).max(1000).default(20),
+  /** A path's latency spikes when the median of its last answers is over this many times the usual one, … Default 3. */
+  factor: z.number().min(1).max(100).default(3),
+  /** … and these milliseconds besides: what is quick may become twice as slow without anybody noticing. Default 500. */
+  floorMilliseconds: z.int().min(0).max(60_000).default(500),
+  /** A path's errors spike when more than this percentage over the usual one of its last requests failed, … Default 1. */
+  errorPercent: z.number().min(0).max(100).default(1),
+  /** … and at least so many. Default 3. */
+  leastErrors: z.int().min(1).max(1000).default(3),
+});
+
+export type WatchSettings = z.infer<typeof watchSettingsSchema>;
+
 export const drillSettingsSchema = z.strictObject({
   /** Days that the last restore drill may be ago. Default 35. */
   maxAgeDays: z.int().min(1).max(3650).default(35),
@@ -313,6 +332,7 @@ export const operationSettingsSchema = z.strictObject({
   gate: gateSettingsSchema.prefault({}),
   retention: retentionSettingsSchema.prefault({}),
   rollback: rollbackSettingsSchema.prefault({}),
+  watch: watchSettingsSchema.prefault({}),
   drill: drillSettingsSchema.prefault({}),
   /** The live replica at `REPLICA_DATABASE_URL`; absent: there is none, and the gate asks for none. */
   replica: replicaSettingsSchema.optional(),

@@ -2,7 +2,6 @@
 import { randomBytes } from "node:crypto";
 import { hostname, userInfo } from "node:os";
 import { UsageError } from "../contract/failure";
-import { withoutCredentials } from "../contract/redaction";
 import { targetFromEnvironment } from "../database/target";
 import type { GateContext } from "../gate/context";
 import { readOperationSettings } from "../settings";
@@ -47,14 +46,14 @@ export function gateContext(options: {
     releaseVersion: env["DBPROTECT_RELEASE_VERSION"] ?? "",
     stack: stackFromEnvironment(),
     takeOver: options.takeOver === true || (env["DBPROTECT_STACK"] ?? "") !== "",
-    // They go into the receipt. A verification that has credentials of its own takes the addresses from its environment.
-    addresses: { appUrl: address(env["APP_URL"]), frontendUrl: address(env["FRONTEND_URL"]) },
+    addresses: addressesFromEnvironment(env),
     waitSeconds: options.waitSeconds ?? 0,
     signal: interrupted,
     onProgress,
   };
 }
 
-function address(value: string | undefined): string | undefined {
-  return value === undefined || value === "" ? undefined : withoutCredentials(value);
+/** Where the application answers; undefined: not set. */
+export function addressesFromEnvironment(env: NodeJS.ProcessEnv = process.env): GateContext["addresses"] {
+  return { appUrl: env["APP_URL"] || undefined, frontendUrl: env["FRONTEND_URL"] || undefined };
 }

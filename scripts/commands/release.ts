@@ -5,7 +5,7 @@ import { type ReleaseStep, releaseSteps } from "../record/releaseEvents";
 import { releaseVersionFromEnvironment } from "../release/admission";
 import { runReleaseStep } from "../release/releaseStep";
 import { openPlatforms } from "../release/rollbackTargets";
-import { stackFromEnvironment } from "./gateContext";
+import { addressesFromEnvironment, stackFromEnvironment } from "./gateContext";
 import { interrupted, printResult, progress } from "./session";
 import { storeFromEnvironment } from "./store";
 
@@ -20,6 +20,7 @@ export function configure(command: Command): void {
         stack: stackFromEnvironment(),
         store: storeFromEnvironment(),
         target: targetFromEnvironment("DATABASE_URL"),
+        addresses: addressesFromEnvironment(),
         clients: openPlatforms(process.env, interrupted),
         signal: interrupted,
         onLine: progress,

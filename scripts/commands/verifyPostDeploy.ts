@@ -6,6 +6,7 @@ import { type PostDeployResult, verifyPostDeploy } from "../release/postDeploy";
 import { openPlatforms } from "../release/rollbackTargets";
 import { renderRollback } from "../report/rollback";
 import { renderData, renderHealth } from "../report/verification";
+import { addressesFromEnvironment } from "./gateContext";
 import { interrupted, printResult, progress } from "./session";
 import { storeFromEnvironment } from "./store";
 
@@ -18,10 +19,7 @@ export function configure(command: Command): void {
         store: storeFromEnvironment(),
         target: targetFromEnvironment("DATABASE_URL"),
         ...(options.receipt === undefined ? {} : { runId: options.receipt }),
-        addresses: {
-          appUrl: process.env["APP_URL"] || undefined,
-          frontendUrl: process.env["FRONTEND_URL"] || undefined,
-        },
+        addresses: addressesFromEnvironment(),
         clients: openPlatforms(process.env, interrupted),
         signal: interrupted,
         onProgress: progress,

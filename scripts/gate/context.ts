@@ -2,6 +2,7 @@
 import type { BackupReference } from "../backup/manifest";
 import type { DatabaseIdentity } from "../database/identity";
 import type { DatabaseTarget } from "../database/target";
+import type { EndpointBaseline } from "../record/healthBaseline";
 import type { Receipt, RollbackTargets, StepReport } from "../record/receipt";
 import type { Trial } from "../record/trial";
 import type { Override, OperationSettings } from "../settings";
@@ -18,6 +19,7 @@ export interface GateContext {
   readonly releaseVersion: string;
   /** `project/stack`, or who runs the gate by hand: may take over what the same holder left behind. */
   readonly stack: string;
+  /** Of the application; may hold credentials, which go into no receipt. */
   readonly addresses: { readonly appUrl: string | undefined; readonly frontendUrl: string | undefined };
   /**
    * Whether a lease that the same stack left behind may be taken over at once. True for a stack of Pulumi's,
@@ -46,6 +48,8 @@ export interface GateState {
     readonly rpoSeconds: number | null;
   };
   verification?: VerificationResult;
+  /** How the application answers. */
+  baseline?: readonly EndpointBaseline[];
   restorePoint?: Exclude<Receipt["restorePoint"], null>;
   /** Where the backup is restored: starts while it is taken. Whoever ends the gate without a receipt closes it. */
   scratch?: Promise<ScratchDatabase>;

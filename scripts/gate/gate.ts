@@ -15,6 +15,7 @@ import { claimStore } from "../store/storeIdentity";
 import type { GateContext, GateStep } from "./context";
 import { type GateObserver, type StepsResult, runSteps } from "./runSteps";
 import { closeStarted } from "./scratch";
+import { baselineStep } from "./steps/baseline";
 import { backupStep } from "./steps/backup";
 import { connectionStep } from "./steps/connection";
 import { dataChecksStep } from "./steps/dataChecks";
@@ -43,7 +44,16 @@ export const readOnlySteps: readonly GateStep[] = [overridesStep, freezeStep, le
 export const fullSteps: readonly GateStep[] = [
   ...[overridesStep, freezeStep, openReceiptsStep],
   ...checks,
-  ...[platformStep, unusedOverridesStep, backupStep, verificationStep, trialStep, restorePointStep, receiptStep],
+  ...[
+    platformStep,
+    unusedOverridesStep,
+    backupStep,
+    verificationStep,
+    trialStep,
+    restorePointStep,
+    baselineStep,
+    receiptStep,
+  ],
 ];
 
 export interface GateResult extends Omit<StepsResult, "state"> {

@@ -49,6 +49,22 @@ export interface VercelDeployment {
   readonly createdAt: string;
 }
 
+/** Vercel has described both places for the text. */
+const buildEventSchema = z.object({
+  /** stdout, stderr, command, fatal, deployment-state, … */
+  type: z.string(),
+  created: z.number(),
+  text: z.string().optional(),
+  payload: z.object({ text: z.string().optional() }).nullish(),
+});
+
+export interface VercelLogLine {
+  /** Milliseconds since 1970, by Vercel's clock. */
+  readonly created: number;
+  readonly message: string;
+  readonly isError: boolean;
+}
+
 const aliasRequestSchema = z.object({
   fromDeploymentId: z.string().nullish(),
   toDeploymentId: z.string(),
@@ -146,7 +162,31 @@ export class Vercel {
 
   /** Production deployments that traffic can be pointed to again, newest first. */
   async rollbackCandidates(): Promise<VercelDeployment[]> {
-    const query = { projectId: this.access.projectId, target: "production", rollbackCandidate: "true", limit: "20" };
+    return this.#productionDeployments({ rollbackCandidate: "true", limit: "20" });
+  }
+
+  /** The newest production deployment, whatever became of it; null: there is none. */
+  async latest(): Promise<VercelDeployment | null> {
+    return (await this.#productionDeployments({ limit: "1" }))[0] ?? null;
+  }
+
+  /**
+   * What building the deployment wrote, oldest first.
+   *
+   * @param since milliseconds since 1970, by Vercel's clock; lines of that very millisecond may come again.
+   */
+  async buildLog(deploymentId: string, since?: number): Promise<VercelLogLine[]> {
+    const path = `/v3/deployments/${encodeURIComponent(deploymentId)}/events`;
+    const query = { builds: "1", limit: "-1", ...(since === undefined ? {} : { since: String(since) }) };
+    const events = await this.request("GET", path, z.array(buildEventSchema), { query });
+    return events.flatMap(({ type, created, text, payload }) => {
+      const line = text ?? payload?.text;
+      return line === undefined ? [] : [{ created, message: line, isError: type === "stderr" || type === "fatal" }];
+    });
+  }
+
+  async #productionDeployments(filter: Readonly<Record<string, string>>): Promise<VercelDeployment[]> {
+    const query = { projectId: this.access.projectId, target: "production", ...filter };
     const schema = z.object({ deployments: z.array(listedSchema) });
     const { deployments } = await this.request("GET", "/v7/deployments", schema, { query });
     return deployments.map((found) => ({

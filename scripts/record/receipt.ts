@@ -6,6 +6,7 @@ import { z } from "zod";
 import { Damage } from "../contract/failure";
 import { databaseIdentitySchema } from "../database/identity";
 import { scratchPlaceSchema } from "../scratch/scratchServer";
+import { endpointBaselineSchema } from "./healthBaseline";
 import { operationSettingsSchema, overrideSchema } from "../settings";
 import { receiptKey, receiptsPrefix, retentionTiers } from "../store/layout";
 import { NotFound, type Store, readBytes } from "../store/store";
@@ -79,6 +80,8 @@ export const receiptSchema = z.object({
   recoveryPoint: z.object({ lsn: z.string(), utc: z.iso.datetime() }),
   /** The production deployments of before the release. */
   rollback: rollbackTargetsSchema.default({ railway: null, vercel: null }),
+  /** How the application answered before the release; empty: it was not asked. */
+  baseline: z.array(endpointBaselineSchema).default([]),
   steps: z.array(stepReportSchema),
   /** What does not stop the gate: an optional store that was lost, an expected RTO over its target. */
   warnings: z.array(z.string()).default([]),

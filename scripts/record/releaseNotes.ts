@@ -9,10 +9,10 @@ import { noteKey, notesPrefix } from "../store/layout";
 import { AlreadyExists, type Store } from "../store/store";
 
 /**
- * `endpoints`: the health checks after the release; `workflows`: the integration tests; `notified`:
+ * `endpoints`: the health checks after the release; `watched`: how it went while it was watched; `workflows`: the integration tests; `notified`:
  * the team was told; `pruned`: retention was carried out after it; `ticked`: a person confirmed an item of a checklist; `succeeded`: every criterion of success was met.
  */
-export const noteKinds = ["endpoints", "workflows", "notified", "pruned", "ticked", "succeeded"] as const;
+export const noteKinds = ["endpoints", "watched", "workflows", "notified", "pruned", "ticked", "succeeded"] as const;
 export type NoteKind = (typeof noteKinds)[number];
 
 const releaseNoteSchema = z.object({
@@ -21,7 +21,7 @@ const releaseNoteSchema = z.object({
   runId: z.string(),
   /** Whether it went well. */
   ok: z.boolean(),
-  /** Of `ticked`: `<list>/<item>`; of `notified`: what of. */
+  /** Of `ticked`: `<list>/<item>`; of `notified`: what of; of `watched`: null for all of it, `health`, `logs`. */
   item: z.string().nullable(),
   person: z.string().nullable(),
   detail: z.string(),

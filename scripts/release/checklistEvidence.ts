@@ -34,6 +34,9 @@ const proofs: Readonly<Record<ProofName, (facts: ReleaseFacts) => Evidence>> = {
   endpoints: (facts) => byNote(facts, "endpoints", "no health check after the release is recorded: set APP_URL"),
   intact,
   workflows: (facts) => byNote(facts, "workflows", "no integration test after the release is recorded"),
+  watched: (facts) => byNote(facts, "watched", "what was released was not watched: watch.soakMinutes"),
+  watchedHealth: (facts) => byNote(facts, "watched", "no health path was watched: set APP_URL", "health"),
+  watchedLogs,
   pruned: (facts) => byNote(facts, "pruned", "retention was not carried out after this release"),
   backupVerified,
   teamTold,
@@ -136,8 +139,20 @@ function teamTold({ notes }: ReleaseFacts): Evidence {
     : { state: "open", detail: `the webhook failed: ${told.detail} (${told.at})` };
 }
 
-function byNote({ events, notes }: ReleaseFacts, kind: NoteKind, otherwise: string): Evidence {
-  const note = notes.findLast((each) => each.kind === kind && each.at >= lastLive(events));
+/** An error in a log need not be a spike: a person who looked knows. */
+function watchedLogs(facts: ReleaseFacts): Evidence {
+  const evidence = byNote(facts, "watched", "no log was followed after the release: deploy:watch", "logs");
+  return evidence.state === "failed" ? { ...evidence, state: "open" } : evidence;
+}
+
+/** @param item what the note is of, where the kind has several. */
+function byNote(
+  { events, notes }: ReleaseFacts,
+  kind: NoteKind,
+  otherwise: string,
+  item: string | null = null,
+): Evidence {
+  const note = notes.findLast((each) => each.kind === kind && each.item === item && each.at >= lastLive(events));
   if (note === undefined) return { state: "open", detail: otherwise };
   return { state: note.ok ? "proven" : "failed", detail: `${note.detail} (${note.at})` };
 }

@@ -13,6 +13,9 @@ export type ProofName =
   | "endpoints"
   | "intact"
   | "workflows"
+  | "watched"
+  | "watchedHealth"
+  | "watchedLogs"
   | "pruned"
   | "teamTold"
   | "backupVerified";
@@ -62,10 +65,10 @@ export const checklists: Readonly<Record<ChecklistName, Checklist>> = {
     heading: "During Deployment (Required)",
     items: [
       { id: "logs", words: "Monitor deployment logs", proof: "deploymentLogs" },
-      { id: "errors", words: "Watch for errors", proof: null },
+      { id: "errors", words: "Watch for errors", proof: "watched" },
       { id: "connectivity", words: "Verify database connectivity", proof: "connectivity" },
       { id: "endpoints", words: "Test critical endpoints", proof: "endpoints" },
-      { id: "health", words: "Monitor application health", proof: null },
+      { id: "health", words: "Monitor application health", proof: "watchedHealth" },
     ],
   },
   post: {
@@ -73,7 +76,7 @@ export const checklists: Readonly<Record<ChecklistName, Checklist>> = {
     items: [
       { id: "intact", words: "Verify all data is intact", proof: "intact" },
       { id: "workflows", words: "Test user workflows", proof: "workflows" },
-      { id: "error-rates", words: "Monitor error rates", proof: null },
+      { id: "error-rates", words: "Monitor error rates", proof: "watchedHealth" },
       { id: "documentation", words: "Update documentation", proof: null },
       { id: "old-backups", words: "Clean up old backups", proof: "pruned" },
       { id: "issues", words: "Document any issues", proof: null },
@@ -86,7 +89,7 @@ export const checklists: Readonly<Record<ChecklistName, Checklist>> = {
       { id: "accessible", words: "Application is accessible", proof: "endpoints" },
       { id: "connections", words: "Database connections work", proof: "connectivity" },
       { id: "functionality", words: "Critical functionality tested", proof: "workflows" },
-      { id: "error-spikes", words: "No error spikes in logs", proof: null },
+      { id: "error-spikes", words: "No error spikes in logs", proof: "watchedLogs" },
       { id: "backup", words: "Backup created and verified", proof: "backupVerified" },
     ],
   },

@@ -56,14 +56,23 @@ const mostRedirects = 5;
  */
 export async function runHealthChecks(input: HealthInput): Promise<HealthReport> {
   const { settings } = input;
-  const endpoints = [
-    ...endpointsBelow("APP_URL", input.appUrl, settings.appPaths),
-    ...endpointsBelow("FRONTEND_URL", input.frontendUrl, settings.frontendPaths),
-  ];
+  const endpoints = healthEndpoints(input);
   if (endpoints.length === 0) return { outcome: "not configured", results: [] };
   const deadline = performance.now() + settings.deadlineSeconds * 1000;
   const results = await Promise.all(endpoints.map((endpoint) => untilHealthy(endpoint, deadline, input.signal)));
   return { outcome: results.every(({ ok }) => ok) ? "pass" : "fail", results };
+}
+
+/**
+ * Every health path; none where neither address is set.
+ *
+ * @throws UsageError when an address is not one of a web server.
+ */
+export function healthEndpoints({ appUrl, frontendUrl, settings }: Omit<HealthInput, "signal">): Endpoint[] {
+  return [
+    ...endpointsBelow("APP_URL", appUrl, settings.appPaths),
+    ...endpointsBelow("FRONTEND_URL", frontendUrl, settings.frontendPaths),
+  ];
 }
 
 /** @throws UsageError when an address is not one of a web server. */
@@ -72,7 +81,8 @@ export function demandAddresses(addresses: Pick<HealthInput, "appUrl" | "fronten
   endpointsBelow("FRONTEND_URL", addresses.frontendUrl, []);
 }
 
-interface Endpoint {
+export interface Endpoint {
+  /** Without user name and password. */
   readonly url: URL;
   readonly authorization: string | undefined;
 }
@@ -118,6 +128,20 @@ async function untilHealthy(
 
 type Answer = Pick<HealthResult, "ok" | "status" | "error">;
 
+/**
+ * One request, on a connection of its own, so that requests hours apart can be compared with such in a row.
+ *
+ * @throws the signal's reason when it is aborted.
+ */
+export async function probe(
+  endpoint: Endpoint,
+  signal: AbortSignal,
+): Promise<Answer & { readonly milliseconds: number }> {
+  const start = performance.now();
+  const answer = await ask(endpoint, requestSeconds * 1000, signal);
+  return { ...answer, milliseconds: Math.round(performance.now() - start) };
+}
+
 async function ask(endpoint: Endpoint, milliseconds: number, signal: AbortSignal | undefined): Promise<Answer> {
   signal?.throwIfAborted();
   const timeout = AbortSignal.timeout(Math.max(1, Math.ceil(milliseconds)));
@@ -136,7 +160,9 @@ async function ask(endpoint: Endpoint, milliseconds: number, signal: AbortSignal
 async function follow(endpoint: Endpoint, signal: AbortSignal): Promise<Answer> {
   let url = endpoint.url;
   for (let redirects = 0; ; redirects++) {
-    const headers = endpoint.authorization === undefined ? {} : { authorization: endpoint.authorization };
+    const credentials = endpoint.authorization === undefined ? {} : { authorization: endpoint.authorization };
+    // A connection that was kept may lead to what was live before, and is quicker than a new one.
+    const headers = { ...credentials, connection: "close" };
     const response = await fetch(url.href, { redirect: "manual", signal, headers });
     await drain(response);
     const { status } = response;

@@ -307,12 +307,15 @@ describe("components", function () {
       const { registered, get, errors } = await record("release");
       assert.deepEqual(errors, []);
       const steps = registered.filter(({ parent }) => parent === "release").map(({ name }) => name);
-      assert.deepEqual(steps.sort(), ["release-railway", "release-verification"]);
+      assert.deepEqual(steps.sort(), ["release-railway", "release-verification", "release-watch"]);
       for (const name of steps) {
         assert.ok(get(name).dependsOn.includes("database-gate-run"), `${name} must depend on the gate`);
         assert.ok(get(name).dependsOn.includes("database-environment"), `${name} must depend on the snapshot`);
       }
       assert.ok(get("release-verification").dependsOn.includes("release-railway"));
+      assert.ok(get("release-watch").dependsOn.includes("release-railway"));
+      assert.ok(get("release-watch").dependsOn.includes("service"), "what is released beside the steps is watched too");
+      assert.ok(get("release-verification").dependsOn.includes("release-watch"));
       assert.ok(get("service").dependsOn.includes("database-gate-run"));
     });
 

@@ -1,5 +1,6 @@
 /** What the component tests declare, as somebody's own Pulumi program would; each returns the outputs to look at. */
 import * as pulumi from "@pulumi/pulumi";
+import { operationSettingsSchema } from "../../scripts/settings";
 import {
   AutomaticProtection,
   BackupBucket,
@@ -181,7 +182,7 @@ export const declarations = {
     new GuardedRelease("release", {
       access: protection.access,
       releaseVersion: "v1",
-      operation: { railway: { command: "railway up --ci", timeoutSeconds: 600 } },
+      operation: operationSettingsSchema.parse({ railway: { command: "railway up --ci", timeoutSeconds: 600 } }),
       after: protection.guards,
       alsoReleased: [own],
     });

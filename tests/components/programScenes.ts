@@ -13,7 +13,10 @@ const databaseUrl = "postgres://app:spoken-friend@db.example:5432/crm";
 const levelOne = "platform:check --preview";
 const readOnly = ["gate preview", "env:snapshot --json"];
 const gated = [...readOnly, "gate run --print receipt", "env:snapshot --json"];
-const releases = ["release migrations", "release railway", "release vercel", "db:verify:post-deploy"];
+const releases = [
+  ...["release migrations", "release railway", "release vercel"],
+  ...["deploy:watch --release", "db:verify:post-deploy"],
+];
 
 /**
  * Registers the scenes; call it inside a `describe`.

@@ -25,18 +25,31 @@ export interface Application {
 
 export const firstCommit = "1".repeat(40);
 
-/** @param phaseMilliseconds that a deployment spends in each of its states; default 15. */
-export async function startApplication(phaseMilliseconds = 15): Promise<Application> {
+/**
+ * @param phaseMilliseconds that a deployment spends in each of its states; default 15.
+ * @param serve what a request to the API waits for; one that rejects is answered 500.
+ */
+export async function startApplication(
+  phaseMilliseconds: number | { readonly railway: number; readonly vercel: number } = 15,
+  serve: (commit: string) => Promise<unknown> = async () => undefined,
+): Promise<Application> {
+  const phases =
+    typeof phaseMilliseconds === "number"
+      ? { railway: phaseMilliseconds, vercel: phaseMilliseconds }
+      : phaseMilliseconds;
   const log = new RequestLog();
   const live = { railway: firstCommit, vercel: firstCommit };
   const broken = new Set<string>();
   const server = await serveLoopback(async ({ url }) => {
-    const commit = url.pathname.startsWith("/api/") ? live.railway : live.vercel;
+    const api = url.pathname.startsWith("/api/");
+    const commit = api ? live.railway : live.vercel;
+    if (api) await serve(commit);
     return { status: broken.has(commit) ? 500 : 200, body: { commit } };
   });
-  const common = { log, liveCommit: firstCommit, phaseMilliseconds };
+  const common = { log, liveCommit: firstCommit };
   const railway = await startRailwayFake({
     ...common,
+    phaseMilliseconds: phases.railway,
     projectToken: "railway-project-token",
     accountToken: "railway-account-token",
     variables: { NODE_ENV: "production" },
@@ -44,6 +57,7 @@ export async function startApplication(phaseMilliseconds = 15): Promise<Applicat
   });
   const vercel = await startVercelFake({
     ...common,
+    phaseMilliseconds: phases.vercel,
     token: "vercel-api-token",
     goLive: async (commit) => void (live.vercel = commit),
   });

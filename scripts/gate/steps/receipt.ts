@@ -1,5 +1,6 @@
 /** Gate step: accepts the environment as it is and writes the receipt that releases must show. */
 import { readManifest } from "../../backup/manifest";
+import { withoutCredentials } from "../../contract/redaction";
 import { acceptEnvironment } from "../../environment/acceptEnvironment";
 import { writeReceipt } from "../../record/receipt";
 import { describeRto, overTarget, readExpectedRto } from "../../verification/expectedRto";
@@ -45,11 +46,13 @@ export const receiptStep: GateStep = {
       restorePoint: state.restorePoint ?? null,
       recoveryPoint: { lsn: backup.lsn, utc: backup.takenAt },
       rollback: state.rollback ?? { railway: null, vercel: null },
+      baseline: [...(state.baseline ?? [])],
       steps: state.reports,
       warnings,
       overrides: usedOverrides,
       settings,
-      addresses: { appUrl: addresses.appUrl ?? null, frontendUrl: addresses.frontendUrl ?? null },
+      // A verification that has credentials of its own takes the addresses from its environment.
+      addresses: { appUrl: bare(addresses.appUrl), frontendUrl: bare(addresses.frontendUrl) },
       at: new Date().toISOString(),
     });
     return {
@@ -63,3 +66,7 @@ export const receiptStep: GateStep = {
     };
   },
 };
+
+function bare(address: string | undefined): string | null {
+  return address === undefined ? null : withoutCredentials(address);
+}

@@ -36,6 +36,10 @@ export interface RailwayFake {
   readonly faults: Faults;
   /** The next deployment's build fails; a rollback, which builds nothing, crashes. */
   failNextBuild(): void;
+  /** What is live crashes, is removed, …; with these last lines in its log. */
+  endLive(status: "CRASHED" | "FAILED" | "REMOVED", ...lastWords: string[]): void;
+  /** What is live writes this into its log. */
+  say(message: string, severity?: "info" | "error"): void;
   /** From now on every deployment is in this state, known to the published description or not; undefined: as before. */
   reportStatus(status: string | undefined): void;
   /** Of the service, as the next deployment will find them. */
@@ -91,6 +95,11 @@ export async function startRailwayFake(options: RailwayFakeOptions): Promise<Rai
     deployment.status = status;
     deployment.updatedAt = new Date().toISOString();
     deployment.logs.push({ timestamp: deployment.updatedAt, message: `deployment is ${status}`, severity: "info" });
+  };
+
+  const say = (message: string, severity = "info"): void => {
+    const live = deployments.find((deployment) => deployment.status === "SUCCESS");
+    live?.logs.push({ timestamp: new Date().toISOString(), message, severity });
   };
 
   const run = async (deployment: Deployment, builds: boolean): Promise<void> => {
@@ -158,7 +167,7 @@ export async function startRailwayFake(options: RailwayFakeOptions): Promise<Rai
     deployment: ({ id }: { id: string }) => shown(find(id)),
     deploymentLogs: (args: { deploymentId: string; startDate?: string; limit?: number }) =>
       find(args.deploymentId)
-        .logs.filter(({ timestamp }) => args.startDate === undefined || timestamp > args.startDate)
+        .logs.filter(({ timestamp }) => args.startDate === undefined || timestamp >= args.startDate)
         .slice(-(args.limit ?? 500))
         .map((line) => ({ ...line, attributes: [], tags: { deploymentId: args.deploymentId, serviceId } })),
     deployments: (args: {
@@ -281,6 +290,12 @@ export async function startRailwayFake(options: RailwayFakeOptions): Promise<Rai
     failNextBuild: () => {
       failNext = true;
     },
+    endLive: (status, ...lastWords) => {
+      for (const line of lastWords) say(line, "error");
+      const live = deployments.find((deployment) => deployment.status === "SUCCESS");
+      if (live !== undefined) move(live, status);
+    },
+    say,
     reportStatus: (status) => {
       reported = status;
     },

@@ -6,6 +6,7 @@
 import { randomBytes } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import { z } from "zod";
+import { messageOf } from "../../contract/failure";
 import { serveLoopback, type Answer, type Call } from "../loopbackServer";
 import { Faults } from "./faults";
 import type { RequestLog } from "./requestLog";
@@ -45,12 +46,14 @@ export interface VercelFake {
   failNextBuild(): void;
   /** The job of the next rollback fails. */
   failNextRollback(): void;
+  /** What is live in production is in this state from now on. */
+  endLive(readyState: "ERROR" | "CANCELED" | "DELETED"): void;
   /** The id of the deployment that the production domains point to. */
   productionId(): string;
   close(): Promise<void>;
 }
 
-type ReadyState = "QUEUED" | "BUILDING" | "READY" | "ERROR";
+type ReadyState = "QUEUED" | "BUILDING" | "READY" | "ERROR" | "CANCELED" | "DELETED";
 
 interface Deployment {
   readonly id: string;
@@ -58,6 +61,7 @@ interface Deployment {
   readonly commit: string;
   readonly target: "production" | null;
   readonly createdAt: number;
+  readonly events: { readonly type: string; readonly created: number; readonly text: string }[];
   readyState: ReadyState;
   readyAt: number | undefined;
 }
@@ -100,6 +104,21 @@ const listQuerySchema = z.object({
   limit: z.coerce.number().int().min(1).max(100).default(20),
 });
 
+/** GET /v3/deployments/{idOrUrl}/events, as Vercel documents its parameters. */
+const eventsQuerySchema = z.strictObject({
+  teamId: z.string().optional(),
+  slug: z.string().optional(),
+  direction: z.enum(["backward", "forward"]).optional(),
+  follow: z.enum(["0", "1"]).optional(),
+  limit: z.coerce.number().int().min(-1).default(100),
+  name: z.string().optional(),
+  since: z.coerce.number().int().optional(),
+  until: z.coerce.number().int().optional(),
+  statusCode: z.string().optional(),
+  delimiter: z.enum(["0", "1"]).optional(),
+  builds: z.enum(["0", "1"]).optional(),
+});
+
 const projectQuerySchema = z.strictObject({
   teamId: z.string().optional(),
   slug: z.string().optional(),
@@ -123,7 +142,7 @@ export async function startVercelFake(options: VercelFakeOptions): Promise<Verce
     const url = `${projectName}-${id.slice(4, 13).toLowerCase()}.vercel.app`;
     const createdAt = Date.now();
     const readyAt = readyState === "READY" ? createdAt : undefined;
-    const deployment: Deployment = { id, url, commit, target, createdAt, readyState, readyAt };
+    const deployment: Deployment = { id, url, commit, target, createdAt, events: [], readyState, readyAt };
     deployments.unshift(deployment);
     return deployment;
   };
@@ -145,6 +164,7 @@ export async function startVercelFake(options: VercelFakeOptions): Promise<Verce
     failNext = false;
     await sleep(options.phaseMilliseconds);
     deployment.readyState = "BUILDING";
+    write(deployment, "stdout", "Running build");
     await sleep(options.phaseMilliseconds);
     try {
       if (fails) throw new Error("the build failed");
@@ -152,11 +172,32 @@ export async function startVercelFake(options: VercelFakeOptions): Promise<Verce
         await options.goLive(deployment.commit);
         pointTo(deployment.id);
       }
+      write(deployment, "stdout", "Deployment completed");
       deployment.readyState = "READY";
       deployment.readyAt = Date.now();
-    } catch {
+    } catch (error) {
+      write(deployment, "stderr", messageOf(error));
       deployment.readyState = "ERROR";
     }
+  };
+
+  const write = (deployment: Deployment, type: string, text: string): void =>
+    void deployment.events.push({ type, created: Date.now(), text });
+
+  const events = (deployment: Deployment, url: URL): Answer => {
+    const parsed = eventsQuerySchema.safeParse(Object.fromEntries(url.searchParams));
+    if (!parsed.success) return failure(400, "bad_request", `Invalid request: ${z.prettifyError(parsed.error)}`);
+    const { since = 0, limit } = parsed.data;
+    const found = deployment.events.filter(({ created }) => created >= since);
+    const page = limit === -1 ? found : found.slice(0, limit);
+    const deploymentId = deployment.id;
+    return {
+      status: 200,
+      body: page.map(({ type, created, text }) => ({
+        ...{ type, created },
+        payload: { deploymentId, id: `${created}`, date: created, serial: `${created}`, text },
+      })),
+    };
   };
 
   const shown = (deployment: Deployment) => ({
@@ -320,7 +361,7 @@ export async function startVercelFake(options: VercelFakeOptions): Promise<Verce
   };
 
   const respond = ({ method, url, headers, body }: Call): Answer => {
-    const path = /^\/v\d+\/deployments(?:\/([^/]+))?$/.exec(url.pathname);
+    const path = /^\/v\d+\/deployments(?:\/([^/]+?)(\/events)?)?$/.exec(url.pathname);
     const variablePath = /^\/v\d+\/projects\/([^/]+)\/env(?:\/([^/]+))?$/.exec(url.pathname);
     const projectPath = /^\/v\d+\/projects\/([^/]+)(?:\/rollback\/([^/]+))?$/.exec(url.pathname);
     if (path === null && projectPath === null && variablePath === null) return failure(404, "not_found", "Not Found");
@@ -349,9 +390,8 @@ export async function startVercelFake(options: VercelFakeOptions): Promise<Verce
     if (id === undefined && method === "GET") return list(url);
     if (id === undefined || method !== "GET") return failure(405, "method_not_allowed", "Method Not Allowed");
     const deployment = deployments.find((candidate) => candidate.id === id || candidate.url === id);
-    return deployment === undefined
-      ? failure(404, "not_found", "Deployment not found")
-      : { status: 200, body: shown(deployment) };
+    if (deployment === undefined) return failure(404, "not_found", "Deployment not found");
+    return path?.[2] === undefined ? { status: 200, body: shown(deployment) } : events(deployment, url);
   };
 
   const faults = new Faults((status) => ({ error: { code: `error_${status}`, message: `Vercel's error ${status}` } }));
@@ -380,6 +420,10 @@ export async function startVercelFake(options: VercelFakeOptions): Promise<Verce
     },
     failNextRollback: () => {
       failNextAlias = true;
+    },
+    endLive: (readyState) => {
+      const live = deployments.find(({ id }) => id === production);
+      if (live !== undefined) live.readyState = readyState;
     },
     productionId: () => production,
     close: () => server.close(),
