@@ -8,6 +8,7 @@ import type * as sfn from "@pulumi/aws/sfn";
 import * as pulumi from "@pulumi/pulumi";
 import { type OperationSettingsInput, operationSettingsSchema } from "../scripts/settings";
 import { containerProgram, scheduledDump } from "./commands";
+import { DumpImage, type DumpImageArgs } from "./dumpImage";
 import { s3Places, taskPolicy } from "./dumpPolicies";
 import type { AwsPlace } from "./encryptionKey";
 import {
@@ -40,7 +41,11 @@ export interface DumpedDatabase {
   readonly gibibytes?: number | undefined;
 }
 
-export interface DumpScheduleArgs extends ScheduledTasksArgs {
+export interface DumpScheduleArgs extends Omit<ScheduledTasksArgs, "image"> {
+  /** Image of the container. Defaults to one that is built here, for which `pulumi up` needs Docker. Plain. */
+  readonly image?: pulumi.Input<string> | undefined;
+  /** What the image that is built holds; must be absent with `image`. Defaults to the defaults of `DumpImageArgs`. */
+  readonly build?: DumpImageArgs | undefined;
   /** Those that run at the same time are at most `concurrency`. */
   readonly databases: readonly DumpedDatabase[];
   /** EventBridge Scheduler's `cron(…)` or `rate(…)`. Defaults to `cron(0 2 * * ? *)`, the strategy's 02:00. */
@@ -59,7 +64,8 @@ export class DumpSchedule extends pulumi.ComponentResource {
     const ground = taskGround(name, "scheduled dumps", this);
     const tasks = args.databases.map((database) => dumpTask(`${name}-${database.name}`, database, args, ground, this));
     const plan: TaskPlan = { kind: "dump", cron: args.cron ?? "cron(0 2 * * ? *)", tasks };
-    const { stateMachine, logGroup } = scheduledTasks(name, args, plan, ground, this);
+    const image = args.image ?? new DumpImage(`${name}-container`, args.build, { parent: this }).ref;
+    const { stateMachine, logGroup } = scheduledTasks(name, { ...args, image }, plan, ground, this);
     this.stateMachine = stateMachine;
     this.logGroup = logGroup;
     this.registerOutputs({ stateMachine: stateMachine.arn });
@@ -93,6 +99,8 @@ function demandSense(name: string, args: DumpScheduleArgs): void {
   const refuse = (what: string): never => {
     throw new pulumi.RunError(`${name}: ${what}`);
   };
+  if (args.image !== undefined && args.build !== undefined)
+    refuse("found both image and build: expected one of the two: remove one");
   if (args.databases.length === 0) refuse("found no database: expected one or more: name it in databases");
   const names = args.databases.map((database) => database.name);
   for (const [place, databaseName] of names.entries()) {

@@ -10,6 +10,7 @@ export {
   type ProtectionAlertsArgs,
   type ProtectionScheduleArgs,
 } from "./deploymentProtection";
+export { DumpImage, type DumpImageArgs } from "./dumpImage";
 export { DumpSchedule, type DumpScheduleArgs, type DumpedDatabase } from "./dumpSchedule";
 export { EnvironmentSnapshot, type EnvironmentSnapshotArgs, type WatchedVariable } from "./environmentSnapshot";
 export { GuardedRelease, type GuardedReleaseArgs } from "./guardedRelease";

@@ -74,8 +74,20 @@ function isTimeZone(name: string): boolean {
 }
 
 export const scheduleSettingsSchema = z.strictObject({
-  /** Image of the container. */
-  image: z.string().regex(/^[\w.-]+(:\d+)?(\/[\w.-]+)+([:@][\w.:-]+)?$/, "expected registry/repository:tag"),
+  /** Image of the container. Default: one is built. */
+  image: z
+    .string()
+    .regex(/^[\w.-]+(:\d+)?(\/[\w.-]+)+([:@][\w.:-]+)?$/, "expected registry/repository:tag")
+    .optional(),
+  /** What the image that is built holds. Default: every major, no extension. */
+  build: z
+    .strictObject({
+      postgresMajors: z.array(z.int().min(14).max(18)).min(1).optional(),
+      postgresExtensions: z
+        .array(z.string().regex(/^[a-z0-9][a-z0-9.+-]*$/, "expected the end of a package's name, such as pgvector"))
+        .optional(),
+    })
+    .optional(),
   /** Default `cron(0 2 * * ? *)`. */
   cron: z.string().refine(isScheduleExpression, `expected ${scheduleExpressionForm}`).optional(),
   /** Default `UTC`. */
@@ -177,6 +189,9 @@ export function readSettings(env: NodeJS.ProcessEnv = process.env): ProgramSetti
   }
   if (schedule !== undefined && operation.platform.level === 1) {
     throw mistake("schedule", "found with platform.level: 1", "expected Level 2 or 3, to which dumps belong", "remove");
+  }
+  if (schedule?.image !== undefined && schedule.build !== undefined) {
+    throw mistake("schedule.build", "found together with image", "expected one of the two", "remove");
   }
   if (alerts !== undefined && schedule === undefined) {
     throw mistake("alerts", "found without schedule", "expected dumps to watch", "remove");

@@ -125,12 +125,29 @@ export const declarations = {
         accessLogBucket: "logs",
         inventoryBucket: "lists",
       },
-      schedule: { image: "111122223333.dkr.ecr.eu-central-1.amazonaws.com/dbprotect:1.2.3" },
+      schedule: { build: { postgresMajors: [17], postgresExtensions: ["pgvector", "cron"] } },
       alerts: {
         emails: ["oncall@example.com"],
         httpsEndpoints: ["https://alerts.example/x"],
         pagingTopicArn: "arn:aws:sns:eu-central-1:111122223333:pager",
       },
+    });
+    return {};
+  },
+
+  dumpsFromTwoImages: () => {
+    new DumpSchedule("dumps", {
+      image: "registry.example/dbprotect:1",
+      build: {},
+      databases: [{ name: "crm", backupStore: "s3://backups/crm", databaseUrlSecretArn: secret }],
+    });
+    return {};
+  },
+
+  dumpsOfAnotherServer: () => {
+    new DumpSchedule("dumps", {
+      build: { postgresExtensions: ["pgvector; rm -rf /"] },
+      databases: [{ name: "crm", backupStore: "s3://backups/crm", databaseUrlSecretArn: secret }],
     });
     return {};
   },

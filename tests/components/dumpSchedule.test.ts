@@ -219,12 +219,40 @@ describe("components/dumpSchedule", function () {
     assert.equal(execution["EnterRegistry"], undefined, "another registry than AWS's needs no right there");
   });
 
+  it("builds the image where none is given, and runs it by its digest", async () => {
+    const built = await record("everythingInAws");
+    const { inputs } = built.get("database-dumps-container-image");
+    const repository = "111122223333.dkr.ecr.eu-central-1.amazonaws.com/database-dumps-container-repository";
+    assert.deepEqual(inputs["context"], { location: "." });
+    assert.deepEqual(inputs["buildArgs"], { POSTGRES_MAJORS: "17", POSTGRES_EXTENSIONS: "pgvector cron" });
+    assert.deepEqual(
+      [inputs["tags"], inputs["platforms"], inputs["push"], inputs["buildOnPreview"]],
+      [[`${repository}:current`], ["linux/amd64"], true, false],
+    );
+    const [registry] = inputs["registries"] as { password: unknown }[];
+    assert.ok(containsSecret(registry?.password));
+    const [container] = json<{ image: string }[]>(built.get("database-dumps-database").inputs["containerDefinitions"]);
+    assert.match(container?.image ?? "", /\/database-dumps-container-image@sha256:0{64}$/);
+    assert.ok(
+      !JSON.stringify(rightsOf(built, "database-dumps-execution")).includes("sha256"),
+      "rights on its repository",
+    );
+    for (const resource of built.registered)
+      if (resource.name !== "database-dumps-container-image")
+        assert.ok(!JSON.stringify(resource.inputs).includes("spoken-token"), resource.name);
+  });
+
   it("says in one line what cannot be", async () => {
-    const errors = async (name: "dumpsIntoAFolder" | "dumpsWithoutDatabaseUrl") =>
-      (await record(name)).errors.join("\n");
+    type Wrong = "dumpsIntoAFolder" | "dumpsWithoutDatabaseUrl" | "dumpsFromTwoImages" | "dumpsOfAnotherServer";
+    const errors = async (name: Wrong) => (await record(name)).errors.join("\n");
     assert.match(
       await errors("dumpsIntoAFolder"),
       /dumps-crm: found a store that is not s3:\/\/bucket\/prefix: expected/,
+    );
+    assert.match(await errors("dumpsFromTwoImages"), /^dumps: found both image and build: expected one of the two/);
+    assert.match(
+      await errors("dumpsOfAnotherServer"),
+      /^dumps-container: found the extension "pgvector; rm -rf \/": exp/,
     );
     assert.match(
       await errors("dumpsWithoutDatabaseUrl"),

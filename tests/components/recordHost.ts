@@ -22,7 +22,16 @@ const recorded: {
 
 /** What AWS would fill in; nothing of it is known before the bucket exists. */
 function computed(type: string, name: string): Record<string, unknown> {
-  if (job.preview || !type.startsWith("aws:")) return {};
+  if (job.preview) return {};
+  if (type === "docker-build:index:Image") return { ref: `${registry}/${name}@sha256:${"0".repeat(64)}` };
+  if (!type.startsWith("aws:")) return {};
+  if (type === "aws:ecr/repository:Repository")
+    return {
+      name,
+      registryId: account,
+      repositoryUrl: `${registry}/${name}`,
+      arn: `arn:aws:ecr:eu-central-1:${account}:${name}`,
+    };
   if (type === "aws:s3/bucket:Bucket")
     return { bucket: `${name}-1a2b3c4`, arn: `arn:aws:s3:::${name}-1a2b3c4`, region: "eu-central-1" };
   const service = type.split(":")[1]?.split("/")[0] ?? "";
@@ -30,6 +39,7 @@ function computed(type: string, name: string): Record<string, unknown> {
 }
 
 const account = "111122223333";
+const registry = `${account}.dkr.ecr.eu-central-1.amazonaws.com`;
 
 /** What AWS answers about account and region; undefined: another function. */
 function lookedUp(token: string): Record<string, unknown> | undefined {
@@ -37,6 +47,7 @@ function lookedUp(token: string): Record<string, unknown> | undefined {
     "aws:index/getCallerIdentity:getCallerIdentity": { accountId: account },
     "aws:index/getPartition:getPartition": { partition: "aws" },
     "aws:index/getRegion:getRegion": { region: "eu-central-1" },
+    "aws:ecr/getAuthorizationToken:getAuthorizationToken": { userName: "AWS", password: "spoken-token" },
     "aws:ec2/getVpc:getVpc": { id: "vpc-0a1b2c3d" },
     "aws:ec2/getSubnets:getSubnets": { ids: ["subnet-0a1b2c3d", "subnet-4e5f6a7b"] },
   };

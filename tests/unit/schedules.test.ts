@@ -40,7 +40,7 @@ describe("docs/schedules.md", () => {
     const running = blocks.filter(({ text }) => /db:backup/.test(text));
     assert.deepEqual(
       running.map(({ language }) => language),
-      ["sh", "cron", "ini", "yaml", "json"],
+      ["sh", "sh", "cron", "ini", "yaml", "json"],
     );
     for (const { language, text } of running) assert.deepEqual(commandsIn(text), wanted, language);
     for (const { text } of blocks.filter(({ text: block }) => /cron: |cronSchedule|^0 2|OnCalendar/m.test(block)))
