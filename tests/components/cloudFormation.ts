@@ -153,7 +153,7 @@ function metricQuery({ metric, ...query }: Json): Json {
 
 /** The bucket and all that the provider keeps apart from it. */
 function bucketOf(bucket: RegisteredResource, parts: readonly RegisteredResource[]): Json {
-  const part = (type: string): Json | undefined => parts.find((each) => each.type === `aws:s3/${type}`)?.inputs as Json;
+  const part = (type: string): Json | undefined => parts.find((each) => each.type === `aws:s3/${type}`)?.inputs;
   const encryption = part("bucketServerSideEncryptionConfiguration:BucketServerSideEncryptionConfiguration");
   const [lock, log, list] = [
     part("bucketObjectLockConfiguration:BucketObjectLockConfiguration"),
