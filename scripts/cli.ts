@@ -163,6 +163,11 @@ const entries: readonly Entry[] = [
     module: "migrationsTrial",
   },
   {
+    name: "migrations:apply",
+    description: "apply what the gate judged, as the release does: the step migrations by hand",
+    module: "migrationsApply",
+  },
+  {
     name: "platform:check",
     description: "the platform's own backups, PITR, replicas, health: Level 1",
     module: "platformCheck",

@@ -114,6 +114,10 @@ export const migrationsSettingsSchema = z.strictObject({
   path: z.string().min(1),
   /** Seconds that a statement may wait for a lock before the migration is rolled back. Default 5. */
   lockTimeoutSeconds: z.int().positive().default(5),
+  /** Seconds that a statement may run before the migration is rolled back; an index CONCURRENTLY has no limit. Default 600. */
+  statementTimeoutSeconds: z.int().positive().default(600),
+  /** How often a file that gave up on a lock is tried again, after 1, 2, 4 … seconds, at most 30. Default 5. */
+  lockRetries: z.int().min(0).max(100).default(5),
   /** Whether the gate runs the pending files on a copy of what it restored, and halts when that loses anything. Default `on`. */
   trial: z.enum(["on", "off"]).default("on"),
 });

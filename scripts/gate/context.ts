@@ -64,6 +64,8 @@ export interface GateFinding {
   /** With the step's name before it, what an override names: `migrations:20260103_purge.sql:delete`. */
   readonly id: string;
   readonly message: string;
+  /** Lets it pass where no override names it: of an earlier step, for the same statement. */
+  readonly coveredBy?: Override;
 }
 
 export interface StepResult {

@@ -93,7 +93,9 @@ async function runStep(context: GateContext, state: GateState, step: GateStep, o
  */
 function demandOverrides(context: GateContext, step: GateStep, result: StepResult): Override[] {
   const findings = result.findings ?? [];
-  const overrides = findings.map((finding) => overrideFor(step.name, finding, context.settings.overrides));
+  const overrides = findings.map(
+    (finding) => overrideFor(step.name, finding, context.settings.overrides) ?? finding.coveredBy,
+  );
   const halting = findings.filter((_, place) => overrides[place] === undefined);
   const first = halting[0];
   if (first === undefined) return overrides.filter((override) => override !== undefined);

@@ -3,6 +3,7 @@
  * run holds. What failed leaves nothing behind; what was applied before it stays, and a further run goes on
  * from there.
  */
+import { setTimeout as sleep } from "node:timers/promises";
 import { type Client, DatabaseError } from "pg";
 import { type ExitCode, Failure, Interrupted, Unavailable, codeOf, exitCode, messageOf } from "../contract/failure";
 import { isConnectionLoss } from "../database/connect";
@@ -18,6 +19,12 @@ import { type RunPlan, planRun } from "./transactionMode";
 export interface ApplyOptions {
   /** Seconds that a statement may wait for a lock before its file is rolled back. Not for statements that run alone. */
   readonly lockTimeoutSeconds: number;
+  /** Seconds that a statement may run. Not for statements that run alone: an index takes as long as it takes. Default: no limit. */
+  readonly statementTimeoutSeconds?: number;
+  /** How often a file that gave up on a lock is tried again, after 1, 2, 4 … seconds, at most 30. Default 0. */
+  readonly lockRetries?: number;
+  /** Told before each such wait. */
+  readonly onRetry?: (line: string) => void;
   /** Waited for inside the transaction of each file that has one, after its last statement: a trial looks there. */
   readonly beforeCommit?: () => Promise<void>;
   /** Told of each file as soon as it is committed. */
@@ -112,7 +119,7 @@ async function applyAll(
   const known = new Set(await appliedVersions(client));
   for (const migration of pending.filter(({ version }) => !known.has(version))) {
     demandNoAbort(options.signal, migration.file, applied);
-    await applyOne(client, migration, options, applied).catch((error: unknown) => {
+    await applyPatiently(client, migration, options, applied).catch((error: unknown) => {
       // What else made it fail is worth more than that it was interrupted as well.
       if (isCancelled(error)) demandNoAbort(options.signal, migration.file, applied);
       throw error;
@@ -121,6 +128,33 @@ async function applyAll(
     options.onApplied?.(migration.file);
   }
   return applied;
+}
+
+/** Whoever waits for a lock makes everybody behind it wait as well: better to let them pass, and to come again. */
+async function applyPatiently(
+  client: Client,
+  migration: Migration,
+  options: ApplyOptions,
+  applied: readonly string[],
+): Promise<void> {
+  const { lockRetries = 0, signal, onRetry } = options;
+  for (let attempt = 0; ; attempt++) {
+    try {
+      await applyOne(client, migration, options, applied);
+      return;
+    } catch (error) {
+      if (!(error instanceof MigrationFailed) || !isPassing(error.cause) || attempt >= lockRetries) throw error;
+      const seconds = Math.min(2 ** attempt, 30);
+      onRetry?.(`${migration.file}: ${messageOf(error.cause)}: rolled back, tried again in ${seconds} s`);
+      await sleep(seconds * 1000, undefined, signal === undefined ? {} : { signal }).catch(() => undefined);
+      demandNoAbort(signal, migration.file, applied);
+    }
+  }
+}
+
+/** 55P03: lock_timeout. 40P01: deadlock. Both leave nothing behind. */
+function isPassing(error: unknown): boolean {
+  return ["55P03", "40P01"].includes(codeOf(error) ?? "");
 }
 
 function demandNoAbort(signal: AbortSignal | undefined, file: string, applied: readonly string[]): void {
@@ -173,7 +207,7 @@ interface Run {
 
 async function runInTransaction(
   run: Run,
-  { lockTimeoutSeconds, beforeCommit }: Pick<ApplyOptions, "lockTimeoutSeconds" | "beforeCommit">,
+  { lockTimeoutSeconds, statementTimeoutSeconds, beforeCommit }: ApplyOptions,
 ): Promise<void> {
   const { client, migration, source, plan } = run;
   const [first, last] = [plan.statements[0], plan.statements.at(-1)];
@@ -181,6 +215,9 @@ async function runInTransaction(
   try {
     await client.query("BEGIN");
     await client.query(`SET LOCAL lock_timeout = ${Math.round(lockTimeoutSeconds * 1000)}; ${readAsParsed}`);
+    if (statementTimeoutSeconds !== undefined) {
+      await client.query(`SET LOCAL statement_timeout = ${Math.round(statementTimeoutSeconds * 1000)}`);
+    }
     // First, so that what the file sets (role, search_path) cannot keep the row out; and whoever else applies
     // the same version waits here instead of running it twice.
     await recordApplied(client, migration, run.statements);
@@ -265,15 +302,18 @@ function describe(error: unknown): string {
   return [messageOf(error), detail, where].filter((part) => part !== undefined).join("; ");
 }
 
-/** 55P03: lock_timeout. 40P01: deadlock. 23505 on the ledger: another tool applied the same version meanwhile. */
+/** 23505 on the ledger: another tool applied the same version meanwhile. */
 function isBusy(error: unknown): boolean {
-  if (isConnectionLoss(error) || ["55P03", "40P01"].includes(codeOf(error) ?? "")) return true;
+  if (isConnectionLoss(error) || isPassing(error)) return true;
   return error instanceof DatabaseError && error.schema === "supabase_migrations" && error.code === "23505";
 }
 
 function hintFor(error: unknown): { hint?: string } {
   if (codeOf(error) === "55P03")
     return { hint: "another session holds the lock: run this again, or at a quieter time" };
+  // A person's Ctrl-C says the same, but is told as an interruption.
+  if (codeOf(error) === "57014" && /statement timeout/.test(messageOf(error)))
+    return { hint: "the file was rolled back: raise migrations.statementTimeoutSeconds, or do it in smaller files" };
   if (codeOf(error) === "42P07")
     return { hint: "if an interrupted run made it, IF NOT EXISTS lets the file run again" };
   const hint = error instanceof DatabaseError ? error.hint : undefined;

@@ -217,3 +217,8 @@ export const ruleCatalog = {
 } as const satisfies Record<string, Rule>;
 
 export type RuleId = keyof typeof ruleCatalog;
+
+/** Undefined for an id that no version of the catalog had. */
+export function severityOf(rule: string): Severity | undefined {
+  return (ruleCatalog as Readonly<Record<string, Rule>>)[rule]?.severity;
+}

@@ -231,12 +231,14 @@ const failedDeployment: Scene = {
     const requests = stage.world.log.requests.length;
     const plan = {
       version: "1.7.0",
-      overrides: [`migrations:${file}:delete`, "trial:public.chat_messages"].map((what) => ({
-        what,
-        reason: "The rehearsal shows that a loss is found even where a person allowed the statement.",
-        person: "Rehearsal",
-        expires: new Date(Date.now() + 86_400_000).toISOString(),
-      })),
+      overrides: [
+        {
+          what: `migrations:${file}:delete`,
+          reason: "The rehearsal shows that a loss is found even where a person allowed the statement.",
+          person: "Rehearsal",
+          expires: new Date(Date.now() + 86_400_000).toISOString(),
+        },
+      ],
     };
     stage.world.addMigration(file, sql);
     stage.world.railway.failNextBuild();

@@ -33,12 +33,7 @@ export async function demandReceipt(
       hint: "see: npm run deploy:unfreeze -- --help",
     });
   }
-  const named = currentReceipt(await readLease(store));
-  if (named === undefined) {
-    throw new Refusal("no gate has passed: the lease names no receipt, or it has expired", {
-      hint: "run the gate first: npm run gate (pulumi up does)",
-    });
-  }
+  const named = await demandNamed(store);
   const receipt = await readReceipt(store, named.runId, named.sha256);
   if (receipt.releaseVersion !== releaseVersion) {
     throw new Refusal(
@@ -58,6 +53,25 @@ export async function demandReceipt(
     );
   }
   return { receipt, receiptSha256: named.sha256 };
+}
+
+/**
+ * The release that the lease admits, for who applies a step of it by hand.
+ *
+ * @throws Refusal when no gate has passed.
+ */
+export async function admittedRelease(store: Store): Promise<ReleaseRequest> {
+  const { runId, sha256 } = await demandNamed(store);
+  const { releaseVersion, stack } = await readReceipt(store, runId, sha256);
+  return { releaseVersion, stack };
+}
+
+async function demandNamed(store: Store): Promise<{ readonly runId: string; readonly sha256: string }> {
+  const named = currentReceipt(await readLease(store));
+  if (named !== undefined) return named;
+  throw new Refusal("no gate has passed: the lease names no receipt, or it has expired", {
+    hint: "run the gate first: npm run gate (pulumi up does)",
+  });
 }
 
 /** @throws UsageError when `DBPROTECT_RELEASE_VERSION` is not set. */

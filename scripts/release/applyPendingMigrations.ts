@@ -1,9 +1,11 @@
 /** The release step `migrations`: applies what the gate judged and nothing else, each file with its row in the ledger. */
+import type { ClientBase } from "pg";
 import { Refusal } from "../contract/failure";
 import { withConnection } from "../database/connect";
 import type { DatabaseTarget } from "../database/target";
 import { applyMigrations } from "../migrations/apply";
 import { pendingMigrations } from "../migrations/pending";
+import type { Migration } from "../migrations/sources";
 import type { Receipt } from "../record/receipt";
 import type { MigrationsSettings } from "../settings";
 
@@ -19,15 +21,13 @@ export interface PendingApplication extends MigrationsSettings {
  * @throws Refusal, before the first statement, when a pending file is not as the gate judged it.
  */
 export async function applyPendingMigrations(target: DatabaseTarget, options: PendingApplication): Promise<string> {
-  const { path, lockTimeoutSeconds, judged, signal, onLine } = options;
+  const { lockTimeoutSeconds, statementTimeoutSeconds, lockRetries, signal, onLine } = options;
   return withConnection(
     target,
     async (client) => {
-      const { pending } = await pendingMigrations(client, path);
-      demandJudged(pending, judged);
-      const { applied } = await applyMigrations(client, pending, {
-        lockTimeoutSeconds,
-        signal,
+      const { applied } = await applyMigrations(client, await judgedPending(client, options), {
+        ...{ lockTimeoutSeconds, statementTimeoutSeconds, lockRetries, signal },
+        onRetry: onLine,
         onApplied: (name) => onLine(`applied ${name}`),
       });
       return applied.length === 0 ? "no pending migration" : `applied ${applied.join(", ")}`;
@@ -37,12 +37,21 @@ export async function applyPendingMigrations(target: DatabaseTarget, options: Pe
   );
 }
 
-/** A checkout or an editor may change the folder while the gate runs, which can take hours. */
-function demandJudged(pending: readonly { file: string; sha256: string }[], judged: Receipt["migrations"]): void {
+/**
+ * What is pending, in order; reads only. A checkout or an editor may change the folder while the gate runs, which can
+ * take hours.
+ *
+ * @throws Refusal when a file is not as the gate judged it.
+ */
+export async function judgedPending(
+  client: ClientBase,
+  { path, judged }: Pick<PendingApplication, "path" | "judged">,
+): Promise<readonly Migration[]> {
+  const { pending } = await pendingMigrations(client, path);
   const known = new Map(judged.map(({ file, sha256 }) => [file, sha256]));
   const unjudged = pending.filter(({ file, sha256 }) => known.get(file) !== sha256);
   const first = unjudged[0];
-  if (first === undefined) return;
+  if (first === undefined) return pending;
   const what = known.has(first.file) ? "was changed after the gate judged it" : "was added after the gate";
   throw new Refusal(`${first.file} ${what}: nothing was applied`, {
     hint: "run the gate again, on the files that are to be released",

@@ -3,7 +3,7 @@
  * after them, with freeze and unfreeze.
  */
 import assert from "node:assert/strict";
-import { chmodSync, existsSync, mkdtempSync, readFileSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Client } from "pg";
@@ -253,8 +253,27 @@ describe("a release", function () {
     writeFileSync(file, "CREATE TABLE notes (id int PRIMARY KEY);\n");
     writeFileSync(join(folder, "20260102000000_drop.sql"), "DROP TABLE tasks;\n");
     refused(await release.run(["release", "migrations"], settings), /no gate has passed|was added after the gate/);
+    refused(await release.run(["migrations:apply", "--yes"]), /no gate has passed/);
     const { rows } = await release.client.query("SELECT to_regclass('notes') AS notes, to_regclass('tasks') AS tasks");
     assert.deepEqual(rows, [{ notes: null, tasks: "tasks" }]);
+  });
+
+  it("applies them by hand, after asking, and only what the receipt names", async () => {
+    const release = await prepare();
+    const folder = mkdtempSync(join(tmpdir(), "dbprotect-by-hand-"));
+    const [file, other] = [join(folder, "20260101000000_notes.sql"), join(folder, "20260102000000_more.sql")];
+    writeFileSync(file, "CREATE TABLE notes (id int PRIMARY KEY);\n");
+    await release.gate({ DBPROTECT_SETTINGS: JSON.stringify({ migrations: { path: folder } }) });
+    const unasked = await release.run(["migrations:apply"]);
+    assert.equal(unasked.code, 2);
+    assert.match(unasked.stderr, /applies 1 file\(s\) to .*\n {2}20260101000000_notes\.sql {2}[0-9a-f]{64}\n/);
+    writeFileSync(other, "CREATE TABLE more (id int);\n");
+    refused(await release.run(["migrations:apply", "--yes"]), /20260102000000_more\.sql was added after the gate/);
+    rmSync(other);
+    const applied = await release.run(["migrations:apply", "--yes", "--json"]);
+    assert.deepEqual([applied.code, JSON.parse(applied.stdout).outcome], [0, "live"], applied.stderr);
+    const { rows } = await release.client.query("SELECT to_regclass('notes') AS notes");
+    assert.deepEqual(rows, [{ notes: "notes" }]);
   });
 
   it("of another stack is its own: live there says nothing here", async () => {

@@ -4,17 +4,18 @@ import { Refusal } from "../../contract/failure";
 import { withConnection } from "../../database/connect";
 import { pendingMigrations } from "../../migrations/pending";
 import { summarizeTrial, trialEvidence, tryMigrations } from "../../migrations/trial";
+import type { Receipt } from "../../record/receipt";
 import { readFingerprint } from "../../restore/compareCopy";
 import { judgedStatements } from "../../verification/verifyReceipt";
 import type { GateContext, GateFinding, GateState, GateStep, StepResult } from "../context";
-import { isOfTrial, overrideFor, unusedOverrides } from "../overrides";
+import { coveringOverride, isOfTrial, namesInformation, overrideFor, unusedOverrides } from "../overrides";
 
 export const trialStep: GateStep = {
   name: "trial",
   async run(context, state) {
     const why = whyNot(context, state);
     const result = why === undefined ? await attempt(context, state) : { summary: why, skipped: true };
-    demandUsed(context, result.findings ?? []);
+    demandUsed(context, result.findings ?? [], state.migrations ?? []);
     return result;
   },
 };
@@ -53,7 +54,10 @@ async function attempt(context: GateContext, state: GateState): Promise<StepResu
   return {
     summary: summarizeTrial(trial),
     evidence: trialEvidence(trial),
-    findings: trial.findings,
+    findings: trial.findings.map((finding) => {
+      const coveredBy = coveringOverride(finding.id, judged, settings.overrides);
+      return coveredBy === undefined ? finding : { ...finding, coveredBy };
+    }),
     hint: "the live database is untouched: change the migration so that nothing is lost",
   };
 }
@@ -66,9 +70,9 @@ function demandUnchanged(pending: readonly { file: string; sha256: string }[], j
 }
 
 /** The step `unused-overrides` stands before the backup, so that a mistake costs no backup; ours come later. */
-function demandUsed({ settings }: GateContext, findings: readonly GateFinding[]): void {
-  const own = settings.overrides.filter(isOfTrial);
-  const used = findings.flatMap((finding) => overrideFor("trial", finding, own) ?? []);
+function demandUsed({ settings }: GateContext, findings: readonly GateFinding[], judged: Receipt["migrations"]): void {
+  const own = settings.overrides.filter((override) => isOfTrial(override) || namesInformation(override, judged));
+  const used = findings.flatMap((finding) => overrideFor("trial", finding, own) ?? finding.coveredBy ?? []);
   const unused = unusedOverrides(own, used)[0];
   if (unused === undefined) return;
   throw new Refusal(`the override of ${unused.what} was not needed by the trial`, {

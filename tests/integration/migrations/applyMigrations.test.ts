@@ -178,6 +178,34 @@ describe("migrations on a real server", function () {
     assert.deepEqual((await apply()).applied, ["1_a.sql"]);
   });
 
+  it("comes again after a lock timeout, so that whoever waits behind it gets by", async () => {
+    const other = await connected();
+    await other.query("BEGIN; LOCK TABLE clients IN ACCESS SHARE MODE");
+    write("1_a.sql", "CREATE TABLE a (id int);\nALTER TABLE clients ADD COLUMN nick text;");
+    const list = (await pendingMigrations(client, folder)).pending;
+    const told: string[] = [];
+    const retry = { lockTimeoutSeconds: 0.1, lockRetries: 1 };
+    const onRetry = (line: string): void => {
+      told.push(line);
+      void other.query("ROLLBACK");
+    };
+    assert.deepEqual((await applyMigrations(client, list, { ...retry, onRetry })).applied, ["1_a.sql"]);
+    assert.equal(told.length, 1);
+    assert.match(told[0] ?? "", /^1_a\.sql: .*lock timeout: rolled back, tried again in 1 s$/);
+  });
+
+  it("ends a statement that runs too long, and says what to do", async () => {
+    write("1_a.sql", "CREATE TABLE a (id int);\nSELECT pg_sleep(60);");
+    const list = (await pendingMigrations(client, folder)).pending;
+    const options = { lockTimeoutSeconds: 1, statementTimeoutSeconds: 0.2 };
+    const error = await failure(applyMigrations(client, list, options));
+    assert.deepEqual([error.line, error.exitCode], [2, exitCode.refused]);
+    assert.match(error.hint ?? "", /statementTimeoutSeconds/);
+    assert.equal(await value("SELECT to_regclass('a')"), null);
+    // No limit is left behind for whoever uses the session next.
+    assert.equal(await value("SELECT current_setting('statement_timeout')"), "0");
+  });
+
   it("lets only one run apply at a time", async () => {
     write("1_a.sql", "CREATE TABLE a (id int); SELECT pg_sleep(1);");
     const both = await Promise.allSettled([apply(await connected()), apply(await connected())]);
