@@ -130,13 +130,14 @@ function intact({ events }: ReleaseFacts): Evidence {
     : { state: "failed", detail: `${detail} (${at})` };
 }
 
-/** That it could not be told by the webhook does not keep anybody from telling it otherwise. */
+/** That it could not be told by webhook or topic does not keep anybody from telling it otherwise. */
 function teamTold({ notes }: ReleaseFacts): Evidence {
   const told = notes.findLast(({ kind, item }) => kind === "notified" && item === "release-started");
-  if (told === undefined) return { state: "open", detail: "no webhook told the team: NOTIFY_WEBHOOK_URL" };
+  if (told === undefined)
+    return { state: "open", detail: "nothing told the team: NOTIFY_WEBHOOK_URL, NOTIFY_SNS_TOPIC_ARN" };
   return told.ok
-    ? { state: "proven", detail: `by webhook: ${told.detail} (${told.at})` }
-    : { state: "open", detail: `the webhook failed: ${told.detail} (${told.at})` };
+    ? { state: "proven", detail: `${told.detail} (${told.at})` }
+    : { state: "open", detail: `it was not told: ${told.detail} (${told.at})` };
 }
 
 /** An error in a log need not be a spike: a person who looked knows. */

@@ -6,7 +6,13 @@ import type { GateContext, GateState } from "../../scripts/gate/context";
 import { rollbackTargetStep } from "../../scripts/gate/steps/rollbackTarget";
 import { readEvents, recordEvent, findLive, isOpen } from "../../scripts/record/releaseEvents";
 import { readTrustedReceipt, writeReceipt } from "../../scripts/record/receipt";
-import { type RollbackRequest, type RollbackResult, planRollback, rollBack } from "../../scripts/release/rollback";
+import {
+  type RollbackRequest,
+  type RollbackResult,
+  planRollback,
+  rollBack,
+  strategySeconds,
+} from "../../scripts/release/rollback";
 import { type AutomaticRollback, rollBackOnFailure } from "../../scripts/release/rollbackOnFailure";
 import { findTarget, openPlatforms } from "../../scripts/release/rollbackTargets";
 import { operationSettingsSchema } from "../../scripts/settings";
@@ -213,6 +219,38 @@ describe("deploy:rollback", function () {
     assert.deepEqual([result.verdict, result.exitCode], ["rolled back", 1]);
     assert.match(result.findings.join(), /\/api\/health: HTTP 500/);
   });
+
+  /** Of all that the platforms take, and of nothing that this program takes: hundreds of seconds become a few. */
+  const timeFactor = 1 / 50;
+
+  for (const [speed, railwaySeconds, vercelSeconds] of [
+    ["quick", 20, 5],
+    ["slow", 60, 20],
+  ] as const) {
+    it(`the emergency path with ${speed} platforms (Railway ${railwaySeconds} s, Vercel ${vercelSeconds} s, both times ${timeFactor}) is within five minutes`, async () => {
+      await app.close();
+      // A rollback is one state at Railway, two at Vercel.
+      const scaled = (seconds: number): number => seconds * 1000 * timeFactor;
+      app = await startApplication({ railway: scaled(railwaySeconds), vercel: scaled(vercelSeconds / 2) });
+      await release(second);
+      app.broken.add(second);
+      const started = performance.now();
+      const env = { ...app.env, BACKUP_STORE: pathToFileURL(folder).href };
+      const run = await startCli(["deploy:rollback", "--yes"], env).ended;
+      const measured = (performance.now() - started) / 1000;
+      assert.equal(run.code, 0, run.stderr + run.stdout);
+      // From the command's start to its end: both sides read again as live, and healthy.
+      assert.deepEqual(app.live, { railway: firstCommit, vercel: firstCommit });
+      assert.match(run.stdout, /railway: rolled back[^]*vercel: rolled back[^]*health: pass/);
+      const told = /([\d.]+) s of the strategy's 300 s\n/.exec(run.stdout)?.[1];
+      assert.ok(told !== undefined && Number(told) <= measured, run.stdout);
+      // Both at the same time, so the slower one counts; what is ours is not scaled.
+      const platforms = Math.max(railwaySeconds, vercelSeconds);
+      assert.ok(Number(told) >= platforms * timeFactor, "the time in the report holds that of the slower platform");
+      const real = platforms + measured - platforms * timeFactor;
+      assert.ok(real < strategySeconds, `${real.toFixed(1)} s`);
+    });
+  }
 
   it("only one runs at a time; one that was killed with -9 is gone on with, and asks for nothing twice", async () => {
     await app.close();

@@ -54,7 +54,7 @@ describe("a spike", () => {
       three.findings[23] ?? "",
       /error spike: 3 of the last 24 requests failed \(12\.5 %\), .* 0 %: HTTP 503$/,
     );
-    const rare = times(60, [...times(39, 100 as number | string), "HTTP 500"]).flat();
+    const rare = times(60, [...times(39, 100), "HTTP 500"]).flat();
     assert.equal(feed(rare, usual).first, -1, "two in sixty are none");
     assert.equal(feed(["x", "x"], usual, { leastErrors: 2 }).first, 1);
   });
