@@ -1,4 +1,7 @@
 /** What the component tests declare, as somebody's own Pulumi program would; each returns the outputs to look at. */
+import { readFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import * as path from "node:path";
 import * as pulumi from "@pulumi/pulumi";
 import { operationSettingsSchema } from "../../scripts/settings";
 import {
@@ -13,6 +16,29 @@ const key = "arn:aws:kms:eu-central-1:111122223333:key/00000000-0000-0000-0000-0
 
 const secret = "arn:aws:secretsmanager:eu-central-1:111122223333:secret:crm-url-a1b2c3";
 const passworded = "postgres://u:spoken-friend@h/d";
+
+const root = path.resolve(__dirname, "../..");
+const load = createRequire(__filename);
+
+/** Sets the stack's configuration as the CLI does: what is no text travels as JSON. */
+function configure(file: string): void {
+  // js-yaml comes with the SDK.
+  const yaml = createRequire(require.resolve("@pulumi/pulumi"))("js-yaml") as { load(text: string): any };
+  const { config } = yaml.load(readFileSync(path.join(root, file), "utf8"));
+  const texts = Object.entries(config).map(([key, value]) => [
+    key,
+    typeof value === "string" ? value : JSON.stringify(value),
+  ]);
+  // A project's own keys may be asked for without its name, which here is that of the tests' project.
+  const short = texts.map(([key = "", text]) => [key.replace(/^database-fleet:/, `${pulumi.getProject()}:`), text]);
+  pulumi.runtime.setAllConfig(Object.fromEntries([...texts, ...short]));
+}
+
+/** Runs a Pulumi program of this project and returns its outputs. */
+function program(file: string): Record<string, pulumi.Output<unknown>> {
+  const exported = load(path.join(root, file)) as Record<string, unknown>;
+  return Object.fromEntries(Object.entries(exported).map(([name, value]) => [name, pulumi.output(value)]));
+}
 
 type Declaration = () => Record<string, pulumi.Output<unknown>>;
 
@@ -150,6 +176,19 @@ export const declarations = {
       databases: [{ name: "crm", backupStore: "s3://backups/crm", databaseUrlSecretArn: secret }],
     });
     return {};
+  },
+
+  /** examples/level2, as its own Pulumi.prod.yaml configures it. */
+  level2Example: () => {
+    configure("examples/level2/Pulumi.prod.yaml");
+    return program("examples/level2/index.ts");
+  },
+
+  /** The program itself, as Pulumi.prod.yaml configures it. */
+  production: () => {
+    configure("Pulumi.prod.yaml");
+    process.env["RELEASE_VERSION"] = "3f9c2a1";
+    return program("index.ts");
   },
 
   levelOne: () => {

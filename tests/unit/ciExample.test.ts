@@ -31,7 +31,7 @@ describe("examples/ci", () => {
       const [own = ""] = section.split("\n### ");
       assert.notEqual(own, "", `no command ${command}`);
       for (const [option] of words.matchAll(/--[\w-]+/g))
-        assert.match(own, new RegExp(`\`${option}[ \``), `${command} ${option}`);
+        assert.match(own, new RegExp(`\`${option}[ \`]`), `${command} ${option}`);
     }
     const [, postgres] = /npm run setup -- --postgres (\d+)/.exec(text) ?? [];
     assert.ok(Number(postgres) >= 14 && Number(postgres) <= 18);

@@ -1,0 +1,173 @@
+/**
+ * docs/resources.md: what `pulumi up` creates in AWS, why, and what it costs, from what the program registers with
+ * Pulumi.prod.yaml. Written by `npx tsx tests/components/writeResourcesPage.ts`.
+ */
+import { unwrapSecrets } from "../../scripts/rehearsal/engine/wire";
+import type { RegisteredResource } from "./record";
+
+interface Explanation {
+  readonly why: string;
+  /** US dollars a month of one of them, at rest; undefined: by use, see `use`. */
+  readonly monthly?: number;
+  readonly source?: keyof typeof sources;
+}
+
+/** List prices of us-east-1; other regions differ by up to a quarter. */
+const sources = {
+  kms: "https://aws.amazon.com/kms/pricing/",
+  s3: "https://aws.amazon.com/s3/pricing/",
+  secrets: "https://aws.amazon.com/secrets-manager/pricing/",
+  cloudwatch: "https://aws.amazon.com/cloudwatch/pricing/",
+  fargate: "https://aws.amazon.com/fargate/pricing/",
+  states: "https://aws.amazon.com/step-functions/pricing/",
+  scheduler: "https://aws.amazon.com/eventbridge/pricing/",
+  sns: "https://aws.amazon.com/sns/pricing/",
+  ecr: "https://aws.amazon.com/ecr/pricing/",
+  vpc: "https://aws.amazon.com/vpc/pricing/",
+} as const;
+
+const explanations: Readonly<Record<string, Explanation>> = {
+  "aws:s3/bucket:Bucket": { why: "holds the backups; stays when the stack goes", source: "s3" },
+  "aws:s3/bucketVersioning:BucketVersioning": { why: "what is overwritten or removed can be brought back", monthly: 0 },
+  "aws:s3/bucketServerSideEncryptionConfiguration:BucketServerSideEncryptionConfiguration": {
+    why: "every object is encrypted by the key below",
+    monthly: 0,
+  },
+  "aws:s3/bucketOwnershipControls:BucketOwnershipControls": {
+    why: "the bucket owns what is in it: no ACLs",
+    monthly: 0,
+  },
+  "aws:s3/bucketPublicAccessBlock:BucketPublicAccessBlock": { why: "nothing can be made public", monthly: 0 },
+  "aws:s3/bucketPolicy:BucketPolicy": {
+    why: "refuses plain HTTP, other encryption, and removing a version for good",
+    monthly: 0,
+  },
+  "aws:s3/bucketLifecycleConfiguration:BucketLifecycleConfiguration": {
+    why: "removes what retention let go, old versions, unfinished uploads; moves old backups to a cheaper class",
+    monthly: 0,
+    source: "s3",
+  },
+  "aws:s3/bucketObjectLockConfiguration:BucketObjectLockConfiguration": {
+    why: "lets each object be locked until its tier's promise is over",
+    monthly: 0,
+  },
+  "aws:s3/bucketLogging:BucketLogging": { why: "a log of all requests, in another bucket", source: "s3" },
+  "aws:s3/inventory:Inventory": { why: "a weekly list of all versions, in another bucket", source: "s3" },
+  "aws:s3/bucketNotification:BucketNotification": { why: "tells EventBridge of each object", monthly: 0 },
+  "aws:kms/key:Key": { why: "encrypts; rotated every year, which adds a dollar twice", monthly: 1, source: "kms" },
+  "aws:secretsmanager/secret:Secret": {
+    why: "the connection URL, for the task alone",
+    monthly: 0.4,
+    source: "secrets",
+  },
+  "aws:secretsmanager/secretVersion:SecretVersion": { why: "its value", monthly: 0 },
+  "aws:ecr/repository:Repository": { why: "the image of the tasks, $0.10 a GB", monthly: 0.1, source: "ecr" },
+  "aws:ecr/lifecyclePolicy:LifecyclePolicy": { why: "removes images of earlier builds", monthly: 0 },
+  "docker-build:index:Image": { why: "builds the image where `pulumi up` runs", monthly: 0 },
+  "aws:ecs/cluster:Cluster": { why: "where the tasks run", monthly: 0 },
+  "aws:ecs/taskDefinition:TaskDefinition": {
+    why: "a verified dump, or a drill, on a read-only root; paid by the second",
+    source: "fargate",
+  },
+  "aws:ec2/securityGroup:SecurityGroup": { why: "out to HTTPS and the databases, nothing in", monthly: 0 },
+  "aws:iam/role:Role": { why: "one for each: task, its start, state machine, schedule", monthly: 0 },
+  "aws:iam/rolePolicy:RolePolicy": { why: "exactly the rights that each needs", monthly: 0 },
+  "aws:sfn/stateMachine:StateMachine": {
+    why: "runs every database's task, repeats what failed, tells what failed in the end; 4,000 steps a month are free",
+    monthly: 0,
+    source: "states",
+  },
+  "aws:scheduler/schedule:Schedule": {
+    why: "starts it; 14 million starts a month are free",
+    monthly: 0,
+    source: "scheduler",
+  },
+  "aws:cloudwatch/logGroup:LogGroup": { why: "what the tasks said, encrypted", source: "cloudwatch" },
+  "aws:sns/topic:Topic": { why: "tells people; 1,000 mails a month are free", monthly: 0, source: "sns" },
+  "aws:sns/topicPolicy:TopicPolicy": { why: "CloudWatch may publish, nobody by plain HTTP", monthly: 0 },
+  "aws:sns/topicSubscription:TopicSubscription": { why: "who is told", monthly: 0 },
+  "aws:cloudwatch/metricAlarm:MetricAlarm": {
+    why: "a signal out of its bounds, $0.10 a metric",
+    monthly: 0.1,
+    source: "cloudwatch",
+  },
+  "aws:cloudwatch/compositeAlarm:CompositeAlarm": {
+    why: "one for all of them, to page by",
+    monthly: 0.5,
+    source: "cloudwatch",
+  },
+  "aws:cloudwatch/dashboard:Dashboard": { why: "verdict first; three are free", monthly: 3, source: "cloudwatch" },
+  "command:local:Command": { why: "the gate, and the steps of the release, where `pulumi up` runs", monthly: 0 },
+  "pulumi-nodejs:dynamic/database-protection:EnvironmentSnapshot": {
+    why: "which environment variables were accepted, as digests",
+    monthly: 0,
+  },
+};
+
+/** The nightly run that the estimate reckons with. */
+const use = { databaseGibibytes: 10, hoursOfTask: 10, gigabytesStored: 70, gigabytesLogged: 0.1 } as const;
+
+/** List prices: Fargate's vCPU-hour, GB-hour of memory and of disk over 20 GB; S3's GB-month; a GB of log. */
+const price = { cpu: 0.04048, memory: 0.004445, disk: 0.000111, stored: 0.023, logged: 0.53, address: 0.005 } as const;
+
+const dollars = (amount: number): string => `$${amount.toFixed(2)}`;
+
+/** Of one task definition, run every night. */
+function fargate({ inputs }: RegisteredResource): number {
+  const { cpu, memory, ephemeralStorage } = unwrapSecrets(inputs) as Record<string, any>;
+  const hour =
+    (Number(cpu) / 1024) * price.cpu +
+    (Number(memory) / 1024) * price.memory +
+    Math.max(0, ephemeralStorage.sizeInGib - 20) * price.disk +
+    price.address;
+  return use.hoursOfTask * hour;
+}
+
+function monthlyOf(resource: RegisteredResource, { monthly }: Explanation): number {
+  if (monthly !== undefined) {
+    const { metricQueries } = resource.inputs as { metricQueries?: { metric?: unknown }[] };
+    const metrics = metricQueries?.filter(({ metric }) => metric !== undefined).length ?? 1;
+    return monthly * metrics;
+  }
+  if (resource.type.endsWith(":TaskDefinition")) return fargate(resource);
+  if (resource.type === "aws:s3/bucket:Bucket") return use.gigabytesStored * price.stored;
+  if (resource.type.endsWith(":LogGroup")) return use.gigabytesLogged * price.logged;
+  return 0;
+}
+
+/** @throws for a resource that nobody explained: add it to `explanations`. */
+export function renderResourcesPage(registered: readonly RegisteredResource[]): string {
+  const created = registered.filter(({ type }) => !/^(pulumi:|database-protection:)/.test(type));
+  const types = [...new Set(created.map(({ type }) => type))].sort();
+  let total = 0;
+  const rows = types.map((type) => {
+    const explanation = explanations[type];
+    if (explanation === undefined) throw new Error(`resourcesPage.ts: ${type} has no explanation`);
+    const all = created.filter((resource) => resource.type === type);
+    const sum = all.reduce((before, resource) => before + monthlyOf(resource, explanation), 0);
+    total += sum;
+    const kept = all.some(({ retainOnDelete }) => retainOnDelete) ? "yes" : "";
+    const source = explanation.source === undefined ? "" : `[${explanation.source}](${sources[explanation.source]})`;
+    const label = type.split(":").slice(0, 2).join(":").replace(/\/.*/, "");
+    const cells = [`${label} ${type.split(":").at(-1)}`, all.length, explanation.why, kept, dollars(sum), source];
+    return `| ${cells.join(" | ")} |`;
+  });
+  return [
+    "# What the stack creates",
+    "",
+    "What [`Pulumi.prod.yaml`](../Pulumi.prod.yaml) creates, why, and roughly what it costs in US dollars a month. Written from what",
+    "the program registers, and compared with it by a test. _Kept_: it stays in the account when the stack is destroyed, or the",
+    "component removed.",
+    "",
+    "| resource | number | why | kept | a month | source |",
+    "| --- | --- | --- | --- | --- | --- |",
+    ...rows,
+    `| **all** | ${created.length} | | | **${dollars(total)}** | |`,
+    "",
+    `Reckoned with list prices of us-east-1 for a database of ${use.databaseGibibytes} GiB: ${use.hoursOfTask} hours of tasks a month (20 minutes a night) with a`,
+    `[public address](${sources.vpc}), ${use.gigabytesStored} GB of backups in STANDARD, ${use.gigabytesLogged} GB of log. Not in it: taxes, transfer out of`,
+    "the database's provider, S3 requests (cents), a NAT gateway in a network of your own. What your database makes of it, only your",
+    "bill knows; the pages in the last column have the prices of today and of your region.",
+    "",
+  ].join("\n");
+}
