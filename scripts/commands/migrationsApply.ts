@@ -1,5 +1,6 @@
 /** `migrations:apply`: the release step `migrations` by hand: what the gate judged, after asking. */
 import type { Command } from "commander";
+import { addressesFromEnvironment } from "./gateContext";
 import { withConnection } from "../database/connect";
 import { targetFromEnvironment } from "../database/target";
 import { admittedRelease, demandReceipt } from "../release/admission";
@@ -32,6 +33,7 @@ export function configure(command: Command): void {
       const step = "migrations" as const;
       const result = await runReleaseStep({
         ...{ step, ...request, store, target, clients, signal: interrupted, onLine: progress },
+        addresses: addressesFromEnvironment(),
       });
       printResult(options.json === true, { step, ...result }, `${step}: ${result.outcome}: ${result.detail}`);
     });
