@@ -1,10 +1,22 @@
 /**
- * Who is told when backups stop: a topic, encrypted, an alarm for the dump that failed, and one for the dump that did not
- * happen, which nothing else would tell.
+ * Who is told when backups stop or the database is unwell: a topic, encrypted, an alarm for the dump that failed, one for
+ * the dump that did not happen, which nothing else would tell, and those of the signals that `db:health` measures.
  */
 import * as cloudwatch from "@pulumi/aws/cloudwatch";
 import * as sns from "@pulumi/aws/sns";
 import * as pulumi from "@pulumi/pulumi";
+import {
+  type SignalGroup,
+  type SignalName,
+  type ThresholdChanges,
+  metricDimensions,
+  metricName,
+  metricNamespace,
+  signalDefinitions,
+  signalNames,
+  thresholdsOf,
+} from "../scripts/thresholds";
+import { stackName } from "./commands";
 import { type AwsPlace, type PolicyStatement, encryptionKey, placeOf, useThrough } from "./encryptionKey";
 
 export interface AlertTopicArgs {
@@ -51,6 +63,14 @@ export class AlertTopic extends pulumi.ComponentResource {
   }
 }
 
+/** What `db:health` measures, as a `HealthSchedule` of the same stack runs it. */
+export interface HealthAlarms {
+  /** Minutes from one reading to the next. */
+  readonly minutes: number;
+  /** Thresholds of the stack's own. Defaults to those of docs/monitoring.md. */
+  readonly thresholds?: ThresholdChanges | undefined;
+}
+
 export interface AlertingArgs {
   /** ARN of the topic that gets every alarm, and its end. */
   readonly topicArn: pulumi.Input<string>;
@@ -58,66 +78,47 @@ export interface AlertingArgs {
   readonly stateMachineArn: pulumi.Input<string>;
   /** Hours without a dump that succeeded. Defaults to 26, as for the platform's own: a daily one, and two hours to take it. */
   readonly heartbeatHours?: number | undefined;
-  /** Topic that wakes somebody when any of the alarms stands. Defaults to none: `topicArn` is told of each. Plain. */
+  /** Topic that wakes somebody when dumps fail or a signal is critical. Defaults to none: `topicArn` is told of each. Plain. */
   readonly pagingTopicArn?: pulumi.Input<string> | undefined;
+  /** Alarms on the signals of `db:health`. Defaults to none. Plain. */
+  readonly health?: HealthAlarms | undefined;
 }
 
+/** Of five readings three have to be bad: one that is says little, and neither is one that is well the end of it. */
+const evaluation = { evaluationPeriods: 5, datapointsToAlarm: 3 } as const;
+
 export class Alerting extends pulumi.ComponentResource {
-  /** In alarm while any other is. */
+  /** In alarm while any is that somebody has to be woken for. */
   readonly unprotected: cloudwatch.CompositeAlarm;
 
   constructor(name: string, args: AlertingArgs, opts?: pulumi.ComponentResourceOptions) {
     super("database-protection:index:Alerting", name, {}, opts);
     const child = { parent: this };
-    // Names are left to Pulumi, which makes them unique: a second alarm of the same name would replace the first.
-    const told = { alarmActions: [args.topicArn], okActions: [args.topicArn] };
-    const machine = { StateMachineArn: args.stateMachineArn };
-    const missing = new cloudwatch.MetricAlarm(
-      `${name}-no-dump`,
-      {
-        alarmDescription: "No scheduled dump has succeeded for too long: docs/schedules.md",
-        namespace: "AWS/States",
-        metricName: "ExecutionsSucceeded",
-        dimensions: machine,
-        statistic: "Sum",
-        period: 3600,
-        evaluationPeriods: args.heartbeatHours ?? 26,
-        threshold: 1,
-        comparisonOperator: "LessThanThreshold",
-        // A schedule that no longer exists sends no zeros.
-        treatMissingData: "breaching",
-        ...told,
-      },
-      child,
-    );
-    const failed = new cloudwatch.MetricAlarm(
-      `${name}-dump-failed`,
-      {
-        alarmDescription: "A scheduled dump failed, after being repeated: see its log",
-        metricQueries: [
-          { id: "ended", expression: "SUM(METRICS())", label: "executions without success", returnData: true },
-          ...["ExecutionsFailed", "ExecutionsTimedOut", "ExecutionsAborted"].map((metricName) => ({
-            id: metricName.replace("Executions", "").toLowerCase(),
-            metric: { namespace: "AWS/States", metricName, dimensions: machine, stat: "Sum", period: 300 },
-            returnData: false,
-          })),
-        ],
-        evaluationPeriods: 1,
-        threshold: 1,
-        comparisonOperator: "GreaterThanOrEqualToThreshold",
-        // Most minutes have no execution.
-        treatMissingData: "notBreaching",
-        ...told,
-      },
-      child,
-    );
+    // Named after the stack: a second alarm of the same name would replace the first, whoever has it.
+    const prefix = `${pulumi.getProject()}-${pulumi.getStack()}-`;
+    const alarm = (alarmName: string, alarmArgs: cloudwatch.MetricAlarmArgs): cloudwatch.MetricAlarm =>
+      new cloudwatch.MetricAlarm(
+        `${name}-${alarmName}`,
+        {
+          name: `${prefix}${name}-${alarmName}`,
+          ...alarmArgs,
+          alarmActions: [args.topicArn],
+          okActions: [args.topicArn],
+        },
+        child,
+      );
+    const dumps = dumpAlarms(args, alarm);
+    const health = args.health === undefined ? { warn: [], critical: [] } : healthAlarms(args.health, alarm);
+    const waking = [...dumps, ...health.critical];
     const paging = args.pagingTopicArn === undefined ? [] : [args.pagingTopicArn];
     this.unprotected = new cloudwatch.CompositeAlarm(
       `${name}-unprotected`,
       {
-        alarmName: `${pulumi.getProject()}-${pulumi.getStack()}-${name}-unprotected`,
-        alarmDescription: "The database has no fresh verified backup, or its dump fails",
-        alarmRule: pulumi.interpolate`ALARM("${missing.name}") OR ALARM("${failed.name}")`,
+        alarmName: `${prefix}${name}-unprotected`,
+        alarmDescription: "The database has no fresh verified backup, its dump fails, or a signal is critical",
+        alarmRule: pulumi
+          .all(waking.map((each) => each.name))
+          .apply((names) => names.map((each) => `ALARM("${each}")`).join(" OR ")),
         alarmActions: paging,
         okActions: paging,
       },
@@ -126,15 +127,16 @@ export class Alerting extends pulumi.ComponentResource {
     new cloudwatch.Dashboard(
       `${name}-dashboard`,
       {
-        dashboardName: `${pulumi.getProject()}-${pulumi.getStack()}-${name}`,
+        dashboardName: `${prefix}${name}`,
         dashboardBody: pulumi.jsonStringify(
           pulumi
             .output({
               machine: args.stateMachineArn,
-              alarms: [this.unprotected.arn, missing.arn, failed.arn],
+              verdict: [this.unprotected.arn, ...dumps.map(({ arn }) => arn)],
+              signals: [...health.critical, ...health.warn].map(({ arn }) => arn),
               place: placeOf(this),
             })
-            .apply(dashboard),
+            .apply((facts) => dashboard({ ...facts, health: args.health, stack: stackName() })),
         ),
       },
       child,
@@ -143,14 +145,96 @@ export class Alerting extends pulumi.ComponentResource {
   }
 }
 
-interface DashboardFacts {
-  readonly machine: string;
-  readonly alarms: readonly string[];
-  readonly place: AwsPlace;
+type MakeAlarm = (name: string, args: cloudwatch.MetricAlarmArgs) => cloudwatch.MetricAlarm;
+
+function dumpAlarms({ stateMachineArn, heartbeatHours }: AlertingArgs, alarm: MakeAlarm): cloudwatch.MetricAlarm[] {
+  const machine = { StateMachineArn: stateMachineArn };
+  return [
+    alarm("no-dump", {
+      alarmDescription: "No scheduled dump has succeeded for too long: docs/schedules.md",
+      namespace: "AWS/States",
+      metricName: "ExecutionsSucceeded",
+      dimensions: machine,
+      statistic: "Sum",
+      period: 3600,
+      evaluationPeriods: heartbeatHours ?? 26,
+      threshold: 1,
+      comparisonOperator: "LessThanThreshold",
+      // A schedule that no longer exists sends no zeros.
+      treatMissingData: "breaching",
+    }),
+    alarm("dump-failed", {
+      alarmDescription: "A scheduled dump failed, after being repeated: see its log",
+      metricQueries: [
+        { id: "ended", expression: "SUM(METRICS())", label: "executions without success", returnData: true },
+        ...["ExecutionsFailed", "ExecutionsTimedOut", "ExecutionsAborted"].map((metricName) => ({
+          id: metricName.replace("Executions", "").toLowerCase(),
+          metric: { namespace: "AWS/States", metricName, dimensions: machine, stat: "Sum", period: 300 },
+          returnData: false,
+        })),
+      ],
+      evaluationPeriods: 1,
+      threshold: 1,
+      comparisonOperator: "GreaterThanOrEqualToThreshold",
+      // Most minutes have no execution.
+      treatMissingData: "notBreaching",
+    }),
+  ];
 }
 
-/** The verdict first, then what led to it. */
-function dashboard({ machine, alarms, place: { region } }: DashboardFacts): object {
+type AlarmsByLevel = Readonly<Record<"warn" | "critical", readonly cloudwatch.MetricAlarm[]>>;
+
+/** One for each threshold that there is. */
+function healthAlarms({ minutes, thresholds }: HealthAlarms, alarm: MakeAlarm): AlarmsByLevel {
+  const ofLevel = (level: "warn" | "critical"): cloudwatch.MetricAlarm[] =>
+    signalNames.flatMap((signal) => {
+      const { bad, [level]: threshold } = thresholdsOf(signal, thresholds);
+      if (threshold === null) return [];
+      const { title, unit, advice, heartbeat } = signalDefinitions[signal];
+      const side = bad === "above" ? "at or above" : "below";
+      return [
+        alarm(`${kebab(signal)}-${level}`, {
+          alarmDescription: `${title}: ${side} ${threshold} ${unit}`.trimEnd() + `: ${advice ?? "docs/monitoring.md"}`,
+          namespace: metricNamespace,
+          metricName: metricName(signal),
+          dimensions: { ...metricDimensions(stackName()) },
+          statistic: bad === "above" ? "Maximum" : "Minimum",
+          period: minutes * 60,
+          ...evaluation,
+          threshold,
+          comparisonOperator: bad === "above" ? "GreaterThanOrEqualToThreshold" : "LessThanThreshold",
+          // A signal that this database does not have (no replica, no Supabase) must not stand for ever.
+          treatMissingData: heartbeat === true ? "breaching" : "missing",
+        }),
+      ];
+    });
+  return { warn: ofLevel("warn"), critical: ofLevel("critical") };
+}
+
+/** `backup-age` of `backupAge`. */
+function kebab(signal: SignalName): string {
+  return signal.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+}
+
+interface DashboardFacts {
+  readonly machine: string;
+  readonly verdict: readonly string[];
+  readonly signals: readonly string[];
+  readonly place: AwsPlace;
+  readonly health: HealthAlarms | undefined;
+  /** `project/stack`: whose metrics. */
+  readonly stack: string;
+}
+
+const groupTitles: Readonly<Record<SignalGroup, string>> = {
+  verdict: "Verdict",
+  golden: "Traffic, errors, latency",
+  saturation: "Saturation",
+  backup: "Backups",
+};
+
+/** The verdict first, then whether it serves, what runs full, and whether it could be brought back. */
+function dashboard({ machine, verdict, signals, place: { region }, health, stack }: DashboardFacts): object {
   const metrics = (title: string, names: readonly string[], stat: string, period: number): object => ({
     type: "metric",
     width: 12,
@@ -160,15 +244,61 @@ function dashboard({ machine, alarms, place: { region } }: DashboardFacts): obje
       region,
       stat,
       period,
-      metrics: names.map((metricName) => ["AWS/States", metricName, "StateMachineArn", machine]),
+      metrics: names.map((metric) => ["AWS/States", metric, "StateMachineArn", machine]),
     },
   });
+  const group = (name: SignalGroup): object[] =>
+    health === undefined
+      ? []
+      : signalNames
+          .filter((signal) => signalDefinitions[signal].group === name)
+          .map((signal) => signalWidget(signal, health, region, stack));
+  const heading = (name: SignalGroup): object => ({
+    type: "text",
+    width: 24,
+    height: 1,
+    properties: { markdown: `## ${groupTitles[name]}` },
+  });
+  const alarms = (title: string, arns: readonly string[], height: number): object[] =>
+    arns.length === 0 ? [] : [{ type: "alarm", width: 24, height, properties: { title, alarms: arns } }];
   return {
     widgets: [
-      { type: "alarm", width: 24, height: 3, properties: { title: "Verdict", alarms } },
+      ...alarms("Verdict", verdict, 3),
+      ...alarms("Signals", signals, 8),
+      ...group("verdict"),
+      ...(health === undefined ? [] : [heading("golden"), ...group("golden"), heading("saturation")]),
+      ...group("saturation"),
+      heading("backup"),
+      ...group("backup"),
       metrics("Scheduled dumps", ["ExecutionsSucceeded", "ExecutionsFailed", "ExecutionsTimedOut"], "Sum", 86_400),
       metrics("Milliseconds of a run", ["ExecutionTime"], "Maximum", 86_400),
     ],
+  };
+}
+
+function signalWidget(
+  signal: SignalName,
+  { minutes, thresholds }: HealthAlarms,
+  region: string,
+  stack: string,
+): object {
+  const { title, unit } = signalDefinitions[signal];
+  const { bad, warn, critical } = thresholdsOf(signal, thresholds);
+  const line = (label: string, value: number | null, color: string): object[] =>
+    value === null ? [] : [{ label, value, color }];
+  const dimensions = Object.entries(metricDimensions(stack)).flat();
+  return {
+    type: "metric",
+    width: 6,
+    height: 5,
+    properties: {
+      title: unit === "" ? title : `${title}, ${unit}`,
+      region,
+      stat: bad === "above" ? "Maximum" : "Minimum",
+      period: minutes * 60,
+      metrics: [[metricNamespace, metricName(signal), ...dimensions]],
+      annotations: { horizontal: [...line("warn", warn, "#ff9900"), ...line("critical", critical, "#d13212")] },
+    },
   };
 }
 

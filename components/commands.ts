@@ -45,6 +45,7 @@ const commandWords = {
   environmentSnapshot: "env:snapshot --json",
   scheduledBackup: "db:backup --tier scheduled",
   prune: "db:prune --yes",
+  health: "db:health",
 } as const;
 
 export type CommandName = keyof typeof commandWords;
@@ -65,6 +66,14 @@ export function scheduledDump(program: string): string {
   const backup = commandLine("scheduledBackup", program);
   const prune = commandLine("prune", program);
   return `${backup} && { ${prune} || [ $? -eq ${exitCode.unreachable} ]; }`;
+}
+
+/**
+ * What a schedule runs to have metrics of the database. What is critical, or does not answer, its metrics say, and alarms
+ * watch those; that nothing was measured at all is told by metrics that are missing.
+ */
+export function scheduledCheck(program: string): string {
+  return `${commandLine("health", program)} || [ $? -eq ${exitCode.refused} ] || [ $? -eq ${exitCode.unreachable} ]`;
 }
 
 /**

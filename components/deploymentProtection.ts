@@ -10,10 +10,20 @@ import type { CommandAccess } from "./commands";
 import { DeployGate } from "./deployGate";
 import { DumpSchedule, type DumpScheduleArgs, type DumpedDatabase } from "./dumpSchedule";
 import { EnvironmentSnapshot } from "./environmentSnapshot";
+import { HealthSchedule, defaultHealthMinutes } from "./healthSchedule";
 
 /** A schedule for the one database that is protected here; its store and settings are those of the gate. */
 export type ProtectionScheduleArgs = Omit<DumpScheduleArgs, "databases" | "operation"> &
-  Pick<DumpedDatabase, "databaseUrlSecretArn" | "port" | "gibibytes">;
+  Pick<DumpedDatabase, "databaseUrlSecretArn" | "port" | "gibibytes"> & {
+    /** Minutes from one `db:health` to the next. Defaults to 5; 0: it is not scheduled. Plain. */
+    readonly healthMinutes?: number | undefined;
+    /** Reference of the hosted project whose platform `db:health` asks too. Defaults to none. */
+    readonly supabaseProjectRef?: string | undefined;
+    /** ARN of a secret that holds the project's secret key, for its metrics. Defaults to none. */
+    readonly supabaseKeySecretArn?: string | undefined;
+    /** ARN of a secret that holds a token of the Management API. Defaults to none. */
+    readonly supabaseTokenSecretArn?: string | undefined;
+  };
 
 /** Who is told when the schedule's dumps fail or stop. */
 export type ProtectionAlertsArgs = AlertTopicArgs & Pick<AlertingArgs, "heartbeatHours" | "pagingTopicArn">;
@@ -103,7 +113,8 @@ export class DeploymentProtection extends pulumi.ComponentResource {
   }
 
   private dumps(name: string, args: DeploymentProtectionArgs, schedule: ProtectionScheduleArgs): DumpSchedule {
-    const { databaseUrlSecretArn, port, gibibytes, ...rest } = schedule;
+    const { databaseUrlSecretArn, port, gibibytes, healthMinutes = defaultHealthMinutes, ...others } = schedule;
+    const { supabaseProjectRef: projectRef, supabaseKeySecretArn, supabaseTokenSecretArn, ...rest } = others;
     const topic =
       args.alerts === undefined ? undefined : new AlertTopic(`${name}-alerts`, args.alerts, { parent: this });
     const database: DumpedDatabase = {
@@ -121,12 +132,32 @@ export class DeploymentProtection extends pulumi.ComponentResource {
       { alarmTopic: topic, ...rest, databases: [database], operation: args.operation },
       { parent: this },
     );
+    const { logDays, vpcId, subnetIds, assignPublicIp } = rest;
+    if (healthMinutes > 0)
+      new HealthSchedule(
+        `${name}-health`,
+        {
+          ...{ image: dumps.image, logDays, vpcId, subnetIds, assignPublicIp, database, minutes: healthMinutes },
+          ...(projectRef === undefined
+            ? {}
+            : {
+                supabase: {
+                  projectRef,
+                  keySecretArn: supabaseKeySecretArn,
+                  accessTokenSecretArn: supabaseTokenSecretArn,
+                },
+              }),
+          operation: args.operation,
+        },
+        { parent: this },
+      );
     if (topic !== undefined) {
       const { heartbeatHours, pagingTopicArn } = args.alerts ?? {};
       const stateMachineArn = dumps.stateMachine.arn;
+      const health = healthMinutes > 0 ? { minutes: healthMinutes, thresholds: args.operation?.thresholds } : undefined;
       new Alerting(
         `${name}-alarms`,
-        { topicArn: topic.arn, stateMachineArn, heartbeatHours, pagingTopicArn },
+        { topicArn: topic.arn, stateMachineArn, heartbeatHours, pagingTopicArn, health },
         { parent: this },
       );
     }

@@ -73,6 +73,21 @@ export function taskPolicy(places: readonly S3Place[], kmsKeys: readonly string[
   );
 }
 
+/** `db:health`: looks at everything, and writes its last readings. */
+export function healthPolicy(places: readonly S3Place[], kmsKeys: readonly string[], partition: string): object {
+  const bucketArns = places.map(({ bucket }) => `arn:${partition}:s3:::${bucket}`);
+  const at = (key: string): string[] =>
+    places.map(({ bucket, prefix }) => `arn:${partition}:s3:::${bucket}/${prefix === "" ? "" : `${prefix}/`}${key}`);
+  const prefixes = [...new Set(places.map(({ prefix }) => (prefix === "" ? "*" : `${prefix}/*`)))];
+  const looking = ["s3:GetObject", "s3:GetObjectLegalHold", "s3:GetObjectRetention", "s3:GetObjectTagging"];
+  return policy(
+    allow("ListStore", ["s3:ListBucket"], bucketArns, { StringLike: { "s3:prefix": prefixes } }),
+    allow("ReadStore", looking, at("*")),
+    allow("Remember", ["s3:PutObject"], at("control/health.json")),
+    kmsKeys.length === 0 ? undefined : allow("UseKey", ["kms:Decrypt", "kms:GenerateDataKey"], kmsKeys),
+  );
+}
+
 export interface ExecutionFacts {
   readonly image: string;
   readonly secrets: readonly string[];

@@ -57,6 +57,8 @@ export interface DumpScheduleArgs extends Omit<ScheduledTasksArgs, "image"> {
 export class DumpSchedule extends pulumi.ComponentResource {
   readonly stateMachine: sfn.StateMachine;
   readonly logGroup: cloudwatch.LogGroup;
+  /** What the tasks run, also for further schedules: the image that is named, or the one that is built. */
+  readonly image: pulumi.Output<string>;
 
   constructor(name: string, args: DumpScheduleArgs, opts?: pulumi.ComponentResourceOptions) {
     demandSense(name, args);
@@ -64,8 +66,8 @@ export class DumpSchedule extends pulumi.ComponentResource {
     const ground = taskGround(name, "scheduled dumps", this);
     const tasks = args.databases.map((database) => dumpTask(`${name}-${database.name}`, database, args, ground, this));
     const plan: TaskPlan = { kind: "dump", cron: args.cron ?? "cron(0 2 * * ? *)", tasks };
-    const image = args.image ?? new DumpImage(`${name}-container`, args.build, { parent: this }).ref;
-    const { stateMachine, logGroup } = scheduledTasks(name, { ...args, image }, plan, ground, this);
+    this.image = pulumi.output(args.image ?? new DumpImage(`${name}-container`, args.build, { parent: this }).ref);
+    const { stateMachine, logGroup } = scheduledTasks(name, { ...args, image: this.image }, plan, ground, this);
     this.stateMachine = stateMachine;
     this.logGroup = logGroup;
     this.registerOutputs({ stateMachine: stateMachine.arn });
@@ -88,8 +90,8 @@ function dumpTask(
       BACKUP_STORE: database.backupStore,
       DBPROTECT_SETTINGS: JSON.stringify(operationSettingsSchema.parse(operation ?? {})),
     },
-    secrets: { DATABASE_URL: secretArn(name, database, key, { parent }) },
-    rights: storeRights(name, database, place),
+    secrets: { DATABASE_URL: databaseUrlSecret(name, database, key, { parent }) },
+    rights: storeRights(name, database, place, taskPolicy),
     port: database.port ?? 5432,
   };
 }
@@ -119,7 +121,8 @@ function demandSense(name: string, args: DumpScheduleArgs): void {
   }
 }
 
-function secretArn(
+/** ARN of the secret that holds the database's URL: the one that is named, or one that is created, under this key. */
+export function databaseUrlSecret(
   name: string,
   { databaseUrl, databaseUrlSecretArn }: DumpedDatabase,
   kmsKeyId: pulumi.Output<string>,
@@ -140,10 +143,12 @@ function secretArn(
   return pulumi.unsecret(pulumi.all([secret.arn, version.id]).apply(([arn]) => arn));
 }
 
-function storeRights(
+/** @param rightsOn what the task may do, by its buckets and their keys. */
+export function storeRights(
   name: string,
   { backupStore, kmsKeyArns = [] }: DumpedDatabase,
   place: pulumi.Output<AwsPlace>,
+  rightsOn: typeof taskPolicy,
 ): pulumi.Output<object> {
   return pulumi.output({ backupStore, keys: [...kmsKeyArns], place }).apply((facts) => {
     const places = s3Places(facts.backupStore);
@@ -151,6 +156,6 @@ function storeRights(
       throw new pulumi.RunError(
         `${name}: found a store that is not s3://bucket/prefix: expected buckets only: a task's disk is gone when it ends`,
       );
-    return taskPolicy(places, facts.keys, facts.place.partition);
+    return rightsOn(places, facts.keys, facts.place.partition);
   });
 }

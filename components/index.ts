@@ -1,5 +1,5 @@
 /** The library: what another Pulumi program imports. */
-export { AlertTopic, type AlertTopicArgs, Alerting, type AlertingArgs } from "./alerting";
+export { AlertTopic, type AlertTopicArgs, Alerting, type AlertingArgs, type HealthAlarms } from "./alerting";
 export { AutomaticProtection, type AutomaticProtectionArgs } from "./automaticProtection";
 export { BackupBucket, type BackupBucketArgs } from "./backupBucket";
 export type { CommandAccess, OperationContext } from "./commands";
@@ -14,4 +14,5 @@ export { DumpImage, type DumpImageArgs } from "./dumpImage";
 export { DumpSchedule, type DumpScheduleArgs, type DumpedDatabase } from "./dumpSchedule";
 export { EnvironmentSnapshot, type EnvironmentSnapshotArgs, type WatchedVariable } from "./environmentSnapshot";
 export { GuardedRelease, type GuardedReleaseArgs } from "./guardedRelease";
+export { HealthSchedule, type HealthScheduleArgs, type SupabaseHealthArgs } from "./healthSchedule";
 export { type ProgramSettings, readSettings } from "./settings";

@@ -114,6 +114,17 @@ export const scheduleSettingsSchema = z.strictObject({
   subnetIds: z.array(z.string().startsWith("subnet-", "expected ids of subnets")).min(1).optional(),
   /** Default: true in the default VPC only. */
   assignPublicIp: z.boolean().optional(),
+  /** Default 5; 0: `db:health` is not scheduled. */
+  healthMinutes: z.int().min(0).max(60).optional(),
+  /** Default: none: only the database and the store are asked for their health. */
+  supabaseProjectRef: z
+    .string()
+    .regex(/^[a-z]{20}$/, "expected the project's 20 lower-case letters")
+    .optional(),
+  /** Default: none. */
+  supabaseKeySecretArn: z.string().startsWith("arn:", "expected the ARN of a secret").optional(),
+  /** Default: none. */
+  supabaseTokenSecretArn: z.string().startsWith("arn:", "expected the ARN of a secret").optional(),
 });
 
 export type ScheduleSettings = z.infer<typeof scheduleSettingsSchema>;
@@ -195,6 +206,16 @@ export function readSettings(env: NodeJS.ProcessEnv = process.env): ProgramSetti
   }
   if (alerts !== undefined && schedule === undefined) {
     throw mistake("alerts", "found without schedule", "expected dumps to watch", "remove");
+  }
+  for (const key of ["supabaseKeySecretArn", "supabaseTokenSecretArn"] as const) {
+    if (schedule?.[key] !== undefined && schedule.supabaseProjectRef === undefined) {
+      throw mistake(
+        `schedule.${key}`,
+        "found without supabaseProjectRef",
+        "expected the project that it is of",
+        "remove",
+      );
+    }
   }
   const config = new pulumi.Config(namespace);
   const databaseUrl = config.getSecret("databaseUrl");

@@ -4,7 +4,7 @@
  */
 
 /** What the tasks do: in the states' names and in messages. */
-export type TaskKind = "dump" | "drill";
+export type TaskKind = "dump" | "drill" | "check";
 
 export interface StateTask {
   /** For people: in the message about what failed. */
@@ -28,6 +28,13 @@ export interface StateMachineFacts {
 
 /** Seconds before a failed task is tried again, doubled each time: a lease or a lock that is held is given back meanwhile. */
 const retry = { IntervalSeconds: 300, MaxAttempts: 2, BackoffRate: 2 };
+
+/** By the time that a check could be tried again, the next one runs. */
+const retries: Readonly<Record<TaskKind, object>> = {
+  dump: { Retry: [{ ErrorEquals: ["States.TaskFailed"], ...retry }] },
+  drill: { Retry: [{ ErrorEquals: ["States.TaskFailed"], ...retry }] },
+  check: {},
+};
 
 export function taskStateMachine(kind: TaskKind, facts: StateMachineFacts): object {
   const { topic } = facts;
@@ -85,7 +92,7 @@ function itemStates(kind: TaskKind, facts: StateMachineFacts): object {
         },
       },
       TimeoutSeconds: facts.timeoutSeconds,
-      Retry: [{ ErrorEquals: ["States.TaskFailed"], ...retry }],
+      ...retries[kind],
       Catch: [{ ErrorEquals: ["States.ALL"], ResultPath: "$.error", Next: "Failed" }],
       // The task's description would take the place of the database's name.
       ResultPath: null,

@@ -130,7 +130,13 @@ export const declarations = {
   protectionWithAlerts: () => {
     new DeploymentProtection("database", {
       backupStore: "s3://existing/prod",
-      schedule: { image: "registry.example/dbprotect:1", databaseUrlSecretArn: secret },
+      schedule: {
+        image: "registry.example/dbprotect:1",
+        databaseUrlSecretArn: secret,
+        supabaseProjectRef: "abcdefghijklmnopqrst",
+        supabaseKeySecretArn: secret,
+      },
+      operation: { thresholds: { drillAge: { warn: 35 }, growth: { warn: null } } },
       alerts: {
         emails: ["oncall@example.com"],
         httpsEndpoints: ["https://alerts.example/x"],
