@@ -7,6 +7,7 @@ import { z } from "zod";
 import * as library from "../../components";
 import { configKeys } from "../../components/settings";
 import { scripts as npmScripts } from "../../package.json";
+import { policies } from "../../policy/rules";
 import { exitCode } from "../../scripts/contract/failure";
 import { fullSteps, readOnlySteps } from "../../scripts/gate/gate";
 import { ruleCatalog } from "../../scripts/migrations/ruleCatalog";
@@ -272,6 +273,13 @@ describe("documentation", function () {
       file.replace(/\.sql$/, ""),
     );
     for (const check of checks) assert.ok(codeIn(section(reference, "## Data checks")).includes(check), check);
+  });
+
+  it("rules of the policy pack are those of the reference", () => {
+    assertSame(
+      firstColumn(section(reference, "## Policy pack").split("All are mandatory")[0] ?? ""),
+      policies.map(({ name }) => name),
+    );
   });
 
   it("the layers are lint's, and every folder of scripts/ is in one", () => {
