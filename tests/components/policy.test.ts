@@ -63,7 +63,9 @@ describe("policy pack", function () {
   before(async () => {
     const recordings = await Promise.all([record("bucketWithEverything"), record("bucket"), record("release")]);
     for (const { errors } of recordings) assert.deepEqual(errors, []);
-    [locked, unlocked, release] = recordings.map(({ registered }) => registered) as [Facts[], Facts[], Facts[]];
+    locked = recordings[0].registered;
+    unlocked = recordings[1].registered;
+    release = recordings[2].registered;
   });
 
   it("has rules with names of their own, a description, and nothing to report of what the components declare", () => {
