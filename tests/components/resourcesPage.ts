@@ -2,6 +2,7 @@
  * docs/resources.md: what `pulumi up` creates in AWS, why, and what it costs, from what the program registers with
  * Pulumi.prod.yaml. Written by `npx tsx tests/components/writeResourcesPage.ts`.
  */
+import { signalNames } from "../../scripts/thresholds";
 import { unwrapSecrets } from "../../scripts/rehearsal/engine/wire";
 import type { RegisteredResource } from "./record";
 
@@ -66,15 +67,14 @@ const explanations: Readonly<Record<string, Explanation>> = {
   "docker-build:index:Image": { why: "builds the image where `pulumi up` runs", monthly: 0 },
   "aws:ecs/cluster:Cluster": { why: "where the tasks run", monthly: 0 },
   "aws:ecs/taskDefinition:TaskDefinition": {
-    why: "a verified dump, or a drill, on a read-only root; paid by the second",
+    why: "a verified dump every night, a reading of health every five minutes, on a read-only root; paid by the second",
     source: "fargate",
   },
   "aws:ec2/securityGroup:SecurityGroup": { why: "out to HTTPS and the databases, nothing in", monthly: 0 },
   "aws:iam/role:Role": { why: "one for each: task, its start, state machine, schedule", monthly: 0 },
   "aws:iam/rolePolicy:RolePolicy": { why: "exactly the rights that each needs", monthly: 0 },
   "aws:sfn/stateMachine:StateMachine": {
-    why: "runs every database's task, repeats what failed, tells what failed in the end; 4,000 steps a month are free",
-    monthly: 0,
+    why: "runs every database's task, repeats what failed, tells what failed in the end; $0.025 for 1,000 steps",
     source: "states",
   },
   "aws:scheduler/schedule:Schedule": {
@@ -104,23 +104,39 @@ const explanations: Readonly<Record<string, Explanation>> = {
   },
 };
 
-/** The nightly run that the estimate reckons with. */
-const use = { databaseGibibytes: 10, hoursOfTask: 10, gigabytesStored: 70, gigabytesLogged: 0.1 } as const;
+/** The nightly run, and the readings of health of a minute each, that the estimate reckons with. */
+const use = {
+  ...{ databaseGibibytes: 10, hoursOfTask: 10, gigabytesStored: 70, gigabytesLogged: 0.1 },
+  ...{ readings: 8640, hoursOfReadings: 144, stepsOfReading: 7, freeSteps: 4000 },
+} as const;
 
 /** List prices: Fargate's vCPU-hour, GB-hour of memory and of disk over 20 GB; S3's GB-month; a GB of log. */
-const price = { cpu: 0.04048, memory: 0.004445, disk: 0.000111, stored: 0.023, logged: 0.53, address: 0.005 } as const;
+const price = {
+  cpu: 0.04048,
+  memory: 0.004445,
+  disk: 0.000111,
+  stored: 0.023,
+  logged: 0.53,
+  address: 0.005,
+  step: 0.025e-3,
+  metric: 0.3,
+} as const;
 
 const dollars = (amount: number): string => `$${amount.toFixed(2)}`;
 
-/** Of one task definition, run every night. */
-function fargate({ inputs }: RegisteredResource): number {
+/** Whether it is run every five minutes; otherwise every night. */
+const readsHealth = ({ name }: RegisteredResource): boolean => name.includes("-health-");
+
+/** Of one task definition. */
+function fargate(resource: RegisteredResource): number {
+  const { inputs } = resource;
   const { cpu, memory, ephemeralStorage } = unwrapSecrets(inputs) as Record<string, any>;
   const hour =
     (Number(cpu) / 1024) * price.cpu +
     (Number(memory) / 1024) * price.memory +
     Math.max(0, ephemeralStorage.sizeInGib - 20) * price.disk +
     price.address;
-  return use.hoursOfTask * hour;
+  return (readsHealth(resource) ? use.hoursOfReadings : use.hoursOfTask) * hour;
 }
 
 function monthlyOf(resource: RegisteredResource, { monthly }: Explanation): number {
@@ -130,6 +146,8 @@ function monthlyOf(resource: RegisteredResource, { monthly }: Explanation): numb
     return monthly * metrics;
   }
   if (resource.type.endsWith(":TaskDefinition")) return fargate(resource);
+  if (resource.type.endsWith(":StateMachine"))
+    return readsHealth(resource) ? (use.readings * use.stepsOfReading - use.freeSteps) * price.step : 0;
   if (resource.type === "aws:s3/bucket:Bucket") return use.gigabytesStored * price.stored;
   if (resource.type.endsWith(":LogGroup")) return use.gigabytesLogged * price.logged;
   return 0;
@@ -152,6 +170,11 @@ export function renderResourcesPage(registered: readonly RegisteredResource[]): 
     const cells = [`${label} ${type.split(":").at(-1)}`, all.length, explanation.why, kept, dollars(sum), source];
     return `| ${cells.join(" | ")} |`;
   });
+  const metrics = created.some(readsHealth) ? signalNames.length : 0;
+  total += metrics * price.metric;
+  rows.push(
+    `| metrics of [\`db:health\`](monitoring.md) | ${metrics} | at most; one for each signal that has a value | | ${dollars(metrics * price.metric)} | [cloudwatch](${sources.cloudwatch}) |`,
+  );
   return [
     "# What the stack creates",
     "",
@@ -164,7 +187,8 @@ export function renderResourcesPage(registered: readonly RegisteredResource[]): 
     ...rows,
     `| **all** | ${created.length} | | | **${dollars(total)}** | |`,
     "",
-    `Reckoned with list prices of us-east-1 for a database of ${use.databaseGibibytes} GiB: ${use.hoursOfTask} hours of tasks a month (20 minutes a night) with a`,
+    `Reckoned with list prices of us-east-1 for a database of ${use.databaseGibibytes} GiB: ${use.hoursOfTask} hours of tasks a month (20 minutes a night) and`,
+    `${use.hoursOfReadings} of readings of health (a minute every five; \`schedule.healthMinutes: 0\` saves them and their metrics) with a`,
     `[public address](${sources.vpc}), ${use.gigabytesStored} GB of backups in STANDARD, ${use.gigabytesLogged} GB of log. Not in it: taxes, transfer out of`,
     "the database's provider, S3 requests (cents), a NAT gateway in a network of your own. What your database makes of it, only your",
     "bill knows; the pages in the last column have the prices of today and of your region.",

@@ -18,7 +18,15 @@ describe("the stacks of this project", function () {
     );
     assert.equal(outputs["releaseVersion"], "3f9c2a1");
     const types = new Set(registered.map(({ type }) => type));
-    for (const type of ["BackupBucket", "DumpSchedule", "AlertTopic", "Alerting", "DeployGate", "GuardedRelease"])
+    for (const type of [
+      "BackupBucket",
+      "DumpSchedule",
+      "HealthSchedule",
+      "AlertTopic",
+      "Alerting",
+      "DeployGate",
+      "GuardedRelease",
+    ])
       assert.ok(types.has(`database-protection:index:${type}`), type);
     assert.ok(get("release-migrations").dependsOn.includes("database-gate-run"));
   });
