@@ -109,18 +109,32 @@ export const releaseStepSchema = z.strictObject({
 
 export type ReleaseStepSettings = z.infer<typeof releaseStepSchema>;
 
-export const migrationsSettingsSchema = z.strictObject({
-  /** Folder of `<version>_<name>.sql` files, as the Supabase CLI lays them out. */
-  path: z.string().min(1),
-  /** Seconds that a statement may wait for a lock before the migration is rolled back. Default 5. */
-  lockTimeoutSeconds: z.int().positive().default(5),
-  /** Seconds that a statement may run before the migration is rolled back; an index CONCURRENTLY has no limit. Default 600. */
-  statementTimeoutSeconds: z.int().positive().default(600),
-  /** How often a file that gave up on a lock is tried again, after 1, 2, 4 … seconds, at most 30. Default 5. */
-  lockRetries: z.int().min(0).max(100).default(5),
-  /** Whether the gate runs the pending files on a copy of what it restored, and halts when that loses anything. Default `on`. */
-  trial: z.enum(["on", "off"]).default("on"),
-});
+export const migrationsSettingsSchema = z
+  .strictObject({
+    /** Folder of the migrations, as the tool lays them out. */
+    path: z.string().min(1),
+    /**
+     * Whose folder and ledger: `supabase` is also for plain folders of `<version>_<name>.sql`, which the release itself applies;
+     * with another one `command` applies them. Default `supabase`.
+     */
+    tool: z.enum(["supabase", "prisma", "drizzle", "node-pg-migrate", "flyway"]).default("supabase"),
+    /** Shell command that applies what is pending, such as `npx prisma migrate deploy`. Default: the release does. */
+    command: z.string().min(1).optional(),
+    /** What the gate does about a migration without the script that takes it back, where the tool has them. Default `warn`. */
+    rollbackScript: z.enum(["warn", "halt", "ignore"]).default("warn"),
+    /** Seconds that a statement may wait for a lock before the migration is rolled back. Default 5. */
+    lockTimeoutSeconds: z.int().positive().default(5),
+    /** Seconds that a statement may run before the migration is rolled back; an index CONCURRENTLY has no limit. Default 600. */
+    statementTimeoutSeconds: z.int().positive().default(600),
+    /** How often a file that gave up on a lock is tried again, after 1, 2, 4 … seconds, at most 30. Default 5. */
+    lockRetries: z.int().min(0).max(100).default(5),
+    /** Whether the gate runs the pending files on a copy of what it restored, and halts when that loses anything. Default `on`. */
+    trial: z.enum(["on", "off"]).default("on"),
+  })
+  .refine(({ tool, command }) => tool === "supabase" || command !== undefined, {
+    path: ["command"],
+    error: "expected the command of the tool that applies its migrations, such as npx prisma migrate deploy",
+  });
 
 export type MigrationsSettings = z.infer<typeof migrationsSettingsSchema>;
 

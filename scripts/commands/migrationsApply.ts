@@ -19,11 +19,13 @@ export function configure(command: Command): void {
       const target = targetFromEnvironment("DATABASE_URL");
       const request = await admittedRelease(store);
       const { receipt } = await demandReceipt(store, target, request);
-      const path = receipt.settings.migrations?.path;
+      const { migrations: configured } = receipt.settings;
       const pending =
-        path === undefined
+        configured === undefined
           ? []
-          : await withConnection(target, (client) => judgedPending(client, { path, judged: receipt.migrations }));
+          : await withConnection(target, (client) =>
+              judgedPending(client, { ...configured, judged: receipt.migrations }),
+            );
       if (pending.length > 0) {
         const lines = pending.map(({ file, sha256 }) => `  ${file}  ${sha256}`);
         const what = `applies ${pending.length} file(s) to ${receipt.database.database}, as receipt ${receipt.runId} judged them:`;

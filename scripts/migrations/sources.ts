@@ -17,6 +17,8 @@ export interface Migration {
   readonly sql: string;
   /** SHA-256 of the file's bytes, hex. */
   readonly sha256: string;
+  /** Whether the script that takes it back is there; undefined: the tool has none. */
+  readonly hasRollback?: boolean;
 }
 
 export interface MigrationFolder {
@@ -38,7 +40,12 @@ export async function readMigrations(folder: string): Promise<MigrationFolder> {
   const names = await sqlFiles(folder);
   const skipped = names.filter((name, place) => !filePattern.test(name) || isDeprecatedInit(name, place));
   const migrations = await Promise.all(
-    names.filter((name) => !skipped.includes(name)).map((name) => readMigration(folder, name)),
+    names
+      .filter((name) => !skipped.includes(name))
+      .map((file) => {
+        const [, version = "", name = ""] = filePattern.exec(file) ?? [];
+        return readMigration(folder, file, { version, name });
+      }),
   );
   migrations.forEach((migration, place) => checkOrder(folder, migrations[place - 1], migration));
   return { migrations, skipped };
@@ -56,12 +63,16 @@ async function sqlFiles(folder: string): Promise<string[]> {
   }
 }
 
-async function readMigration(folder: string, file: string): Promise<Migration> {
-  const [, version = "", name = ""] = filePattern.exec(file) ?? [];
+/** @throws UsageError for a file that cannot be read, or is not UTF-8. */
+export async function readMigration(
+  folder: string,
+  file: string,
+  known: Pick<Migration, "version" | "name">,
+): Promise<Migration> {
   const bytes = await readFile(join(folder, file)).catch((error: unknown) => {
     throw new UsageError(`${join(folder, file)}: cannot be read: ${messageOf(error)}`);
   });
-  return { version, name, file, sql: decode(join(folder, file), bytes), sha256: sha256(bytes) };
+  return { ...known, file, sql: decode(join(folder, file), bytes), sha256: sha256(bytes) };
 }
 
 /** A byte order mark is no part of the SQL: the decoder drops it, as psql does. */

@@ -52,7 +52,7 @@ export async function tryOnBackup(options: TryOnBackupOptions): Promise<Verdicts
         `${live.source}: found ${describeIdentity(identity)}: expected the database that ${backup.name} is of`,
       );
     }
-    const { pending } = await pendingMigrations(client, settings.path);
+    const { pending } = await pendingMigrations(client, settings);
     return { pending, judgement: await judgeTwice(pending, await liveCatalog(client)) };
   });
   const files = pending.map(({ file }) => file);

@@ -8,6 +8,7 @@ import { pendingMigrations } from "../migrations/pending";
 import type { Migration } from "../migrations/sources";
 import type { Receipt } from "../record/receipt";
 import type { MigrationsSettings } from "../settings";
+import { runDeployCommand } from "./deployCommand";
 
 export interface PendingApplication extends MigrationsSettings {
   /** What the receipt names. */
@@ -21,7 +22,8 @@ export interface PendingApplication extends MigrationsSettings {
  * @throws Refusal, before the first statement, when a pending file is not as the gate judged it.
  */
 export async function applyPendingMigrations(target: DatabaseTarget, options: PendingApplication): Promise<string> {
-  const { lockTimeoutSeconds, statementTimeoutSeconds, lockRetries, signal, onLine } = options;
+  const { command, lockTimeoutSeconds, statementTimeoutSeconds, lockRetries, signal, onLine } = options;
+  if (command !== undefined) return applyByCommand(target, command, options);
   return withConnection(
     target,
     async (client) => {
@@ -37,6 +39,22 @@ export async function applyPendingMigrations(target: DatabaseTarget, options: Pe
   );
 }
 
+/** The tool applies them and keeps its ledger; that ledger then says whether it did. */
+async function applyByCommand(target: DatabaseTarget, command: string, options: PendingApplication): Promise<string> {
+  const { signal, onLine } = options;
+  const before = await withConnection(target, (client) => judgedPending(client, options));
+  if (before.length === 0) return "no pending migration";
+  await runDeployCommand({ command, timeoutSeconds: commandSeconds }, { signal, onLine });
+  const left = await withConnection(target, (client) => judgedPending(client, options));
+  if (left.length === 0) return `applied ${before.map(({ file }) => file).join(", ")}`;
+  throw new Refusal(`${command}: succeeded, but its ledger lacks ${left.map(({ file }) => file).join(", ")}`, {
+    hint: "does it apply the folder of migrations.path to the database of DATABASE_URL?",
+  });
+}
+
+/** The longest that a migration is thought to take: what the lease is extended by. */
+const commandSeconds = 4 * 3600;
+
 /**
  * What is pending, in order; reads only. A checkout or an editor may change the folder while the gate runs, which can
  * take hours.
@@ -45,9 +63,9 @@ export async function applyPendingMigrations(target: DatabaseTarget, options: Pe
  */
 export async function judgedPending(
   client: ClientBase,
-  { path, judged }: Pick<PendingApplication, "path" | "judged">,
+  { judged, ...configured }: Pick<PendingApplication, "path" | "tool" | "judged">,
 ): Promise<readonly Migration[]> {
-  const { pending } = await pendingMigrations(client, path);
+  const { pending } = await pendingMigrations(client, configured);
   const known = new Map(judged.map(({ file, sha256 }) => [file, sha256]));
   const unjudged = pending.filter(({ file, sha256 }) => known.get(file) !== sha256);
   const first = unjudged[0];

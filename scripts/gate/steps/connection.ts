@@ -37,6 +37,6 @@ export const connectionStep: GateStep = {
 /** Names of the settings that a pending migration speaks of: it may be what makes the table. */
 async function tablesToCome(client: Client, { tables, migrations }: OperationSettings): Promise<string[]> {
   if (migrations === undefined || Object.keys(tables).length === 0) return [];
-  const { pending } = await pendingMigrations(client, migrations.path);
+  const { pending } = await pendingMigrations(client, migrations);
   return Object.keys(tables).filter((name) => pending.some(({ sql }) => sql.includes(name.split(".").at(-1)!)));
 }

@@ -11,12 +11,14 @@ export const migrationsStep: GateStep = {
     const configured = settings.migrations;
     if (configured === undefined) return { summary: "no migrations configured" };
     return withConnection(target, async (client) => {
-      const { pending, outOfOrder, unknownApplied } = await pendingMigrations(client, configured.path);
+      const { pending, outOfOrder, unknownApplied } = await pendingMigrations(client, configured);
       const judgement = await judgeTwice(pending, await liveCatalog(client));
       state.migrations = pending.map(({ file, sha256 }) => {
         const own = judgement.findings.filter((finding) => finding.file === file);
         return { file, sha256, findings: own.map(({ rule, reason }) => ({ rule, reason })) };
       });
+      const bare = configured.rollbackScript === "ignore" ? [] : pending.filter((one) => one.hasRollback === false);
+      const halts = configured.rollbackScript === "halt";
       const refused = judgement.findings.filter(({ severity }) => severity === "refuse");
       return {
         summary:
@@ -25,15 +27,20 @@ export const migrationsStep: GateStep = {
             : `${refused.length} destructive statement(s) in ${pending.length} pending migration(s)`,
         evidence: [
           ...pending.map(({ file }) => `pending: ${file}`),
+          ...(halts ? [] : bare.map(({ file }) => `WARNING: ${withoutRollback(file)}`)),
           ...outOfOrder.map(({ file }) => `out of order: ${file} is older than the newest applied one`),
           ...unknownApplied.map((version) => `applied but without a file: ${version}`),
         ],
-        findings: refused.map((finding) => ({
-          id: findingId(finding),
-          message: summarizeFinding(finding),
-        })),
+        findings: [
+          ...refused.map((finding) => ({ id: findingId(finding), message: summarizeFinding(finding) })),
+          ...(halts ? bare.map(({ file }) => ({ id: `${file}:no-rollback`, message: withoutRollback(file) })) : []),
+        ],
         hint: "make the migration additive (expand, release, contract later)",
       };
     });
   },
 };
+
+function withoutRollback(file: string): string {
+  return `${file}: the script that takes it back is missing`;
+}

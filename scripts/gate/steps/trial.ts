@@ -41,8 +41,9 @@ async function attempt(context: GateContext, state: GateState): Promise<StepResu
   const scratch = await state.scratch;
   if (store === undefined || backup === undefined || scratch === undefined || settings.migrations === undefined)
     throw new Error("the trial needs the steps migrations, backup and verification before it");
-  const { path, lockTimeoutSeconds } = settings.migrations;
-  const { pending } = await withConnection(target, (client) => pendingMigrations(client, path));
+  const { lockTimeoutSeconds } = settings.migrations;
+  const configured = settings.migrations;
+  const { pending } = await withConnection(target, (client) => pendingMigrations(client, configured));
   demandUnchanged(pending, judged);
   const manifest = await readManifest(store, backup);
   const trial = await tryMigrations({

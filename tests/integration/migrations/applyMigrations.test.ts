@@ -29,9 +29,11 @@ describe("migrations on a real server", function () {
   };
   const write = (file: string, sql: string): void => writeFileSync(join(folder, file), sql);
   const pending = async (): Promise<string[]> =>
-    (await pendingMigrations(client, folder)).pending.map(({ file }) => file);
+    (await pendingMigrations(client, { path: folder, tool: "supabase" })).pending.map(({ file }) => file);
   const apply = async (through: Client = client): Promise<ApplyOutcome> =>
-    applyMigrations(through, (await pendingMigrations(client, folder)).pending, { lockTimeoutSeconds: 1 });
+    applyMigrations(through, (await pendingMigrations(client, { path: folder, tool: "supabase" })).pending, {
+      lockTimeoutSeconds: 1,
+    });
   const value = async (sql: string): Promise<unknown> => {
     const { rows } = await client.query<{ value: unknown }>(`SELECT (${sql}) AS value`);
     return rows[0]?.value;
@@ -90,7 +92,7 @@ describe("migrations on a real server", function () {
     write("20250601000000_late.sql", "CREATE TABLE late (id int);");
     write("20260201000000_next.sql", "CREATE TABLE next (id int);");
     write("seed.sql", "SELECT 1;");
-    const found = await pendingMigrations(client, folder);
+    const found = await pendingMigrations(client, { path: folder, tool: "supabase" });
     assert.deepEqual(
       found.pending.map(({ file }) => file),
       ["20250601000000_late.sql", "20260201000000_next.sql"],
@@ -182,7 +184,7 @@ describe("migrations on a real server", function () {
     const other = await connected();
     await other.query("BEGIN; LOCK TABLE clients IN ACCESS SHARE MODE");
     write("1_a.sql", "CREATE TABLE a (id int);\nALTER TABLE clients ADD COLUMN nick text;");
-    const list = (await pendingMigrations(client, folder)).pending;
+    const list = (await pendingMigrations(client, { path: folder, tool: "supabase" })).pending;
     const told: string[] = [];
     const retry = { lockTimeoutSeconds: 0.1, lockRetries: 1 };
     const onRetry = (line: string): void => {
@@ -196,7 +198,7 @@ describe("migrations on a real server", function () {
 
   it("ends a statement that runs too long, and says what to do", async () => {
     write("1_a.sql", "CREATE TABLE a (id int);\nSELECT pg_sleep(60);");
-    const list = (await pendingMigrations(client, folder)).pending;
+    const list = (await pendingMigrations(client, { path: folder, tool: "supabase" })).pending;
     const options = { lockTimeoutSeconds: 1, statementTimeoutSeconds: 0.2 };
     const error = await failure(applyMigrations(client, list, options));
     assert.deepEqual([error.line, error.exitCode], [2, exitCode.refused]);
@@ -216,7 +218,7 @@ describe("migrations on a real server", function () {
 
   it("skips what another run applied since its list was made", async () => {
     write("1_a.sql", "CREATE TABLE a (id int);");
-    const list = (await pendingMigrations(client, folder)).pending;
+    const list = (await pendingMigrations(client, { path: folder, tool: "supabase" })).pending;
     await apply();
     assert.deepEqual((await applyMigrations(client, list, { lockTimeoutSeconds: 1 })).applied, []);
   });
@@ -322,7 +324,7 @@ describe("migrations on a real server", function () {
         void (async () => {
           const client = new Client({ connectionString: process.env.DATABASE_URL });
           await client.connect();
-          const { pending } = await pendingMigrations(client, process.env.FOLDER);
+          const { pending } = await pendingMigrations(client, { path: process.env.FOLDER, tool: "supabase" });
           await applyMigrations(client, pending, { lockTimeoutSeconds: 1 });
         })();`;
       const child = spawn(process.execPath, ["--require", "tsx/cjs", "-e", program], {
@@ -347,7 +349,7 @@ describe("migrations on a real server", function () {
   describe("interrupted by a signal", () => {
     const interrupted = async (victim: Client): Promise<Interrupted> => {
       const abort = new AbortController();
-      const list = (await pendingMigrations(client, folder)).pending;
+      const list = (await pendingMigrations(client, { path: folder, tool: "supabase" })).pending;
       const run = applyMigrations(victim, list, { lockTimeoutSeconds: 1, signal: abort.signal }).then(
         () => assert.fail("it was applied"),
         (thrown: unknown) => thrown,
@@ -391,7 +393,7 @@ describe("migrations on a real server", function () {
 
     it("begins nothing when it is aborted before", async () => {
       write("1_a.sql", "CREATE TABLE a (id int);");
-      const list = (await pendingMigrations(client, folder)).pending;
+      const list = (await pendingMigrations(client, { path: folder, tool: "supabase" })).pending;
       const options = { lockTimeoutSeconds: 1, signal: AbortSignal.abort() };
       await assert.rejects(applyMigrations(client, list, options), Interrupted);
       assert.equal(await value("SELECT to_regclass('a')"), null);
