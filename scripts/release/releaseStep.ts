@@ -3,9 +3,10 @@
  * followed by the comparison that a successful release would have got.
  */
 import { extendLease } from "../control/lease";
+import { takeReleaseTurn } from "../control/releaseTurn";
 import { UsageError, messageOf } from "../contract/failure";
 import type { DatabaseTarget } from "../database/target";
-import type { Receipt } from "../record/receipt";
+import type { Receipt, TrustedReceipt } from "../record/receipt";
 import { type ReleaseStep, findLive, recordEvent } from "../record/releaseEvents";
 import type { Store } from "../store/store";
 import { identityOfReceipt } from "../verification/verifyReceipt";
@@ -42,19 +43,31 @@ export interface ReleaseOutcome {
  *   a failure that lost rows says so and has frozen further releases by then.
  */
 export async function runReleaseStep(context: ReleaseContext): Promise<ReleaseOutcome> {
-  const { step, store, releaseVersion } = context;
+  const { step, store } = context;
   const before = await findLive(store, step, context);
-  if (before !== undefined) {
-    return {
-      outcome: "already live",
-      runId: before,
-      detail: `${step} of ${releaseVersion} is live since run ${before}: nothing was deployed`,
-    };
-  }
+  if (before !== undefined) return alreadyLive(context, before);
   const trusted = await demandReceipt(store, context.target, context);
   const { receipt } = trusted;
   if (receipt.settings[step] === undefined) throw notConfigured(step);
-  await extendLease(store, receipt.runId, leaseSecondsFor(step, receipt));
+  const turn = await takeReleaseTurn(store, step, receipt.runId, stepSeconds(step, receipt) + afterStepSeconds);
+  try {
+    // Whoever had the turn until now may have finished the step.
+    const meanwhile = await findLive(store, step, context);
+    return meanwhile === undefined ? await release(context, trusted) : alreadyLive(context, meanwhile);
+  } finally {
+    await turn.end();
+  }
+}
+
+function alreadyLive({ step, releaseVersion }: ReleaseContext, runId: string): ReleaseOutcome {
+  const detail = `${step} of ${releaseVersion} is live since run ${runId}: nothing was deployed`;
+  return { outcome: "already live", runId, detail };
+}
+
+async function release(context: ReleaseContext, trusted: TrustedReceipt): Promise<ReleaseOutcome> {
+  const { step, store } = context;
+  const { receipt } = trusted;
+  await extendLease(store, receipt.runId, stepSeconds(step, receipt) + afterStepSeconds);
   const input = { store, ...trusted, live: context.target, onProgress: context.onLine };
   const event = (name: string, detail: string): Promise<void> =>
     recordEvent(store, identityOfReceipt(input), `${step}-${name}`, detail);
@@ -69,15 +82,14 @@ export async function runReleaseStep(context: ReleaseContext): Promise<ReleaseOu
   }
 }
 
-/** Time for the step itself and for what follows it until the verification. */
-function leaseSecondsFor(step: ReleaseStep, { settings }: Receipt): number {
-  const own = step === "migrations" ? migrationSeconds : (settings[step]?.timeoutSeconds ?? 0);
-  return own + afterStepSeconds;
+function stepSeconds(step: ReleaseStep, { settings }: Receipt): number {
+  return step === "migrations" ? migrationSeconds : (settings[step]?.timeoutSeconds ?? 0);
 }
 
 /** Migrations have no timeout of their own, only one for locks. */
 const migrationSeconds = 4 * 3600;
 
+/** For what follows a step until the verification. */
 const afterStepSeconds = 3600;
 
 /** Migrations deploy nothing. */

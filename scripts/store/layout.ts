@@ -13,6 +13,7 @@ export const leaseKey = "control/lease.json";
 export const freezeKey = "control/freeze.json";
 export const rollbackKey = "control/rollback.json";
 export const maintenanceKey = "control/maintenance.json";
+export const releaseTurnKey = "control/release.json";
 export const plannedRollbackKey = "control/planned-rollback.json";
 export const healthKey = "control/health.json";
 

@@ -18,7 +18,7 @@ import { serveLoopback } from "../../scripts/rehearsal/loopbackServer";
 import { parseTarget } from "../../scripts/database/target";
 import { openStore } from "../../scripts/store/openStore";
 import type { Store } from "../../scripts/store/store";
-import { type CliRun, runCli } from "../servers/cli";
+import { type CliRun, type RunningCli, runCli, startCli } from "../servers/cli";
 import { closeCrmClients, deploymentVariables, freshCrm, freshStore } from "../servers/crm";
 
 interface Release {
@@ -27,6 +27,7 @@ interface Release {
   readonly url: string;
   /** Runs a command as a stack's Command would. */
   run(words: string[], more?: Record<string, string>): Promise<CliRun>;
+  start(words: string[]): RunningCli;
   /** Runs the full gate and returns the run id of its receipt. */
   gate(more?: Record<string, string>): Promise<string>;
   /** How often Railway's stand-in was asked to deploy. */
@@ -68,6 +69,7 @@ describe("a release", function () {
       url,
       store: openStore(storeUrl),
       run,
+      start: (words) => startCli(words, env, folder),
       gate: async (more) => {
         const gate = await run(["gate", "run", "--json"], more);
         assert.equal(gate.code, 0, gate.stderr);
@@ -176,6 +178,59 @@ describe("a release", function () {
     refused(await release.run(["release", "railway"]), /took longer than 5 s/);
     await new Promise((done) => setTimeout(done, 4_000));
     assert.equal(existsSync(marker), false, "the deploy went on after it was said to have failed");
+  });
+
+  it("runs one step at a time: a second one, and another stack's gate, are refused (3)", async () => {
+    const release = await prepare();
+    await release.gate();
+    const folder = mkdtempSync(join(tmpdir(), "dbprotect-two-"));
+    const [started, goOn] = [join(folder, "started"), join(folder, "go-on")];
+    release.railway(`touch ${started}; while [ ! -e ${goOn} ]; do sleep 0.05; done`);
+    const first = release.run(["release", "railway"]);
+    while (!existsSync(started)) await Promise.race([first, new Promise((done) => setTimeout(done, 10))]);
+    const second = await release.run(["release", "railway"]);
+    assert.equal(second.code, 3, second.stderr);
+    assert.match(second.stderr, /a release step is running already: railway, \S+ \(process \d+ on /);
+    const other = await release.run(["gate", "run"], { DBPROTECT_STACK: "crm/other" });
+    assert.equal(other.code, 3, other.stderr);
+    writeFileSync(goOn, "");
+    assert.equal((await first).code, 0);
+    assert.match((await release.run(["release", "railway"])).stdout, /already live/);
+    assert.equal(release.deploys(), 1);
+    assert.equal((await release.run(["db:verify:post-deploy"])).code, 0);
+  });
+
+  it("killed with -9, or ended by Ctrl-C, at a step or its verification, it is taken up again by the next run", async () => {
+    const release = await prepare();
+    const folder = mkdtempSync(join(tmpdir(), "dbprotect-killed-"));
+    const started = join(folder, "started");
+    const runId = await release.gate();
+
+    release.railway(`touch ${started}; sleep 20`);
+    for (const [signal, code] of [
+      ["SIGKILL", null],
+      ["SIGINT", 130],
+    ] as const) {
+      const run = release.start(["release", "railway"]);
+      while (!existsSync(started)) await Promise.race([run.ended, new Promise((done) => setTimeout(done, 10))]);
+      run.process.kill(signal);
+      assert.equal((await run.ended).code, code, signal);
+      rmSync(started);
+      // Interrupted it gave the lease back: the next up begins with the gate.
+      if (signal === "SIGINT") assert.equal((await readLease(release.store))?.phase, "released");
+    }
+    const next = await release.gate();
+    assert.notEqual(next, runId);
+    release.railway("echo deployed");
+    assert.equal((await release.run(["release", "railway"])).code, 0);
+
+    const verification = release.start(["db:verify:post-deploy"]);
+    verification.process.stderr?.once("data", () => verification.process.kill("SIGKILL"));
+    await verification.ended;
+    const ended = await release.run(["db:verify:post-deploy"]);
+    assert.equal(ended.code, 0, ended.stderr);
+    assert.deepEqual(await listOpenReceipts(release.store), []);
+    assert.equal((await readLease(release.store))?.phase, "released");
   });
 
   it("that loses rows freezes: named, frozen for every gate and step, lifted only by repair or acceptance", async () => {
