@@ -27,6 +27,8 @@ export interface Contender {
 /** As Pulumi's Commands, and the npm scripts of what streams much, call it. */
 export const bin = `node --max-semi-space-size=2 ${resolve(__dirname, "../bin/dbprotect.js")}`;
 
+const esbuild = resolve(__dirname, "../node_modules/.bin/esbuild");
+
 /** The largest table and the middle of its pages: what two clients read in parallel. */
 const largest = "events";
 
@@ -62,6 +64,13 @@ export function contenders({ folder, bucket, binDir }: Place): Contender[] {
       name: "dbprotect db:backup, verified (restored and compared)",
       command: `BACKUP_STORE=file://${file("verified")} ${bin} db:backup --depth 4`,
       leaves: file("verified"),
+    },
+    {
+      name: "the dump phase of db:backup alone",
+      // One file, as the command itself is.
+      prepare: `${esbuild} ${join(__dirname, "dumpPhase.ts")} --bundle --platform=node --external:pg-native --outfile=${file("dumpPhase.js")}`,
+      command: `node --max-semi-space-size=2 ${file("dumpPhase.js")} file://${file("phase")}`,
+      leaves: file("phase"),
     },
     {
       name: "pg_dump -Fc to a file",

@@ -2,7 +2,7 @@
  * `npm run bench`: this project's backup against what a user would run instead, side by side on embedded servers.
  * Every contender runs in turn, the whole round several times, and the table holds medians.
  *
- * Usage: npm run bench -- [--megabytes 2048] [--rounds 3] [--only <text>]
+ * Usage: npm run bench -- [--megabytes 2048] [--rounds 3] [--only <regular expression of names>]
  */
 import { execFileSync, spawnSync } from "node:child_process";
 import { lstatSync, mkdirSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
@@ -30,6 +30,7 @@ async function main(): Promise<void> {
       only: { type: "string", default: "" },
     },
   });
+  const only = new RegExp(values.only);
   const folder = mkdtempSync(join(tmpdir(), "dbprotect-bench-"));
   const [cluster, seaweed] = await Promise.all([
     // As a server in production: everything synced, room for what a small one has.
@@ -80,7 +81,7 @@ async function main(): Promise<void> {
       };
       mkdirSync(place.folder);
       const all = [...contenders(place), ...recoveryContenders(place)];
-      for (const contender of all.filter(({ name }) => name.includes(values.only))) {
+      for (const contender of all.filter(({ name }) => only.test(name))) {
         if (contender.needs !== undefined && spawnSync("which", [contender.needs]).status !== 0) {
           if (round === 1) say(`left out, there is no ${contender.needs} here: ${contender.name}`);
           continue;
