@@ -45,6 +45,7 @@ export async function measure(command: string, env: NodeJS.ProcessEnv): Promise<
 function residentBytes(root: number): number {
   const children = new Map<number, number[]>();
   const pages = new Map<number, number>();
+  const commands = new Map<number, string>();
   for (const name of readdirSync("/proc")) {
     const pid = Number(name);
     if (!(pid > 0)) continue;
@@ -54,15 +55,18 @@ function residentBytes(root: number): number {
       const parent = Number(fields[1]);
       children.set(parent, [...(children.get(parent) ?? []), pid]);
       pages.set(pid, notCounted.test(program) ? 0 : Number(fields[21]));
+      commands.set(pid, readFileSync(`/proc/${pid}/cmdline`, "utf8"));
     } catch {
       // ended meanwhile
     }
   }
   let sum = 0;
-  for (const waiting = [root]; waiting.length > 0;) {
-    const pid = waiting.pop()!;
-    sum += (pages.get(pid) ?? 0) * pageBytes;
-    waiting.push(...(children.get(pid) ?? []));
+  for (const waiting = [{ pid: root, starter: "" }]; waiting.length > 0;) {
+    const { pid, starter } = waiting.pop()!;
+    const command = commands.get(pid) ?? "";
+    // With the command line of who started it, it has not begun its own program yet: its memory is the other's.
+    if (command !== starter) sum += (pages.get(pid) ?? 0) * pageBytes;
+    waiting.push(...(children.get(pid) ?? []).map((child) => ({ pid: child, starter: command })));
   }
   return sum;
 }
