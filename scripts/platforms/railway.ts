@@ -33,6 +33,7 @@ export const railwayDocuments = {
   setVariables: "mutation ($input: VariableCollectionUpsertInput!) { variableCollectionUpsert(input: $input) }",
   // A Boolean, whatever Railway's guides show below it: the schema refuses a selection.
   rollback: "mutation ($id: String!) { deploymentRollback(id: $id) }",
+  cancel: "mutation ($id: String!) { deploymentCancel(id: $id) }",
   logs: `query ($deploymentId: String!, $startDate: DateTime, $limit: Int) {
     deploymentLogs(deploymentId: $deploymentId, startDate: $startDate, limit: $limit) { timestamp message severity }
   }`,
@@ -212,6 +213,12 @@ export class Railway {
       z.object({ deploymentRollback: z.boolean() }),
     );
     if (!deploymentRollback) throw new Refusal(`Railway: refused to roll back to deployment ${id}`);
+  }
+
+  /** Ends a deployment that is not live yet. @throws Refusal when Railway does not: it may be live by now. */
+  async cancel(id: string): Promise<void> {
+    const { deploymentCancel } = await this.#mutate("cancel", { id }, z.object({ deploymentCancel: z.boolean() }));
+    if (!deploymentCancel) throw new Refusal(`Railway: refused to cancel deployment ${id}`);
   }
 
   /** What the deployment wrote since then, oldest first. */

@@ -22,9 +22,14 @@ export async function rollbackRailway(
   const before = await liveOnRailway(railway);
   const latest = await railway.latest();
   const former = turn.railway?.target === to ? turn.railway : null;
-  const isLive = before !== undefined && before.id === latest?.id;
-  if (isLive && (before.id === to || before.id === former?.became)) {
-    return { outcome: "already", from: before.id, live: before.id, message: "it is live" };
+  if (before !== undefined && (before.id === to || before.id === former?.became)) {
+    // It stays live when nothing newer takes its place: a build that failed never will, one under way is cancelled.
+    const { cancelled } = await endNewer(railway, before, context);
+    if (cancelled.length === 0) return { outcome: "already", from: before.id, live: before.id, message: "it is live" };
+    return {
+      ...{ outcome: "rolled back", from: before.id, live: before.id },
+      message: `it is live; cancelled before it took its place: ${cancelled.join(", ")}`,
+    };
   }
   const target = await railway.deployment(to);
   const underWay = former !== null && latest !== null && isRollbackOf(target, former, latest);
@@ -39,6 +44,44 @@ export async function rollbackRailway(
     live: became,
     message: `deployment ${became} has its image`,
   };
+}
+
+/**
+ * Waits until every deployment newer than this one has ended, by itself or cancelled.
+ *
+ * @throws Unavailable when one goes on, or became live meanwhile.
+ */
+async function endNewer(
+  railway: Railway,
+  live: RailwayDeployment,
+  context: SideContext,
+): Promise<{ readonly cancelled: readonly string[] }> {
+  const cancelled: string[] = [];
+  await followState<true>(
+    "railway",
+    async () => {
+      const all = await railway.deployments();
+      const newer = all.slice(
+        0,
+        all.findIndex(({ id }) => id === live.id),
+      );
+      const open = newer.filter(({ status }) => railwayPhase(status) !== "ended");
+      if (open.some(({ status }) => railwayPhase(status) === "live")) {
+        throw new Unavailable(`deployment ${open[0]?.id} became live before it could be cancelled`, {
+          hint: "run this again: it is rolled back like any other",
+        });
+      }
+      for (const { id } of open.filter((each) => !cancelled.includes(each.id))) {
+        context.onProgress(`railway: deployment ${id} is under way: cancelled`);
+        await railway.cancel(id);
+        cancelled.push(id);
+      }
+      const first = open[0];
+      return first === undefined ? { done: true } : { awaited: `deployment ${first.id}: ${first.status}` };
+    },
+    context,
+  );
+  return { cancelled };
 }
 
 /** Newer than what was the newest when it was asked for, of the same build, and not given up. */

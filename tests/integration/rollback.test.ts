@@ -30,7 +30,7 @@ const settings = operationSettingsSchema.parse({
   railway: { command: "railway up --ci" },
   vercel: { command: "vercel deploy --prod --yes" },
   environment: { required: [], critical: [] },
-  health: { appPaths: ["/api/health"], deadlineSeconds: 0.5 },
+  health: { appPaths: ["/api/health"], deadlineSeconds: 3 },
   rollback: { timeoutSeconds: 5 },
 });
 
@@ -218,6 +218,26 @@ describe("deploy:rollback", function () {
     const result = await rollback();
     assert.deepEqual([result.verdict, result.exitCode], ["rolled back", 1]);
     assert.match(result.findings.join(), /\/api\/health: HTTP 500/);
+  });
+
+  it("a build that failed, or is under way, leaves what is live as it is: the one is none, the other is cancelled", async () => {
+    app.railway.failNextBuild();
+    const client = clients().railway();
+    const live = (await findTarget("railway", clients()))!.deploymentId;
+    const failed = await client.deploy(second);
+    while ((await client.deployment(failed)).status !== "FAILED") await new Promise((done) => setTimeout(done, 5));
+    const to = { railway: live };
+    assert.deepEqual(outcomes(await rollback({ to, only: "railway" })), ["railway already"]);
+    await app.close();
+    app = await startApplication(400);
+    const slow = clients().railway();
+    const now = (await findTarget("railway", clients()))!.deploymentId;
+    const building = await slow.deploy(second);
+    const result = await rollback({ to: { railway: now }, only: "railway" });
+    assert.deepEqual([outcomes(result), result.exitCode], [["railway rolled back"], 0], JSON.stringify(result));
+    assert.equal((await slow.deployment(building)).status, "REMOVED");
+    assert.equal(app.live.railway, firstCommit);
+    assert.equal(asked(/deploymentRollback/), 0);
   });
 
   /** Of all that the platforms take, and of nothing that this program takes: hundreds of seconds become a few. */

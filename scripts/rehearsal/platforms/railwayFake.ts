@@ -106,9 +106,11 @@ export async function startRailwayFake(options: RailwayFakeOptions): Promise<Rai
     const fails = failNext;
     failNext = false;
     await sleep(options.phaseMilliseconds);
+    if (isCancelled(deployment)) return;
     if (builds) {
       move(deployment, "BUILDING");
       await sleep(options.phaseMilliseconds);
+      if (isCancelled(deployment)) return;
       if (fails) return move(deployment, "FAILED");
     }
     move(deployment, "DEPLOYING");
@@ -215,6 +217,13 @@ export async function startRailwayFake(options: RailwayFakeOptions): Promise<Rai
       Object.assign(variables, args.input.variables);
       return true;
     },
+    deploymentCancel: ({ id }: { id: string }) => {
+      const target = find(id);
+      if (!["INITIALIZING", "BUILDING"].includes(target.status))
+        throw new GraphQLError("Deployment cannot be cancelled");
+      move(target, "REMOVED");
+      return true;
+    },
     deploymentRollback: ({ id }: { id: string }) => {
       const target = find(id);
       if (!shown(target).canRollback) throw new GraphQLError("Deployment cannot be rolled back to");
@@ -304,6 +313,11 @@ export async function startRailwayFake(options: RailwayFakeOptions): Promise<Rai
     },
     close: () => server.close(),
   };
+}
+
+/** Whatever was to become of it does not. */
+function isCancelled({ status }: Deployment): boolean {
+  return status === "REMOVED";
 }
 
 /** Past the schema, which knows today's states only. */

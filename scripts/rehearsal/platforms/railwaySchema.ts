@@ -132,6 +132,7 @@ export const railwaySchema = buildSchema(/* GraphQL */ `
   }
 
   type Mutation {
+    deploymentCancel(id: String!): Boolean!
     deploymentRollback(id: String!): Boolean!
     serviceInstanceDeployV2(commitSha: String, environmentId: String!, serviceId: String!): String!
     variableCollectionUpsert(input: VariableCollectionUpsertInput!): Boolean!
