@@ -88,8 +88,10 @@ function copyPackage(name, target) {
   const copy = join(target, ...name.split("/"));
   if (existsSync(copy)) return;
   cpSync(installed(name), copy, { recursive: true, dereference: true });
-  const { dependencies = {} } = readJson(join(installed(name), "package.json"));
-  for (const needed of Object.keys(dependencies))
+  const { dependencies = {}, optionalDependencies = {} } = readJson(join(installed(name), "package.json"));
+  // Of those for one platform each, npm installed this one's.
+  const optional = Object.keys(optionalDependencies).filter((each) => existsSync(installed(each)));
+  for (const needed of [...Object.keys(dependencies), ...optional])
     if (!existsSync(join(copy, "node_modules", ...needed.split("/")))) copyPackage(needed, target);
 }
 

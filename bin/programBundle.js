@@ -27,7 +27,7 @@ const entryPoint = join(projectFolder, "scripts", "cli.ts");
 const keepHours = 1;
 
 /** Packages that find files of their own beside them (wasm, native programs, protocol definitions). */
-const unbundled = ["@pulumi/*", "libpg-query", "pg-native", "tsx"];
+const unbundled = ["@pulumi/*", "libpg-query", "pg-native", "squawk-cli", "tsx"];
 
 /**
  * The bundle of the sources as they are now; made first when there is none.
