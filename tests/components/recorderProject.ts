@@ -26,7 +26,7 @@ export class RecorderProject {
 
   constructor() {
     for (const part of ["index.ts", "components", "Pulumi.yaml", "package.json", "tsconfig.json"]) this.copy(part);
-    for (const part of ["scripts/settings.ts", "scripts/contract"]) this.copy(part);
+    for (const part of ["scripts/settings.ts", "scripts/thresholds.ts", "scripts/contract"]) this.copy(part);
     symlinkSync(path.join(root, "node_modules"), path.join(this.folder, "node_modules"));
     mkdirSync(path.join(this.folder, "bin"));
     cpSync(path.join(__dirname, "recorder", "dbprotect.js"), path.join(this.folder, "bin", "dbprotect.js"));
