@@ -108,6 +108,21 @@ const entries: readonly Entry[] = [
     module: "replicationStatus",
   },
   {
+    name: "replication:verify",
+    description: "whether the replica holds what the source holds, while both go on",
+    module: "replicationVerify",
+  },
+  {
+    name: "replication:failover",
+    description: "the live replica becomes the database: fenced, caught up, compared first",
+    module: "replicationFailover",
+  },
+  {
+    name: "replication:failback",
+    description: "after a failover the former source follows the new database, without a copy",
+    module: "replicationFailback",
+  },
+  {
     name: "replication:drop",
     description: "take the live replica down, slot included; its rows stay",
     module: "replicationDrop",

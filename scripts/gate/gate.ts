@@ -28,6 +28,7 @@ import { openReceiptsLook, openReceiptsStep } from "./steps/openReceipts";
 import { overridesStep, unusedOverridesStep } from "./steps/overrides";
 import { platformStep } from "./steps/platform";
 import { receiptStep } from "./steps/receipt";
+import { replicaStep } from "./steps/replica";
 import { restorePointStep } from "./steps/restorePoint";
 import { rollbackTargetStep } from "./steps/rollbackTarget";
 import { trialStep } from "./steps/trial";
@@ -46,6 +47,7 @@ export const fullSteps: readonly GateStep[] = [
   ...checks,
   ...[
     platformStep,
+    replicaStep,
     unusedOverridesStep,
     backupStep,
     verificationStep,

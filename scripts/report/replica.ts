@@ -1,9 +1,11 @@
 /** The live replica for people: what stands in its way, what a setup does, how it stands. */
 import { describeIdentity } from "../database/identity";
+import type { FailoverPlan, FailoverResult } from "../replica/failover";
 import type { IdleSlot } from "../replica/janitor";
 import type { Finding } from "../replica/preflight";
 import type { SetupPlan } from "../replica/setUp";
 import type { ReplicaStatus } from "../replica/status";
+import type { ReplicaVerification } from "../replica/verify";
 import { renderTable } from "./table";
 
 export function describeFindings(findings: readonly Finding[]): string {
@@ -64,4 +66,64 @@ export function renderIdle(idle: readonly IdleSlot[]): string {
     { title: "BYTES HELD", value: ({ retainedBytes }) => retainedBytes },
     { title: "", value: ({ expired }) => (expired ? "past its time" : "") },
   ]);
+}
+
+export function renderVerification({ verdict, exact, tables, rows, rounds, findings }: ReplicaVerification): string {
+  const how = exact ? "under the write fence, sequences too" : `while both went on; ${rounds} time(s) read again`;
+  const words = { equal: "EQUAL", different: "DIFFERENT", undecided: "UNDECIDED" } as const;
+  return [
+    `${words[verdict]}: ${tables} table(s), ${rows.toLocaleString("en-US")} rows of the source, compared ${how}`,
+    ...findings.map((finding) => `  ${finding}`),
+  ].join("\n");
+}
+
+export function describeFailover(plan: FailoverPlan, sourceLost: boolean): string {
+  const { identity, fence, going, lagBytes, lagSeconds, newestBeat, withoutLogin, wayBack } = plan;
+  const replica = describeIdentity(identity.replica);
+  const steps = going
+    ? ["a former run has decided it: this one goes on where that one ended"]
+    : sourceLost
+      ? [
+          `GIVES UP the source: nothing is fenced, nothing compared. What was committed before ${newestBeat ?? "the first heartbeat"} is here; of what came later nobody can tell`,
+          "sequences are moved past what the rows show",
+        ]
+      : [
+          `keeps ${fence?.fenced.roles.join(", ") ?? ""} from writing to the source, and ends their sessions (${fence?.grants.length ?? 0} rights)`,
+          `waits for the last write (now ${lagBytes ?? 0} bytes, ${(lagSeconds ?? 0).toFixed(1)} s behind), sets sequences, compares every row`,
+        ];
+  const holes = [...(fence?.functions ?? []), ...(fence?.unheld ?? []), ...(fence?.roles ?? [])];
+  return [
+    `makes ${replica} the database, instead of ${going ? "its source" : describeIdentity(identity.source)}:`,
+    ...steps.map((step) => `  ${step}`),
+    "  drops the subscription, and its slot on the source; the fence on the source stays up",
+    wayBack && !sourceLost
+      ? "  keeps what is written from then on, for replication:failback"
+      : "  keeps nothing for a way back: that needs a new copy",
+    ...(plan.rightsDiffer
+      ? [
+          "  rights to write are withheld on the new database: afterwards lift its own fence: deploy:maintenance off, with its own store",
+        ]
+      : []),
+    ...(holes.length === 0 ? [] : [`  the fence does not hold: ${holes.join(", ")}: see that they write nothing`]),
+    ...(withoutLogin.length === 0
+      ? []
+      : [
+          `  cannot log in on the replica: ${withoutLogin.join(", ")}: ALTER ROLE … LOGIN PASSWORD …, where the application connects as one`,
+        ]),
+  ].join("\n");
+}
+
+export function renderFailover(result: FailoverResult, roles: readonly string[]): string {
+  const { host, port, database } = result.identity.replica;
+  return [
+    `FAILED OVER: ${describeIdentity(result.identity.replica)} is the database since ${result.promotedAt}`,
+    result.sourceLost
+      ? "nothing was compared: the source was lost"
+      : `nothing is lost: ${result.rows === null ? "a former run compared every row" : `${result.rows.toLocaleString("en-US")} rows compared, all equal`}`,
+    `connect to it: postgres://<role>:<password>@${host}:${port}/${database} (${roles.join(", ")})`,
+    ...result.left.map((line) => `STILL THERE ${line}`),
+    result.wayBack
+      ? "the way back: npm run replication:failback; until then the new database keeps its log for it"
+      : "the way back needs a new copy: replication:setup with the addresses exchanged, into an empty database",
+  ].join("\n");
 }

@@ -14,6 +14,7 @@ export const freezeKey = "control/freeze.json";
 export const rollbackKey = "control/rollback.json";
 export const maintenanceKey = "control/maintenance.json";
 export const releaseTurnKey = "control/release.json";
+export const failoverKey = "control/failover.json";
 export const plannedRollbackKey = "control/planned-rollback.json";
 export const healthKey = "control/health.json";
 

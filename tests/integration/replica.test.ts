@@ -3,18 +3,29 @@ import assert from "node:assert/strict";
 import { readFileSync, readdirSync } from "node:fs";
 import { type AddressInfo, createServer } from "node:net";
 import { join } from "node:path";
-import type { Failure } from "../../scripts/contract/failure";
+import { newRunId } from "../../scripts/commands/gateContext";
+import type { Failure, Refusal } from "../../scripts/contract/failure";
 import { withConnection } from "../../scripts/database/connect";
+import { readFailover } from "../../scripts/control/failover";
 import { parseTarget } from "../../scripts/database/target";
 import { dropReplica } from "../../scripts/replica/drop";
+import { failBack, turnedRound } from "../../scripts/replica/failback";
+import { type FailoverInput, failOver, planFailover } from "../../scripts/replica/failover";
 import { dropExpired, planJanitor } from "../../scripts/replica/janitor";
 import { planSetup, setUpReplica } from "../../scripts/replica/setUp";
 import { readStatus } from "../../scripts/replica/status";
 import { subscribe } from "../../scripts/replica/subscription";
 import { until } from "../../scripts/replica/until";
+import { verifyReplica } from "../../scripts/replica/verify";
+import type { GateContext } from "../../scripts/gate/context";
+import { replicaStep } from "../../scripts/gate/steps/replica";
+import { liftFence } from "../../scripts/incident/maintenance";
+import { type ReplicaSettings, operationSettingsSchema } from "../../scripts/settings";
+import { openStore } from "../../scripts/store/openStore";
 import { runCli, startCli } from "../servers/cli";
+import { freshStore } from "../servers/crm";
 import { freshDatabase } from "../servers/postgres";
-import { type TestPair, ask, freshPair, replicatedSchema, startWriters } from "../servers/replicaPair";
+import { type TestPair, ask, freshPair, replicatedSchema, session, startWriters } from "../servers/replicaPair";
 
 /** Every row of every table but ours, as one text: the plain way, beside the fingerprints. */
 async function contents(url: string): Promise<unknown> {
@@ -113,6 +124,28 @@ describe("live replica", function () {
     test.network.mend();
     await writers.stop();
     await equal(test);
+  });
+
+  it("is proven equal while 4 writers go on; a row that was changed, lost or made on the replica alone is a difference", async () => {
+    const writers = startWriters(test.sourceUrl, 4);
+    const found = await verifyReplica(test.pair);
+    assert.equal(found.verdict, "equal", JSON.stringify(found));
+    assert.ok(found.rows > 10_000 && writers.committed() > 5);
+    await ask(test.replicaUrl, "UPDATE coded SET note = 'other' WHERE code = 'c7'");
+    await ask(test.replicaUrl, "DELETE FROM measured WHERE at = '2025-06-09'");
+    await ask(test.replicaUrl, "INSERT INTO clients (id, name) VALUES (-1, 'only here')");
+    const other = await verifyReplica(test.pair);
+    await writers.stop();
+    assert.equal(other.verdict, "different");
+    assert.deepEqual(
+      other.findings.toSorted(),
+      ["clients", "coded", "measured_old"].map((table) => `table public.${table} differs in 1 bucket(s) of rows`),
+    );
+    await setUpReplica(test.pair, { resync: true });
+    assert.equal((await verifyReplica(test.pair, { exact: true })).verdict, "equal");
+    await ask(test.sourceUrl, "SELECT nextval('clients_id_seq')");
+    const { findings } = await verifyReplica(test.pair, { exact: true });
+    assert.match(findings.join(), /sequence public\.clients_id_seq fell back/);
   });
 
   it("the password is in no log of statements, also when the source refuses it", async () => {
@@ -236,6 +269,197 @@ describe("live replica", function () {
 /** As the replica's server does it, without the preflight before. */
 const subscribeBlindly = (pair: TestPair["pair"]): Promise<void> =>
   withConnection(pair.replica, (replica) => subscribe(pair, replica, false));
+
+describe("failing over to the live replica, and back", function () {
+  this.timeout(120_000);
+  let test: TestPair;
+  let role: string;
+  let back: TestPair["pair"];
+  const [storeOfSource, storeOfReplica] = [freshStore(), freshStore()];
+
+  before(async () => {
+    test = await freshPair(`${replicatedSchema}
+      CREATE TABLE ledger (id bigserial PRIMARY KEY, entry text NOT NULL UNIQUE)`);
+    role = `app_${new URL(test.sourceUrl).pathname.slice(1)}`;
+    await ask(
+      test.sourceUrl,
+      `CREATE ROLE ${role} LOGIN PASSWORD 'app-password'; GRANT ALL ON ledger TO ${role};
+      GRANT USAGE ON SEQUENCE ledger_id_seq TO ${role}`,
+    );
+    await setUpReplica(test.pair);
+    back = turnedRound(test.pair, test.pair.replica);
+  });
+
+  function asApp(url: string): string {
+    const address = new URL(url);
+    address.username = role;
+    address.password = "app-password";
+    return address.href;
+  }
+
+  /** The application: what was acknowledged to it must be there afterwards. */
+  function startLedger(url: string, name: string): { acknowledged: string[]; stop(): Promise<void> } {
+    const acknowledged: string[] = [];
+    let stopped = false;
+    const write = async (writer: number): Promise<void> => {
+      for (let entry = 0; !stopped; entry++) {
+        const client = await session(asApp(url)).catch(() => undefined);
+        try {
+          for (; client !== undefined && !stopped; entry++) {
+            const text = `${name} ${writer} ${entry}`;
+            await client.query("INSERT INTO ledger (entry) VALUES ($1)", [text]);
+            acknowledged.push(text);
+          }
+        } catch {
+          // refused by the fence, or cut off
+        }
+        await client?.end().catch(() => undefined);
+      }
+    };
+    const writers = Array.from({ length: 4 }, (_, writer) => write(writer));
+    return {
+      acknowledged,
+      stop: async () => {
+        stopped = true;
+        await Promise.all(writers);
+      },
+    };
+  }
+
+  const entries = async (url: string): Promise<Set<unknown>> =>
+    new Set((await ask(url, "SELECT entry FROM ledger")).map((row) => row["entry"]));
+
+  const input = (pair: TestPair["pair"], store: string): FailoverInput => ({
+    ...{ pair, store: openStore(store), runId: newRunId(), fencedRoles: [role], sourceLost: false, seconds: 60 },
+  });
+
+  it("a dry run says what it would do and changes nothing; a replica that is not fit is refused", async () => {
+    const env = { ...test.env, BACKUP_STORE: storeOfSource };
+    const settings = { replica: test.pair.settings, rollback: { fencedRoles: [role] } };
+    const run = await runCli(["replication:failover", "--dry-run"], {
+      ...env,
+      DBPROTECT_SETTINGS: JSON.stringify(settings),
+    });
+    assert.equal(run.code, 0, run.stderr);
+    assert.match(run.stdout, new RegExp(`keeps ${role} from writing.*`));
+    assert.match(run.stdout, /cannot log in on the replica: app_/);
+    await ask(asApp(test.sourceUrl), "INSERT INTO ledger (entry) VALUES ('still writable')");
+    await ask(test.replicaUrl, "DROP INDEX clients_name");
+    await assert.rejects(
+      planFailover(input(test.pair, storeOfSource)),
+      (error: Refusal) =>
+        /not fit to take over/.test(error.message) &&
+        /index public\.clients_name is missing/.test(error.details.join()),
+    );
+    await ask(test.replicaUrl, "CREATE INDEX clients_name ON clients (lower_name)");
+    await assert.rejects(
+      planFailover({ ...input(test.pair, storeOfSource), sourceLost: true }),
+      /found a source that answers/,
+    );
+  });
+
+  it("the gate's step halts for a replica that lacks definitions or cannot be reached, and warns where it may", async () => {
+    const look = (replica: Partial<ReplicaSettings>) => {
+      const settings = operationSettingsSchema.parse({ replica: { ...test.pair.settings, ...replica } });
+      const context = { settings, target: test.pair.source } as GateContext;
+      return replicaStep.run(context, { usedOverrides: [], reports: [] });
+    };
+    process.env["DATABASE_URL"] = test.sourceUrl;
+    process.env["REPLICA_DATABASE_URL"] = test.replicaUrl;
+    try {
+      assert.match((await look({})).summary, /follows, with the same definitions/);
+      await ask(test.sourceUrl, "CREATE TABLE young (id int PRIMARY KEY)");
+      const ids = (await look({})).findings?.map(({ id }) => id) ?? [];
+      assert.ok(ids.includes("not-replicated") && ids.includes("drift:relation public.young"), ids.join());
+      assert.match((await look({ onDrift: "warn" })).summary, /^WARNING: .*public\.young/);
+      await ask(test.sourceUrl, "DROP TABLE young");
+      process.env["REPLICA_DATABASE_URL"] = "postgres://x:y@127.0.0.1:9/x";
+      assert.deepEqual(
+        (await look({})).findings?.map(({ id }) => id),
+        ["unreachable"],
+      );
+    } finally {
+      delete process.env["DATABASE_URL"];
+      delete process.env["REPLICA_DATABASE_URL"];
+    }
+  });
+
+  it("killed half-way under load, run again: nothing that was acknowledged is lost, and both are equal", async () => {
+    const ledger = startLedger(test.sourceUrl, "before");
+    await until(async () => (ledger.acknowledged.length > 50 ? true : undefined), { seconds: 30 });
+    const env = {
+      ...{ ...test.env, BACKUP_STORE: storeOfSource },
+      DBPROTECT_SETTINGS: JSON.stringify({ replica: test.pair.settings, rollback: { fencedRoles: [role] } }),
+    };
+    const child = startCli(["replication:failover", "--yes"], env);
+    child.process.stderr?.on("data", () => {
+      if (/comparing every row/.test(child.stderr())) child.process.kill("SIGKILL");
+    });
+    await child.ended;
+    assert.equal((await readFailover(openStore(storeOfSource)))?.state, "begun", child.stderr());
+    const again = input(test.pair, storeOfSource);
+    const result = await failOver(again, await planFailover(again));
+    await ledger.stop();
+    assert.ok((result.rows ?? 0) > 12_000 && result.wayBack && result.left.length === 0, JSON.stringify(result));
+    const there = await entries(test.replicaUrl);
+    assert.deepEqual(
+      ledger.acknowledged.filter((entry) => !there.has(entry)),
+      [],
+    );
+    assert.deepEqual(await contents(test.replicaUrl), await contents(test.sourceUrl));
+    await assert.rejects(ask(asApp(test.sourceUrl), "INSERT INTO ledger (entry) VALUES ('too late')"), {
+      code: "42501",
+    });
+    // The next value of a sequence is free on the new database, and nothing is left on the old one.
+    await ask(test.replicaUrl, `ALTER ROLE ${role} LOGIN PASSWORD 'app-password'`);
+    await ask(asApp(test.replicaUrl), "INSERT INTO ledger (entry) VALUES ('first here')");
+    assert.deepEqual(await slotsOf(test), []);
+    const once = await planFailover(again);
+    assert.ok(once.going);
+    assert.equal((await failOver(again, once)).promotedAt !== "", true);
+  });
+
+  it("the way back: the former source follows without a copy, and becomes the database again", async () => {
+    const ledger = startLedger(test.replicaUrl, "after");
+    const followed = await failBack(back, openStore(storeOfSource), { seconds: 60 });
+    assert.ok(followed.follows);
+    assert.equal((await verifyReplica(back)).verdict, "equal");
+    await until(async () => (ledger.acknowledged.length > 50 ? true : undefined), { seconds: 30 });
+    const there = input(back, storeOfReplica);
+    await failOver(there, await planFailover(there));
+    await ledger.stop();
+    const here = await entries(test.sourceUrl);
+    assert.deepEqual(
+      ledger.acknowledged.filter((entry) => !here.has(entry)),
+      [],
+    );
+    assert.ok(here.has("first here"));
+    await liftFence({ store: openStore(storeOfSource), live: test.pair.source, runId: newRunId() });
+    await ask(asApp(test.sourceUrl), "INSERT INTO ledger (entry) VALUES ('home again')");
+  });
+
+  it("a source that is lost: sequences are moved past the rows, and it is said that nothing was compared", async () => {
+    const other = await freshPair(
+      "CREATE TABLE t (id bigserial PRIMARY KEY, a int); INSERT INTO t (a) SELECT 1 FROM generate_series(1, 10)",
+    );
+    await setUpReplica(other.pair);
+    const lost = { ...other.pair, source: { ...other.pair.route, source: "DATABASE_URL" } };
+    other.network.cut();
+    await assert.rejects(planFailover(input(lost, freshStore())), { exitCode: 3 });
+    const given = { ...input(lost, freshStore()), sourceLost: true };
+    const plan = await planFailover(given);
+    assert.ok(plan.newestBeat !== null && plan.fence === null);
+    const result = await failOver(given, plan);
+    assert.ok(result.sourceLost && !result.wayBack && result.rows === null);
+    assert.match(result.left.join(), /replication:drop --side source/);
+    assert.deepEqual(await ask(other.replicaUrl, "INSERT INTO t (a) VALUES (1) RETURNING id > 10000 AS ahead"), [
+      { ahead: true },
+    ]);
+    await assert.rejects(failBack(turnedRound(lost, lost.replica), given.store, { seconds: 1 }));
+    other.network.mend();
+    assert.deepEqual((await dropReplica(other.pair, "source")).slotsDropped, [other.pair.settings.name]);
+  });
+});
 
 describe("preflight of a live replica", function () {
   this.timeout(120_000);

@@ -1,0 +1,54 @@
+/** `replication:failover`: the replica becomes the database; first says what that means, and asks. */
+import type { Command } from "commander";
+import { type FailoverInput, failOver, planFailover } from "../replica/failover";
+import { pairFromEnvironment } from "../replica/pair";
+import { describeFailover, renderFailover } from "../report/replica";
+import { readOperationSettings } from "../settings";
+import { parseDuration } from "./duration";
+import { newRunId } from "./gateContext";
+import { confirm, interrupted, printResult, progress } from "./session";
+import { storeFromEnvironment } from "./store";
+
+interface Options {
+  readonly dryRun?: boolean;
+  readonly sourceLost?: boolean;
+  readonly wait: number;
+  readonly settings?: string;
+  readonly yes?: boolean;
+  readonly json?: boolean;
+}
+
+export function configure(command: Command): void {
+  command
+    .option("--dry-run", "only look: whether the replica is fit, and what would be done")
+    .option("--source-lost", "the source does not answer and is given up: what had not arrived is lost")
+    .option("--wait <duration>", "how long the replica gets to catch up, and the comparison to end", parseDuration, 300)
+    .option("--settings <file>", "settings as JSON; default: DBPROTECT_SETTINGS, else all defaults")
+    .option("--yes", "do not ask")
+    .option("--json", "one JSON document on stdout")
+    .action(async (options: Options) => {
+      const settings = readOperationSettings(options.settings);
+      const input: FailoverInput = {
+        ...{ pair: pairFromEnvironment(settings), store: storeFromEnvironment(), runId: newRunId() },
+        ...{
+          fencedRoles: settings.rollback.fencedRoles,
+          sourceLost: options.sourceLost === true,
+          seconds: options.wait,
+        },
+        ...{ signal: interrupted, onProgress: progress },
+      };
+      const plan = await planFailover(input);
+      const words = describeFailover(plan, input.sourceLost);
+      if (options.dryRun === true) {
+        const { identity, going, lagBytes, lagSeconds, newestBeat, withoutLogin, wayBack } = plan;
+        return printResult(
+          options.json === true,
+          { identity, going, lagBytes, lagSeconds, newestBeat, withoutLogin, wayBack },
+          words,
+        );
+      }
+      await confirm(words, options.yes === true);
+      const result = await failOver(input, plan);
+      printResult(options.json === true, result, renderFailover(result, settings.rollback.fencedRoles));
+    });
+}
