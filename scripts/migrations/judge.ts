@@ -117,7 +117,9 @@ async function judgeFile(
 /** Squawk knows one file: a table that an earlier one of the set made looks old to it. */
 function isOfOwnTable(node: ParsedStatement["node"], scope: Scope): boolean {
   const { relation } = as(node, "AlterTableStmt") ?? as(node, "IndexStmt") ?? as(node, "ReindexStmt") ?? {};
-  return relation !== undefined && scope.isCreatedTable(relationName(relation));
+  if (relation === undefined) return false;
+  const name = relationName(relation);
+  return scope.isCreatedTable(name) || scope.hasObject("materialized view", name);
 }
 
 /** PostgreSQL refuses a new enum value in the transaction that adds it (error 55P04): told by its literal. */

@@ -200,7 +200,6 @@ export const ruleCatalog = {
     "sessions that start from now on, the application's too, run with what it sets",
   ),
 
-  "squawk/adding-field-with-default": blocks(secondOpinion),
   "squawk/adding-foreign-key-constraint": blocks(secondOpinion),
   "squawk/adding-not-nullable-field": blocks(secondOpinion),
   "squawk/adding-serial-primary-key-field": blocks(secondOpinion),
