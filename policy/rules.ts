@@ -47,7 +47,7 @@ interface BackupBucketParts {
   /** Of the component. */
   readonly name: string;
   /** The component's resources of this type. */
-  of(type: string): readonly PolicyResource[];
+  readonly of: (type: string) => readonly PolicyResource[];
 }
 
 function backupBuckets(resources: readonly PolicyResource[]): BackupBucketParts[] {

@@ -1,6 +1,6 @@
 /** The policy pack against what the components really declare: that passes, and each rule sees what is taken away from it. */
 import assert from "node:assert/strict";
-import type { PolicyResource, ResourceValidationPolicy, StackValidationPolicy } from "@pulumi/policy";
+import type { PolicyResource } from "@pulumi/policy";
 import { policies } from "../../policy/rules";
 import { unwrapSecrets } from "../../scripts/rehearsal/engine/wire";
 import { type RegisteredResource, record } from "./record";
@@ -31,10 +31,10 @@ function reports(rule: string, facts: readonly Facts[]): string[] {
   const resources = resourcesOf(facts);
   const found = policies.find(({ name }) => name === rule)!;
   if ("validateStack" in found) {
-    void (found as StackValidationPolicy).validateStack({ resources } as never, report);
+    void found.validateStack({ resources } as never, report);
     return lines;
   }
-  const validate = (found as ResourceValidationPolicy).validateResource;
+  const validate = found.validateResource;
   assert.ok(typeof validate === "function");
   for (const resource of resources) void validate(resource as never, report);
   return lines;
