@@ -16,6 +16,7 @@ import {
   signalNames,
   thresholdsOf,
 } from "../scripts/thresholds";
+import { alarmWebhook } from "./alarmWebhook";
 import { stackName } from "./commands";
 import { type AwsPlace, type PolicyStatement, encryptionKey, placeOf, useThrough } from "./encryptionKey";
 
@@ -80,6 +81,8 @@ export interface AlertingArgs {
   readonly heartbeatHours?: number | undefined;
   /** Topic that wakes somebody when dumps fail or a signal is critical. Defaults to none: `topicArn` is told of each. Plain. */
   readonly pagingTopicArn?: pulumi.Input<string> | undefined;
+  /** Incoming webhook of Slack, or of what takes the same: is told of every alarm. Defaults to none. Plain: decides that. */
+  readonly webhookUrl?: pulumi.Input<string> | undefined;
   /** Alarms on the signals of `db:health`. Defaults to none. Plain. */
   readonly health?: HealthAlarms | undefined;
 }
@@ -124,6 +127,8 @@ export class Alerting extends pulumi.ComponentResource {
       },
       child,
     );
+    if (args.webhookUrl !== undefined)
+      alarmWebhook(`${name}-webhook`, { url: args.webhookUrl, alarmPrefix: `${prefix}${name}-` }, child);
     new cloudwatch.Dashboard(
       `${name}-dashboard`,
       {

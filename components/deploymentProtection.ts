@@ -26,7 +26,8 @@ export type ProtectionScheduleArgs = Omit<DumpScheduleArgs, "databases" | "opera
   };
 
 /** Who is told when the schedule's dumps fail or stop. */
-export type ProtectionAlertsArgs = AlertTopicArgs & Pick<AlertingArgs, "heartbeatHours" | "pagingTopicArn">;
+export type ProtectionAlertsArgs = AlertTopicArgs &
+  Pick<AlertingArgs, "heartbeatHours" | "pagingTopicArn" | "webhookUrl">;
 
 export interface DeploymentProtectionArgs {
   /**
@@ -152,12 +153,12 @@ export class DeploymentProtection extends pulumi.ComponentResource {
         { parent: this },
       );
     if (topic !== undefined) {
-      const { heartbeatHours, pagingTopicArn } = args.alerts ?? {};
+      const { heartbeatHours, pagingTopicArn, webhookUrl } = args.alerts ?? {};
       const stateMachineArn = dumps.stateMachine.arn;
       const health = healthMinutes > 0 ? { minutes: healthMinutes, thresholds: args.operation?.thresholds } : undefined;
       new Alerting(
         `${name}-alarms`,
-        { topicArn: topic.arn, stateMachineArn, heartbeatHours, pagingTopicArn, health },
+        { topicArn: topic.arn, stateMachineArn, heartbeatHours, pagingTopicArn, webhookUrl, health },
         { parent: this },
       );
     }

@@ -1,6 +1,7 @@
 /** Who is told that dumps fail or stop: what each alarm watches, and that its message can get through. */
 import assert from "node:assert/strict";
 import { type SignalGroup, metricName, signalDefinitions, signalNames, thresholdsOf } from "../../scripts/thresholds";
+import { containsSecret, unwrapSecrets } from "../../scripts/rehearsal/engine/wire";
 import { type Recording, type RegisteredResource, record } from "./record";
 
 describe("components/alerting", function () {
@@ -162,6 +163,42 @@ describe("components/alerting", function () {
     );
     for (const { Action, Resource } of statements(rights))
       assert.ok(!JSON.stringify([Action, Resource]).includes('"*"'), JSON.stringify(Action));
+  });
+
+  it("posts every change of this stack's alarms to a channel, and keeps its address secret", async () => {
+    const { registered, errors } = await record("alarmsInAChannel");
+    assert.deepEqual(errors, []);
+    const inputsOf = (type: string): Readonly<Record<string, unknown>> =>
+      registered.find((each) => each.type.endsWith(type))!.inputs;
+    const destination = inputsOf("eventApiDestination:EventApiDestination");
+    assert.ok(containsSecret(destination["invocationEndpoint"]));
+    assert.equal(
+      unwrapSecrets(destination["invocationEndpoint"]),
+      "https://hooks.slack.com/services/T0/B0/spoken-friend",
+    );
+    const pattern = JSON.parse(String(inputsOf("eventRule:EventRule")["eventPattern"])) as {
+      detail: { alarmName: { prefix: string }[]; $or: object[] };
+    };
+    assert.deepEqual(pattern.detail.$or, [
+      { state: { value: ["ALARM"] } },
+      { state: { value: ["OK"] }, previousState: { value: ["ALARM"] } },
+    ]);
+    const [{ prefix } = { prefix: "" }] = pattern.detail.alarmName;
+    const names = registered
+      .flatMap(({ inputs }) => [inputs["alarmName"] ?? inputs["name"]])
+      .filter((each) => each !== undefined);
+    assert.equal(names.length, 3);
+    for (const each of names) assert.ok(String(each).startsWith(prefix), String(each));
+    const { inputTransformer } = inputsOf("eventTarget:EventTarget") as {
+      inputTransformer: { inputTemplate: string; inputPaths: Record<string, string> };
+    };
+    const filled = inputTransformer.inputTemplate.replace(/<(\w+)>/g, (_, path: string) => {
+      assert.ok(inputTransformer.inputPaths[path]?.startsWith("$.detail."), path);
+      return "x";
+    });
+    assert.deepEqual(JSON.parse(filled), { text: "x: x: x" });
+    // In JSON a placeholder is put in as it is: what people wrote into it must need no escaping.
+    for (const { inputs } of registered) assert.ok(!/["\\]/.test(String(inputs["alarmDescription"] ?? "")));
   });
 
   it("shows the verdict before what led to it", () => {

@@ -5,6 +5,7 @@ import * as path from "node:path";
 import * as pulumi from "@pulumi/pulumi";
 import { operationSettingsSchema } from "../../scripts/settings";
 import {
+  Alerting,
   AutomaticProtection,
   BackupBucket,
   DeploymentProtection,
@@ -195,6 +196,15 @@ export const declarations = {
     configure("Pulumi.prod.yaml");
     process.env["RELEASE_VERSION"] = "3f9c2a1";
     return program("index.ts");
+  },
+
+  alarmsInAChannel: () => {
+    new Alerting("alarms", {
+      topicArn: "arn:aws:sns:eu-central-1:111122223333:alarms",
+      stateMachineArn: "arn:aws:states:eu-central-1:111122223333:stateMachine:dumps",
+      webhookUrl: "https://hooks.slack.com/services/T0/B0/spoken-friend",
+    });
+    return {};
   },
 
   levelOne: () => {
