@@ -185,10 +185,10 @@ describe("components/alerting", function () {
     ]);
     const [{ prefix } = { prefix: "" }] = pattern.detail.alarmName;
     const names = registered
-      .flatMap(({ inputs }) => [inputs["alarmName"] ?? inputs["name"]])
-      .filter((each) => each !== undefined);
+      .map(({ inputs }) => inputs["alarmName"] ?? inputs["name"])
+      .filter((each): each is string => typeof each === "string");
     assert.equal(names.length, 3);
-    for (const each of names) assert.ok(String(each).startsWith(prefix), String(each));
+    for (const each of names) assert.ok(each.startsWith(prefix), each);
     const { inputTransformer } = inputsOf("eventTarget:EventTarget") as {
       inputTransformer: { inputTemplate: string; inputPaths: Record<string, string> };
     };
@@ -198,7 +198,8 @@ describe("components/alerting", function () {
     });
     assert.deepEqual(JSON.parse(filled), { text: "x: x: x" });
     // In JSON a placeholder is put in as it is: what people wrote into it must need no escaping.
-    for (const { inputs } of registered) assert.ok(!/["\\]/.test(String(inputs["alarmDescription"] ?? "")));
+    for (const { inputs } of registered)
+      assert.ok(!/["\\]/.test((inputs["alarmDescription"] as string | undefined) ?? ""));
   });
 
   it("shows the verdict before what led to it", () => {
