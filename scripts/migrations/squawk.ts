@@ -6,6 +6,7 @@ import { execFile } from "node:child_process";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
+import { getBinaryPath } from "squawk-cli/js/index.js";
 import { z } from "zod";
 import { UsageError, messageOf } from "../contract/failure";
 import { type Opinion, type SquawkRule, squawkRules } from "./opinion";
@@ -100,7 +101,6 @@ async function run(folder: string): Promise<z.infer<typeof reportSchema>> {
 
 /** squawk-cli itself only starts the binary of the platform's own package. */
 function squawkBinary(): string {
-  const { getBinaryPath } = require("squawk-cli/js/index.js") as { getBinaryPath(): string };
   try {
     return getBinaryPath();
   } catch (error) {
