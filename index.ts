@@ -1,11 +1,29 @@
-/** The program that `pulumi up` runs: settings, the platform's protection, ours, guarded release. */
-import { AutomaticProtection, DeploymentProtection, GuardedRelease, readSettings } from "./components";
+/** The program that `pulumi up` runs: settings, the platform's protection, ours, a second location, guarded release. */
+import {
+  AutomaticProtection,
+  ContinuousProtection,
+  DeploymentProtection,
+  GuardedRelease,
+  readSettings,
+} from "./components";
 
 const settings = readSettings();
 
 const platform = new AutomaticProtection("platform", settings);
 
 const protection = new DeploymentProtection("database", settings, { dependsOn: platform.checked });
+
+const continuous =
+  settings.continuous === undefined || protection.bucket === undefined
+    ? undefined
+    : new ContinuousProtection("continuous", {
+        source: protection.bucket,
+        access: protection.access,
+        schedule: protection.schedule,
+        alerts: settings.alerts,
+        alarmTopic: protection.alertTopic,
+        ...settings.continuous,
+      });
 
 if (settings.releaseVersion !== undefined) {
   new GuardedRelease("release", {
@@ -24,3 +42,9 @@ export const receipt = protection.gate.receipt;
 export const releaseVersion = settings.releaseVersion ?? "none";
 /** The accepted snapshot of the environment that the next deployment is compared with. */
 export const environmentBaseline = protection.environment.baseline;
+/** The second location of the backups, at Level 3. */
+export const secondStore = continuous?.secondStore ?? "none";
+/** Seconds of writes that a restore would have lost at the last drill, and when that was; at Level 3. */
+export const rpo = continuous?.rpo ?? "not measured";
+/** Seconds that a restore took at the last drill, and when that was; at Level 3. */
+export const rto = continuous?.rto ?? "not measured";

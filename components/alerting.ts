@@ -307,13 +307,13 @@ function signalWidget(
   };
 }
 
-/** CloudWatch, which the key of AWS itself would refuse, and the account's own roles; both through SNS. */
+/** CloudWatch and S3, which the key of AWS itself would refuse, and the account's own roles; all through SNS. */
 function throughTopic(place: AwsPlace): PolicyStatement[] {
   return [
     {
       Sid: "Alarms",
       Effect: "Allow",
-      Principal: { Service: "cloudwatch.amazonaws.com" },
+      Principal: { Service: ["cloudwatch.amazonaws.com", "s3.amazonaws.com"] },
       Action: ["kms:Decrypt", "kms:GenerateDataKey"],
       Resource: "*",
       Condition: { StringEquals: { "aws:SourceAccount": place.account } },
@@ -329,7 +329,7 @@ function topicPolicy({ place, topic }: { readonly place: AwsPlace; readonly topi
       {
         Sid: "Alarms",
         Effect: "Allow",
-        Principal: { Service: "cloudwatch.amazonaws.com" },
+        Principal: { Service: ["cloudwatch.amazonaws.com", "s3.amazonaws.com"] },
         Action: "sns:Publish",
         Resource: topic,
         Condition: { StringEquals: { "aws:SourceAccount": place.account } },

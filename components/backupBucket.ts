@@ -7,7 +7,7 @@ import * as s3 from "@pulumi/aws/s3";
 import type { input } from "@pulumi/aws/types";
 import * as pulumi from "@pulumi/pulumi";
 import { type RetentionSettings, retentionSettingsSchema } from "../scripts/settings";
-import { type ColdStorage, earliestColdDays, lifecycleRules } from "./bucketLifecycle";
+import { type ColdStorage, earliestColdDays, lifecycleRules, promisedDays, tiers } from "./bucketLifecycle";
 import { type LockSettings, lockParameters, lockedDays } from "./bucketLock";
 import { bucketPolicy } from "./bucketPolicy";
 import { type AwsPlace, type PolicyStatement, encryptionKey, useThrough } from "./encryptionKey";
@@ -47,6 +47,15 @@ export interface BackupBucketArgs {
   readonly lockMode?: "none" | "governance" | "compliance" | undefined;
   /** Days that an object is locked at most, and never longer than its tier promises. Defaults to what its tier promises. */
   readonly lockDays?: number | undefined;
+  /**
+   * Days that every version is locked for from its arrival on, in `lockMode`, unless it brings a lock of its own: for a bucket
+   * that another one is copied to, where nobody says so for each object. Defaults to none. Plain.
+   */
+  readonly lockArrivalsDays?: number | undefined;
+  /** ARN of the role in which S3 copies objects in here from another bucket. Defaults to none. Plain: decides that. */
+  readonly replicatorArn?: pulumi.Input<string> | undefined;
+  /** Topic that S3 tells when a copy of an object fails or is late. Defaults to none. Plain: decides that. */
+  readonly replicationTopicArn?: pulumi.Input<string> | undefined;
   /** Bucket that gets the log of all requests, below `<bucket>/`. Defaults to none. Plain: decides whether there is one. */
   readonly accessLogBucket?: pulumi.Input<string> | undefined;
   /** Bucket that gets a list of all versions, weekly, below `<bucket>/`. Defaults to none. Plain: decides that. */
@@ -65,6 +74,9 @@ export class BackupBucket extends pulumi.ComponentResource {
   /** AWS region of the bucket. */
   readonly region: pulumi.Output<string>;
   readonly bucket: s3.Bucket;
+  /** Without slashes at its ends. */
+  readonly prefix: pulumi.Output<string>;
+  readonly lockMode: "none" | "governance" | "compliance";
   /** ARN of the KMS key that encrypts the objects; undefined with `encryption: s3`. */
   readonly kmsKeyArn: pulumi.Output<string> | undefined;
 
@@ -75,7 +87,7 @@ export class BackupBucket extends pulumi.ComponentResource {
    */
   constructor(name: string, args: BackupBucketArgs = {}, opts?: pulumi.ComponentResourceOptions) {
     const retention = args.retention ?? retentionSettingsSchema.parse({});
-    demandSense(name, args);
+    demandSense(name, args, retention);
     super("database-protection:index:BackupBucket", name, {}, opts);
     // Deleting any of these would either lose backups or leave them unversioned, in plain text or public.
     const keep = { parent: this, protect: true, retainOnDelete: true };
@@ -87,6 +99,8 @@ export class BackupBucket extends pulumi.ComponentResource {
     const prefix = pulumi.output(args.prefix ?? pulumi.getStack());
     const lock: LockSettings = { mode: args.lockMode ?? "none", mostDays: args.lockDays, retention };
     this.bucket = bucket;
+    this.prefix = prefix;
+    this.lockMode = lock.mode;
     this.region = bucket.region;
     this.kmsKeyArn = this.keyArn(name, args);
 
@@ -121,6 +135,7 @@ export class BackupBucket extends pulumi.ComponentResource {
       bucketArn: bucket.arn,
       kmsKeyArn: this.kmsKeyArn ?? null,
       lockedDays: mostLocked,
+      replicator: args.replicatorArn ?? null,
     });
     const policy = new s3.BucketPolicy(
       `${name}-policy`,
@@ -136,11 +151,13 @@ export class BackupBucket extends pulumi.ComponentResource {
     );
     const children: pulumi.CustomResource[] = [versioning, encryption, ownership, accessBlock, policy, lifecycle];
     if (lock.mode !== "none") {
+      const { lockArrivalsDays: days } = args;
+      const rule = days === undefined ? {} : { rule: { defaultRetention: { mode: lock.mode.toUpperCase(), days } } };
       children.push(
         new s3.BucketObjectLockConfiguration(
           `${name}-lock`,
-          // No rule for all objects: it would lock what is replaced as well.
-          { bucket: bucket.bucket, objectLockEnabled: "Enabled" },
+          // Without a rule for all objects: it would lock what is replaced as well.
+          { bucket: bucket.bucket, objectLockEnabled: "Enabled", ...rule },
           // S3 locks versions only.
           { ...keep, dependsOn: [versioning] },
         ),
@@ -158,8 +175,13 @@ export class BackupBucket extends pulumi.ComponentResource {
       );
     }
     if (args.inventoryBucket !== undefined) inventory(`${name}-inventory`, bucket, args.inventoryBucket, keep);
-    if (args.eventBridge ?? args.existing === undefined) {
-      new s3.BucketNotification(`${name}-events`, { bucket: bucket.bucket, eventbridge: true }, { parent: this });
+    const eventbridge = args.eventBridge ?? args.existing === undefined;
+    if (eventbridge || args.replicationTopicArn !== undefined) {
+      const topics =
+        args.replicationTopicArn === undefined
+          ? {}
+          : { topics: [{ topicArn: args.replicationTopicArn, events: [...replicationEvents] }] };
+      new s3.BucketNotification(`${name}-events`, { bucket: bucket.bucket, eventbridge, ...topics }, { parent: this });
     }
     const settled = children.map((child) => child.id);
     this.url = pulumi
@@ -173,7 +195,11 @@ export class BackupBucket extends pulumi.ComponentResource {
     if (args.kmsKeyArn !== undefined) return pulumi.output(args.kmsKeyArn);
     const key: kms.Key = encryptionKey(
       `${name}-key`,
-      { description: `${name}: backups of a database`, usage: throughS3, tags: args.tags },
+      {
+        description: `${name}: backups of a database`,
+        usage: (place) => pulumi.output(args.replicatorArn).apply((role) => keyUsage(place, role)),
+        tags: args.tags,
+      },
       { parent: this },
     );
     return key.arn;
@@ -181,12 +207,21 @@ export class BackupBucket extends pulumi.ComponentResource {
 }
 
 /** @throws pulumi.RunError naming what contradicts what. */
-function demandSense(name: string, args: BackupBucketArgs): void {
+function demandSense(name: string, args: BackupBucketArgs, retention: RetentionSettings): void {
   if (args.encryption === "s3" && args.kmsKeyArn !== undefined)
     throw mistake(name, "both kmsKeyArn and encryption: s3", "one of the two", "remove one");
   const { coldAfterDays = earliestColdDays, lockDays, lockMode = "none" } = args;
   if (coldAfterDays < earliestColdDays)
     throw mistake(name, `coldAfterDays: ${coldAfterDays}`, `${earliestColdDays} or more`, "S3 moves nothing younger");
+  const { lockArrivalsDays } = args;
+  const shortest = Math.min(...tiers.map((tier) => promisedDays(tier, retention)).filter((promised) => promised > 0));
+  if (lockArrivalsDays !== undefined && (lockMode === "none" || lockArrivalsDays > shortest))
+    throw mistake(
+      name,
+      `lockArrivalsDays: ${lockArrivalsDays}, lockMode: ${lockMode}`,
+      `governance or compliance, and at most ${shortest} days, what the tier that is kept shortest is promised`,
+      "shorten the lock or lengthen retention: a lock that outlives its promise cannot be taken back",
+    );
   if (lockDays !== undefined && lockMode === "none")
     throw mistake(
       name,
@@ -236,9 +271,26 @@ function inventory(
   );
 }
 
-/** Nobody decrypts a copy elsewhere. */
-function throughS3(place: AwsPlace): PolicyStatement[] {
-  return [useThrough(place, "ThroughS3", "s3.*.amazonaws.com")];
+/** What EventBridge is not told of, and topics are: docs, s3-event-types-and-destinations. */
+const replicationEvents = [
+  "s3:Replication:OperationFailedReplication",
+  "s3:Replication:OperationMissedThreshold",
+] as const;
+
+/** Nobody decrypts a copy elsewhere; who copies objects in here may encrypt them. */
+function keyUsage(place: AwsPlace, replicator: string | undefined): PolicyStatement[] {
+  // Encrypt: a role of S3's own, which copies objects in here, asks for it.
+  const through = useThrough(place, "ThroughS3", "s3.*.amazonaws.com", ["kms:Encrypt"]);
+  if (replicator === undefined) return [through];
+  const replicas = {
+    Sid: "Replicas",
+    Effect: "Allow",
+    Principal: { AWS: replicator },
+    Action: ["kms:Encrypt", "kms:GenerateDataKey"],
+    Resource: "*",
+    Condition: { StringEquals: { "kms:ViaService": `s3.${place.region}.amazonaws.com` } },
+  } as const;
+  return [through, replicas];
 }
 
 function encryptionRule(

@@ -10,9 +10,11 @@ export interface BucketPolicyFacts {
   readonly kmsKeyArn: string | null;
   /** Days that the program locks objects for at most; null: it locks none, and nobody else is told how long. */
   readonly lockedDays: number | null;
+  /** The role in which S3 copies objects in here from another bucket; null: it does not. */
+  readonly replicator: string | null;
 }
 
-export function bucketPolicy({ bucketArn, kmsKeyArn, lockedDays }: BucketPolicyFacts): object {
+export function bucketPolicy({ bucketArn, kmsKeyArn, lockedDays, replicator }: BucketPolicyFacts): object {
   const objects = `${bucketArn}/*`;
   const deny = (Sid: string, rest: object): PolicyStatement => ({ Sid, Effect: "Deny", Principal: "*", ...rest });
   return {
@@ -62,7 +64,19 @@ export function bucketPolicy({ bucketArn, kmsKeyArn, lockedDays }: BucketPolicyF
               Condition: { NumericGreaterThan: { "s3:object-lock-remaining-retention-days": String(lockedDays) } },
             }),
           ]),
+      ...(replicator === null ? [] : replicas(bucketArn, replicator)),
       deny("BucketStays", { Action: "s3:DeleteBucket", Resource: bucketArn }),
     ],
   };
+}
+
+/** Copies with their tags, which another account's role may not bring without the bucket's own word; never a delete marker. */
+function replicas(bucketArn: string, replicator: string): PolicyStatement[] {
+  const allow = (Sid: string, Action: readonly string[], Resource: string): PolicyStatement => ({
+    ...{ Sid, Effect: "Allow", Principal: { AWS: replicator }, Action, Resource },
+  });
+  return [
+    allow("Replicas", ["s3:ReplicateObject", "s3:ReplicateTags"], `${bucketArn}/*`),
+    allow("ReplicasNeedVersions", ["s3:GetBucketVersioning"], bucketArn),
+  ];
 }

@@ -46,6 +46,9 @@ const commandWords = {
   scheduledBackup: "db:backup --tier scheduled",
   prune: "db:prune --yes",
   health: "db:health",
+  drill: "db:drill --json",
+  lastDrills: "db:drill --last --json",
+  replicateExisting: "store:replicate-existing",
 } as const;
 
 export type CommandName = keyof typeof commandWords;
@@ -85,6 +88,11 @@ function defaultProgram(): string {
   return `node --max-semi-space-size=2 ${bin.split(path.sep).join("/")}`;
 }
 
+/** What a schedule runs to drill the locations of its store. */
+export function scheduledDrill(program: string): string {
+  return commandLine("drill", program);
+}
+
 /** Text of the `stack` a receipt is bound to: `project/stack`. */
 export function stackName(): string {
   return `${pulumi.getProject()}/${pulumi.getStack()}`;
@@ -108,6 +116,37 @@ export function gateEnvironment(
     ...(context.releaseVersion === undefined ? {} : { DBPROTECT_RELEASE_VERSION: context.releaseVersion }),
     ...(context.appUrl === undefined ? {} : { APP_URL: context.appUrl }),
     ...(context.frontendUrl === undefined ? {} : { FRONTEND_URL: context.frontendUrl }),
+  };
+}
+
+/** What reads the last drills: the store, and nothing of the database. */
+export function drillsEnvironment(access: CommandAccess): Record<string, pulumi.Input<string>> {
+  const { BACKUP_STORE, AWS_REGION, DBPROTECT_STACK } = accessEnvironment(access);
+  return {
+    BACKUP_STORE: BACKUP_STORE!,
+    DBPROTECT_STACK: DBPROTECT_STACK!,
+    ...(AWS_REGION === undefined ? {} : { AWS_REGION }),
+  };
+}
+
+/** What the job that copies existing objects is told; nothing of it is secret. */
+export function replicateExistingEnvironment(job: {
+  readonly backupStore: pulumi.Input<string>;
+  readonly account: pulumi.Input<string>;
+  readonly region: pulumi.Input<string>;
+  readonly sourceBucketArn: pulumi.Input<string>;
+  readonly roleArn: pulumi.Input<string>;
+  readonly destinationBucketArn: pulumi.Input<string>;
+}): Record<string, pulumi.Input<string>> {
+  return {
+    AWS_REGION: job.region,
+    BACKUP_STORE: job.backupStore,
+    DBPROTECT_REPLICATION: pulumi.jsonStringify({
+      account: job.account,
+      source: job.sourceBucketArn,
+      destination: job.destinationBucketArn,
+      role: job.roleArn,
+    }),
   };
 }
 

@@ -44,6 +44,8 @@ export interface DeploymentProtectionArgs {
   readonly schedule?: ProtectionScheduleArgs | undefined;
   /** A topic and alarms for the schedule, which must be given with it. Defaults to none. */
   readonly alerts?: ProtectionAlertsArgs | undefined;
+  /** Whether S3 copies the bucket elsewhere: then it tells the alerts' topic of copies that fail or are late. Defaults to false. */
+  readonly replicated?: boolean | undefined;
   /** What is released, say a git SHA. Defaults to none: then the gate guards the `up` itself. */
   readonly releaseVersion?: string | undefined;
   /** Tables, checks, environment, release steps, overrides. Defaults to the documented default of each. */
@@ -68,6 +70,8 @@ export class DeploymentProtection extends pulumi.ComponentResource {
   readonly backupStore: pulumi.Output<string>;
   /** The bucket, where this component created one. */
   readonly bucket: BackupBucket | undefined;
+  /** The topic of `alerts`, where they were asked for. */
+  readonly alertTopic: AlertTopic | undefined;
   /** The scheduled dumps, where they were asked for. */
   readonly schedule: DumpSchedule | undefined;
   readonly gate: DeployGate;
@@ -89,10 +93,12 @@ export class DeploymentProtection extends pulumi.ComponentResource {
     const { releaseVersion, appUrl, frontendUrl } = args;
     const context = { operation, releaseVersion, appUrl, frontendUrl };
 
+    this.alertTopic =
+      args.alerts === undefined ? undefined : new AlertTopic(`${name}-dumps-alerts`, args.alerts, { parent: this });
+    const replicationTopicArn = args.replicated === true ? this.alertTopic?.arn : undefined;
+    const bucketArgs = { retention: operation.retention, replicationTopicArn, ...args.bucket };
     this.bucket =
-      args.backupStore === undefined
-        ? new BackupBucket(`${name}-bucket`, { retention: operation.retention, ...args.bucket }, { parent: this })
-        : undefined;
+      args.backupStore === undefined ? new BackupBucket(`${name}-bucket`, bucketArgs, { parent: this }) : undefined;
     this.backupStore = this.bucket?.url ?? pulumi.output(args.backupStore ?? "");
     this.access = commandAccess(args, this.backupStore, this.bucket?.region);
 
@@ -116,8 +122,7 @@ export class DeploymentProtection extends pulumi.ComponentResource {
   private dumps(name: string, args: DeploymentProtectionArgs, schedule: ProtectionScheduleArgs): DumpSchedule {
     const { databaseUrlSecretArn, port, gibibytes, healthMinutes = defaultHealthMinutes, ...others } = schedule;
     const { supabaseProjectRef: projectRef, supabaseKeySecretArn, supabaseTokenSecretArn, ...rest } = others;
-    const topic =
-      args.alerts === undefined ? undefined : new AlertTopic(`${name}-alerts`, args.alerts, { parent: this });
+    const topic = this.alertTopic;
     const database: DumpedDatabase = {
       name: "database",
       backupStore: this.backupStore,

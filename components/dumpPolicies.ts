@@ -4,21 +4,29 @@
  */
 import type { AwsPlace, PolicyStatement } from "./encryptionKey";
 
-const allow = (Sid: string, Action: readonly string[], Resource: string | readonly string[], Condition?: object) =>
-  ({ Sid, Effect: "Allow", Action, Resource, ...(Condition === undefined ? {} : { Condition }) }) as const;
+export const allow = (
+  Sid: string,
+  Action: readonly string[],
+  Resource: string | readonly string[],
+  Condition?: object,
+) => ({ Sid, Effect: "Allow", Action, Resource, ...(Condition === undefined ? {} : { Condition }) }) as const;
 
 export function policy(...statements: readonly (PolicyStatement | undefined)[]): object {
   return { Version: "2012-10-17", Statement: statements.filter((statement) => statement !== undefined) };
 }
 
-/** Only on behalf of this account: otherwise somebody else's resource could borrow the role. */
-export function trust(service: string, account: string): object {
+/**
+ * Only on behalf of this account: otherwise somebody else's resource could borrow the role.
+ *
+ * @param account absent for a service that does not say on whose behalf it comes.
+ */
+export function trust(service: string, account?: string): object {
   return policy({
     Sid: "Trust",
     Effect: "Allow",
     Principal: { Service: service },
     Action: "sts:AssumeRole",
-    Condition: { StringEquals: { "aws:SourceAccount": account } },
+    ...(account === undefined ? {} : { Condition: { StringEquals: { "aws:SourceAccount": account } } }),
   });
 }
 
@@ -43,18 +51,11 @@ export function s3Places(backupStore: string): S3Place[] | undefined {
 
 /** The task: everything that backup, verification and tagging need; nothing is ever deleted. */
 export function taskPolicy(places: readonly S3Place[], kmsKeys: readonly string[], partition: string): object {
-  const bucketArns = places.map(({ bucket }) => `arn:${partition}:s3:::${bucket}`);
   const below = (folder: string, those = places): string[] =>
     those.map(({ bucket, prefix }) => `arn:${partition}:s3:::${bucket}/${prefix === "" ? "" : `${prefix}/`}${folder}*`);
   const locked = places.filter((place) => place.locked);
-  const prefixes = [...new Set(places.map(({ prefix }) => (prefix === "" ? "*" : `${prefix}/*`)))];
   return policy(
-    allow("ListStore", ["s3:ListBucket"], bucketArns, { StringLike: { "s3:prefix": prefixes } }),
-    allow(
-      "LookAtBucket",
-      ["s3:GetBucketObjectLockConfiguration", "s3:GetBucketVersioning", "s3:ListBucketMultipartUploads"],
-      bucketArns,
-    ),
+    ...lookAt(places, partition),
     allow(
       "ReadAndWriteStore",
       [
@@ -168,4 +169,38 @@ function runTasks({ taskDefinitions, cluster, roles }: RunFacts): PolicyStatemen
 /** The schedule of the dumps. */
 export function starterPolicy(stateMachine: string): object {
   return policy(allow("Start", ["states:StartExecution"], stateMachine));
+}
+
+/**
+ * The task of a drill: reads what lies in the locations, and writes what it found: nothing that a backup is made of, and
+ * no control document but the record of what the bucket's server supports.
+ */
+export function drillPolicy(places: readonly S3Place[], kmsKeys: readonly string[], partition: string): object {
+  const below = (folders: readonly string[], those = places): string[] =>
+    those.flatMap(({ bucket, prefix }) =>
+      folders.map((folder) => `arn:${partition}:s3:::${bucket}/${prefix === "" ? "" : `${prefix}/`}${folder}`),
+    );
+  const records = ["drills/*", "incidents/*", "verifications/*"];
+  const probes = ["control/s3-support.json", "control/conditional-writes.txt"];
+  const locked = places.filter((place) => place.locked);
+  return policy(
+    ...lookAt(places, partition),
+    allow("ReadStore", ["s3:GetObject"], below(["*"])),
+    allow("WriteRecords", ["s3:AbortMultipartUpload", "s3:PutObject"], below([...records, ...probes])),
+    locked.length === 0 ? undefined : allow("LockRecords", ["s3:PutObjectRetention"], below(records, locked)),
+    kmsKeys.length === 0 ? undefined : allow("UseKey", ["kms:Decrypt", "kms:GenerateDataKey"], kmsKeys),
+  );
+}
+
+function lookAt(places: readonly S3Place[], partition: string): PolicyStatement[] {
+  const bucketArns = places.map(({ bucket }) => `arn:${partition}:s3:::${bucket}`);
+  const prefixes = [...new Set(places.map(({ prefix }) => (prefix === "" ? "*" : `${prefix}/*`)))];
+  return [
+    allow("ListStore", ["s3:ListBucket"], bucketArns, { StringLike: { "s3:prefix": prefixes } }),
+    allow(
+      "LookAtBucket",
+      ["s3:GetBucketObjectLockConfiguration", "s3:GetBucketVersioning", "s3:ListBucketMultipartUploads"],
+      bucketArns,
+    ),
+  ];
 }

@@ -35,7 +35,7 @@ export interface EncryptionKeyArgs {
   /** What it encrypts, for people; also in the console, where keys have no other name. */
   readonly description: string;
   /** Who may use it, and through which service. The resource of a key's policy is `*`: this key. */
-  readonly usage: (place: AwsPlace) => readonly PolicyStatement[];
+  readonly usage: (place: AwsPlace) => pulumi.Input<readonly PolicyStatement[]>;
   /** Tags of the key. Defaults to none but the provider's own. */
   readonly tags?: pulumi.Input<Record<string, pulumi.Input<string>>> | undefined;
 }
@@ -70,14 +70,15 @@ const keyUse = ["kms:Decrypt", "kms:DescribeKey", "kms:GenerateDataKey"];
  * Whoever the account's own policies allow it, and only through that service.
  *
  * @param via what `kms:ViaService` must be: `sns.eu-central-1.amazonaws.com`; with `*`, a pattern.
+ * @param more actions besides what every service needs.
  */
-export function useThrough(place: AwsPlace, sid: string, via: string): PolicyStatement {
+export function useThrough(place: AwsPlace, sid: string, via: string, more: readonly string[] = []): PolicyStatement {
   const account = { "kms:CallerAccount": place.account };
   return {
     Sid: sid,
     Effect: "Allow",
     Principal: { AWS: accountPrincipal(place) },
-    Action: keyUse,
+    Action: [...keyUse, ...more],
     Resource: "*",
     Condition: via.includes("*")
       ? { StringLike: { "kms:ViaService": via }, StringEquals: account }
@@ -98,7 +99,9 @@ export function encryptionKey(
       description,
       enableKeyRotation: true,
       deletionWindowInDays: 30,
-      policy: pulumi.jsonStringify(place.apply((at) => keyPolicy(at, usage(at)))),
+      policy: pulumi.jsonStringify(
+        place.apply((at) => pulumi.output(usage(at)).apply((statements) => keyPolicy(at, statements))),
+      ),
       ...(tags === undefined ? {} : { tags }),
     },
     { ...opts, protect: true, retainOnDelete: true },

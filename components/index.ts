@@ -2,7 +2,15 @@
 export { AlertTopic, type AlertTopicArgs, Alerting, type AlertingArgs, type HealthAlarms } from "./alerting";
 export { AutomaticProtection, type AutomaticProtectionArgs } from "./automaticProtection";
 export { BackupBucket, type BackupBucketArgs } from "./backupBucket";
+export { BucketReplication, type BucketReplicationArgs, type SecondBucketArgs } from "./bucketReplication";
 export type { CommandAccess, OperationContext } from "./commands";
+export {
+  ContinuousProtection,
+  type ContinuousProtectionArgs,
+  type DrillScheduleArgs,
+  type MeasuredFigure,
+  type SecondLocationArgs,
+} from "./continuousProtection";
 export { DeployGate, type DeployGateArgs } from "./deployGate";
 export {
   DeploymentProtection,
@@ -15,4 +23,6 @@ export { DumpSchedule, type DumpScheduleArgs, type DumpedDatabase } from "./dump
 export { EnvironmentSnapshot, type EnvironmentSnapshotArgs, type WatchedVariable } from "./environmentSnapshot";
 export { GuardedRelease, type GuardedReleaseArgs } from "./guardedRelease";
 export { HealthSchedule, type HealthScheduleArgs, type SupabaseHealthArgs } from "./healthSchedule";
+export { RestoreDrill, type RestoreDrillArgs } from "./restoreDrill";
+export type { ScheduledTasksArgs } from "./scheduledTasks";
 export { type ProgramSettings, readSettings } from "./settings";

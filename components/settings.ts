@@ -5,6 +5,7 @@
 import * as pulumi from "@pulumi/pulumi";
 import { z } from "zod";
 import { type OperationSettings, operationSettingsSchema } from "../scripts/settings";
+import type { DrillScheduleArgs } from "./continuousProtection";
 import { isScheduleExpression, scheduleExpressionForm } from "./scheduleExpression";
 import { isConfigSecret } from "./sdk";
 
@@ -144,9 +145,65 @@ const alertsSettingsSchema = z.strictObject({
 
 export type AlertsSettings = z.infer<typeof alertsSettingsSchema>;
 
+const replicationSettingsSchema = z.strictObject({
+  /** Region of the second location. */
+  region: z.string().regex(/^[a-z]{2}(-[a-z]+)+-\d$/, "expected an AWS region, such as eu-west-1"),
+  /** Default: the account of the stack. */
+  accountRoleArn: z.string().startsWith("arn:", "expected the ARN of a role in the other account").optional(),
+  /** Default: a key is created. */
+  kmsKeyArn: z.string().startsWith("arn:", "expected the ARN of a KMS key").optional(),
+  /** Default: that of the first location. */
+  lockMode: z.enum(["none", "governance", "compliance"]).optional(),
+  /** Default 7. */
+  lockDays: days.optional(),
+  /** Default `none`. */
+  coldStorage: z.enum(["none", "STANDARD_IA", "GLACIER_IR"]).optional(),
+  /** Default 30. */
+  coldAfterDays: z.int().min(30).max(3650).optional(),
+  /** Default 30. */
+  noncurrentVersionDays: days.optional(),
+  /** Default: none. */
+  accessLogBucket: z.string().min(3).optional(),
+  /** Default true. */
+  existingObjects: z.boolean().optional(),
+  /** Default 10 GiB. */
+  pendingBytes: z.int().min(0).optional(),
+  /** Default 1800. */
+  latencySeconds: z.int().min(0).optional(),
+});
+
+export type ReplicationSettings = z.infer<typeof replicationSettingsSchema>;
+
+const { image, cron, timeZone, gibibytes, timeoutHours, logDays, vpcId, subnetIds, assignPublicIp } =
+  scheduleSettingsSchema.shape;
+
+const restoreDrillSettingsSchema = z.strictObject({
+  /** Default: that of `schedule`. */
+  image: image.optional(),
+  /** Default `cron(0 5 ? * SUN *)`. */
+  cron,
+  timeZone,
+  /** Default: that of `schedule`, else 10. */
+  gibibytes,
+  timeoutHours,
+  logDays,
+  /** Network of the second region; that of the first is the schedule's. Default: the default VPC. */
+  vpcId,
+  subnetIds,
+  assignPublicIp,
+  /** Secret in the second region with the private key of age. Default: none. */
+  ageIdentitySecretArn: z.string().startsWith("arn:", "expected the ARN of a secret").optional(),
+  /** The same in the first region. Default: none. */
+  firstAgeIdentitySecretArn: z.string().startsWith("arn:", "expected the ARN of a secret").optional(),
+});
+
 /** Every key that may stand in a stack's configuration, but the secrets. */
 const configSchema = z.strictObject({
   ...operationSettingsSchema.shape,
+  /** 2: the gate and its backups. 3: also a second location, and restore drills. Default 2; Level 1 is always checked. */
+  level: z.union([z.literal(2), z.literal(3)], "expected 2 or 3").default(2),
+  replication: replicationSettingsSchema.optional(),
+  restoreDrill: restoreDrillSettingsSchema.optional(),
   backupStore: z
     .string()
     .refine(
@@ -168,7 +225,17 @@ const configSchema = z.strictObject({
 /** The name of every key, secret or not, without its namespace. */
 export const configKeys: readonly string[] = [...Object.keys(configSchema.shape), ...secretKeys];
 
+/** What Level 3 adds. */
+export interface ContinuousSettings {
+  readonly second: ReplicationSettings;
+  readonly drill: DrillScheduleArgs;
+}
+
 export interface ProgramSettings {
+  /** Undefined at Level 2. */
+  readonly continuous: ContinuousSettings | undefined;
+  /** Whether the bucket is copied to a second location. */
+  readonly replicated: boolean;
   /** Where backups lie; undefined: the stack creates a bucket. */
   readonly backupStore: string | undefined;
   /** Undefined wherever `backupStore` is set. */
@@ -194,7 +261,8 @@ export interface ProgramSettings {
 export function readSettings(env: NodeJS.ProcessEnv = process.env): ProgramSettings {
   const result = configSchema.safeParse(readDocument(env), { reportInput: true });
   if (!result.success) throw mistakeOf(result.error.issues[0]);
-  const { backupStore, bucket, schedule, alerts, releaseVersion, appUrl, frontendUrl, ...operation } = result.data;
+  const { backupStore, bucket, schedule, alerts, releaseVersion, appUrl, frontendUrl } = result.data;
+  const operation = operationOf(result.data);
   if (backupStore !== undefined && bucket !== undefined) {
     throw mistake("bucket", "found together with backupStore", "expected one of the two", "remove");
   }
@@ -232,7 +300,10 @@ export function readSettings(env: NodeJS.ProcessEnv = process.env): ProgramSetti
       "set it, or RELEASE_VERSION in the environment",
     );
   }
+  const continuous = continuousSettings(result.data);
   return {
+    continuous,
+    replicated: continuous !== undefined,
     backupStore,
     bucket,
     schedule,
@@ -243,6 +314,52 @@ export function readSettings(env: NodeJS.ProcessEnv = process.env): ProgramSetti
     frontendUrl,
     databaseUrl,
     backupPassphrase: config.getSecret("backupPassphrase"),
+  };
+}
+
+type Configuration = z.infer<typeof configSchema>;
+
+/** What the operational commands are told: everything but what decides which resources there are. */
+function operationOf(found: Configuration): OperationSettings {
+  const { backupStore, bucket, schedule, alerts, level, replication, restoreDrill, ...rest } = found;
+  const { releaseVersion, appUrl, frontendUrl, ...operation } = rest;
+  return operation;
+}
+
+/** @throws pulumi.RunError for what Level 3 lacks, and for what only Level 3 has. */
+function continuousSettings(found: Configuration): ContinuousSettings | undefined {
+  const { level, replication, restoreDrill = {}, schedule, backupStore } = found;
+  if (level === 2) {
+    for (const key of ["replication", "restoreDrill"] as const)
+      if (found[key] !== undefined) throw mistake(key, "found with level: 2", "expected level: 3", "remove");
+    return undefined;
+  }
+  if (backupStore !== undefined)
+    throw mistake(
+      "backupStore",
+      "found with level: 3",
+      "expected a bucket of the stack, which S3 copies from",
+      "remove",
+    );
+  if (replication === undefined) {
+    const fix = `pulumi config set --path '${namespace}:replication.region' <region>`;
+    throw mistake("replication", "found nothing with level: 3", "expected the second location", fix);
+  }
+  if (restoreDrill.image === undefined && schedule === undefined) {
+    const fix = `pulumi config set --path '${namespace}:restoreDrill.image' <image>`;
+    throw mistake("restoreDrill.image", "found nothing, and no schedule", "expected the image of the drills", fix);
+  }
+  const { vpcId, subnetIds, assignPublicIp, ...drill } = restoreDrill;
+  return {
+    second: replication,
+    drill: {
+      ...{ ...drill, gibibytes: drill.gibibytes ?? schedule?.gibibytes },
+      network: { vpcId, subnetIds, assignPublicIp },
+      firstNetwork: {
+        ...{ vpcId: schedule?.vpcId, subnetIds: schedule?.subnetIds, assignPublicIp: schedule?.assignPublicIp },
+      },
+      operation: operationOf(found),
+    },
   };
 }
 
@@ -268,6 +385,8 @@ function readDocument(env: NodeJS.ProcessEnv): Record<string, unknown> {
     const value = isTextKey(key) ? text : parseObject(key, text);
     if (!isAbsent(value)) document[key] = value;
   }
+  // What is demanded of the platform follows the Level, unless it is said otherwise.
+  if (document["level"] === 3) document["platform"] = { level: 3, ...(document["platform"] as object | undefined) };
   const releaseVersion = document["releaseVersion"] ?? env["RELEASE_VERSION"];
   if (!isAbsent(releaseVersion)) document["releaseVersion"] = releaseVersion;
   return document;

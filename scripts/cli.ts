@@ -93,6 +93,11 @@ const entries: readonly Entry[] = [
     module: "storeSync",
   },
   {
+    name: "store:replicate-existing",
+    description: "have S3 copy what was there before it replicated the bucket; Level 3 runs it",
+    module: "storeReplicateExisting",
+  },
+  {
     name: "db:drill",
     description: "restore the newest backup of each location, compared, checked, timed",
     module: "drill",

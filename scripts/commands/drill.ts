@@ -1,8 +1,12 @@
-/** `db:drill`: the newest backup of each location, restored into a scratch server, compared, checked, timed, recorded. */
+/** `db:drill`: the newest backup of each location, restored into a scratch server, compared, checked, timed, recorded; or the last ones. */
 import type { Command } from "commander";
 import { runDrill } from "../drill/drill";
-import { renderDrill } from "../report/drill";
+import { metricsOf } from "../drill/metrics";
+import { emitMetrics } from "../monitoring/emitMetrics";
+import { readLastDrills } from "../record/drillRecords";
+import { renderDrill, renderLastDrills } from "../report/drill";
 import { readOperationSettings } from "../settings";
+import { storesOf } from "../store/replicatedStore";
 import { overTarget } from "../verification/expectedRto";
 import { newRunId } from "./gateContext";
 import { interrupted, printResult, progress } from "./session";
@@ -12,10 +16,16 @@ export function configure(command: Command): void {
   command
     .argument("[stores...]", "addresses; default: those of BACKUP_STORE")
     .option("--settings <file>", "settings as JSON; default: DBPROTECT_SETTINGS, else all defaults")
+    .option("--last", "run none: show what the last drill of each location found")
     .option("--json", "one JSON document on stdout")
-    .action(async (addresses: string[], options: { settings?: string; json?: boolean }) => {
+    .action(async (addresses: string[], options: { settings?: string; last?: boolean; json?: boolean }) => {
       const settings = readOperationSettings(options.settings);
       const store = addresses.length === 0 ? storeFromEnvironment() : storeAt(addresses.join(" "));
+      if (options.last === true) {
+        const locations = await readLastDrills(storesOf(store));
+        printResult(options.json === true, { schemaVersion: 1, locations }, renderLastDrills(locations));
+        return;
+      }
       const run = { runId: newRunId(), signal: interrupted, onProgress: progress };
       const { drill, exitCode } = await runDrill({ store, settings, ...run });
       printResult(options.json === true, drill, renderDrill(drill));
@@ -25,5 +35,6 @@ export function configure(command: Command): void {
         if (over !== undefined) progress(`WARNING: ${over}`);
       }
       process.exitCode = exitCode;
+      await emitMetrics(metricsOf(drill), new Date());
     });
 }

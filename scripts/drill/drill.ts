@@ -1,16 +1,14 @@
 /** A restore drill: the newest backup of each location is restored, compared, checked and timed. The live database is not needed. */
-import { type BackupReference, listBackups, listSuspects, oldestServer, readManifest } from "../backup/manifest";
+import { type BackupReference, listBackups, listSuspects, readManifest } from "../backup/manifest";
 import { Damage, type ExitCode, Refusal, Unavailable, exitCode, messageOf } from "../contract/failure";
 import { redact } from "../contract/redaction";
 import { describeHolder, readLease } from "../control/lease";
 import { claimOf, thisHolder } from "../control/leaseDocument";
-import { withConnection } from "../database/connect";
 import { type Drill, type DrilledLocation, recordDrill } from "../record/drillRecords";
-import { type ScratchDatabase, closeScratch, openScratchDatabase } from "../scratch/scratchServer";
 import type { OperationSettings } from "../settings";
+import { backupPrefix, manifestKey } from "../store/layout";
 import { storesOf } from "../store/replicatedStore";
 import type { Store } from "../store/store";
-import { runDataChecks } from "../verification/dataChecks/runDataChecks";
 import { verifyBackup } from "../verification/verifyBackup";
 
 export interface DrillInput {
@@ -32,8 +30,8 @@ export interface DrillResult {
 }
 
 /**
- * Each location by itself: what one lacks does not come from another. Interrupted, or yielding to a release, it records
- * nothing.
+ * Each location by itself: what one lacks does not come from another; but another that holds the same backup must hold the
+ * same bytes (depth 5). Interrupted, or yielding to a release, it records nothing.
  *
  * @throws Unavailable when a gate or a release holds the lease, or no location can be reached; UsageError when nothing
  *   can be restored here (no scratch server, no age identity), which says nothing of the backups.
@@ -95,17 +93,24 @@ async function drillOne(
 ): Promise<{ location: DrilledLocation; failure: LocationFailure | undefined }> {
   const started = performance.now();
   const found: { backup: BackupReference | null; rpoSeconds: number | null } = { backup: null, rpoSeconds: null };
-  const unknown = { rtoSeconds: null, tables: null, rows: null, dataChecks: null };
+  const unknown = { depth: null, rtoSeconds: null, tables: null, rows: null, dataChecks: null };
   try {
-    found.backup = await newestBackup(input, store, lost);
-    const manifest = await readManifest(store, found.backup);
+    const backup = await newestBackup(input, store, lost);
+    found.backup = backup;
+    const manifest = await readManifest(store, backup);
     found.rpoSeconds = Math.max(0, (Date.now() - Date.parse(manifest.snapshot.takenAt)) / 1000);
-    const restored = await restoreAndCheck(input, store, found.backup, `${input.runId}-${place + 1}`);
-    const rtoSeconds = (performance.now() - started) / 1000;
-    return {
-      location: { store: store.url, verdict: "passed", ...found, ...restored, rtoSeconds, problem: null },
-      failure: undefined,
-    };
+    const elsewhere = await otherHolders(input, store, backup, lost);
+    const { result, dataChecks, elsewhereSeconds } = await verifyBackup({
+      ...{ store, elsewhere, backup, runId: `${input.runId}-${place + 1}` },
+      depth: elsewhere.length > 0 ? 5 : 4,
+      dataChecks: { checks: input.settings.checks },
+      ...{ signal: input.signal, onProgress: input.onProgress },
+    });
+    // Whoever restores in an emergency does not read the other locations first.
+    const rtoSeconds = (performance.now() - started) / 1000 - elsewhereSeconds;
+    const { depth, tables, rows } = result;
+    const measured = { depth, rtoSeconds, tables, rows, dataChecks: dataChecks ?? null, problem: null };
+    return { location: { store: store.url, verdict: "passed", ...found, ...measured }, failure: undefined };
   } catch (error) {
     input.signal.throwIfAborted();
     if (!(error instanceof Refusal || error instanceof Damage || error instanceof Unavailable)) throw error;
@@ -113,6 +118,23 @@ async function drillOne(
     input.onProgress(`FAILED: ${store.url}: ${problem}`);
     return { location: { store: store.url, verdict: "failed", ...found, ...unknown, problem }, failure: error };
   }
+}
+
+/** The other locations that can be reached and hold it: one that has yet to get it says so by its own RPO. */
+async function otherHolders(
+  input: DrillInput,
+  store: Store,
+  { tier, name }: BackupReference,
+  lost: Lost,
+): Promise<readonly Store[]> {
+  const holders: Store[] = [];
+  for (const other of storesOf(input.store).filter((each) => each !== store)) {
+    const objects = await unlessLost(other, lost, () => other.list(backupPrefix(tier, name))).catch(orUndefined);
+    if (objects?.some(({ key }) => key === manifestKey(tier, name)) === true) holders.push(other);
+    else
+      input.onProgress(`${name} is not read back from ${other.url}, ${objects ? "which lacks it" : "which is lost"}`);
+  }
+  return holders;
 }
 
 /** Suspect is also what only the first location knows of, where that can be reached. */
@@ -125,33 +147,4 @@ async function newestBackup({ store: all }: DrillInput, store: Store, lost: Lost
   const newest = backups.findLast(({ name }) => !suspects.some((names) => names.has(name)));
   if (newest !== undefined) return newest;
   throw new Refusal(`${store.url} holds no backup${backups.length === 0 ? "" : " that is not suspect"}`);
-}
-
-async function restoreAndCheck(
-  { settings, signal, onProgress }: DrillInput,
-  store: Store,
-  backup: BackupReference,
-  runId: string,
-): Promise<Pick<DrilledLocation, "tables" | "rows" | "dataChecks">> {
-  const manifest = await readManifest(store, backup);
-  const scratch = openScratchDatabase(
-    { ...manifest, major: oldestServer(manifest) },
-    { runId, lifetime: { kind: "process" }, signal },
-  );
-  scratch.catch(() => undefined); // told by the verification
-  let open: ScratchDatabase | undefined;
-  try {
-    // Kept for the data checks; it ends below, and with this process in any case.
-    const run = { store, backup, runId, scratch, keepScratchUntil: new Date(), signal, onProgress };
-    const { result } = await verifyBackup({ ...run, depth: 4 });
-    open = await scratch;
-    const checks = await withConnection(open.target, (client) =>
-      runDataChecks(client, { checks: settings.checks, signal }),
-    );
-    if (checks.verdict === "halt") throw new Refusal(`the restored copy of ${backup.name}: ${checks.summary}`);
-    return { tables: result.tables, rows: result.rows, dataChecks: checks.summary };
-  } finally {
-    open ??= await scratch.catch(() => undefined);
-    if (open !== undefined) await closeScratch(open.place);
-  }
 }

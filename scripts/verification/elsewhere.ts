@@ -10,14 +10,21 @@ import { NotFound, type Store, readBytes } from "../store/store";
 /**
  * Reads nothing from the first store but the manifest.
  *
+ * @param options `elsewhere`: those that are read back; default: the others of `store`.
  * @returns a line for each other store.
  * @throws UsageError when there is none; Damage when one lacks an object or holds another; Unavailable.
  */
 export async function readBackElsewhere(
-  options: { readonly store: Store; readonly signal?: AbortSignal; readonly onProgress?: (line: string) => void },
+  options: {
+    readonly store: Store;
+    readonly elsewhere?: readonly Store[];
+    readonly signal?: AbortSignal;
+    readonly onProgress?: (line: string) => void;
+  },
   manifest: Manifest,
 ): Promise<string[]> {
-  const [first, ...others] = storesOf(options.store);
+  const [first, ...rest] = storesOf(options.store);
+  const others = options.elsewhere ?? rest;
   if (first === undefined || others.length === 0)
     throw new UsageError("depth 5: found one store, expected a second one from which the backup is read back", {
       hint: "name several in BACKUP_STORE, with a space between them, or verify to depth 4",

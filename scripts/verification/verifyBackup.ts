@@ -56,8 +56,10 @@ export interface VerifyOptions {
   readonly runId: string;
   /** Archives that are restored, and tables that are compared, at the same time. Default: see `chooseJobs`. */
   readonly jobs?: number;
-  /** What is asked of the restored copy at depth 5. Default: the folder `checks`, and the strategy's own. */
+  /** What is asked of the restored copy at depth 5, and at depth 4 where it is given. Default: the folder `checks`. */
   readonly dataChecks?: DataChecksInput;
+  /** Where depth 5 reads the backup back. Default: the other stores of `store`. */
+  readonly elsewhere?: readonly Store[];
   /** An empty database to restore into from depth 4 on, being opened since before the backup ended. Default: a new one. */
   readonly scratch?: Promise<ScratchDatabase>;
   /** How long the scratch server may outlive this call; absent: it ends with it. */
@@ -68,6 +70,10 @@ export interface VerifyOptions {
 
 export interface Verified {
   readonly result: VerificationResult;
+  /** What the data checks said of the restored copy; undefined: none were run. */
+  readonly dataChecks: string | undefined;
+  /** Seconds that reading it back elsewhere took: no part of a restore. */
+  readonly elsewhereSeconds: number;
   /** The restored copy, alive, if it was to be kept. */
   readonly scratch: ScratchDatabase | undefined;
 }
@@ -79,7 +85,9 @@ export interface Verified {
 export async function verifyBackup(options: VerifyOptions): Promise<Verified> {
   const manifest = await readManifest(options.store, options.backup);
   await demandObjects(options, manifest);
+  const started = performance.now();
   const elsewhere = options.depth === 5 ? await readBackElsewhere(options, manifest) : [];
+  const elsewhereSeconds = (performance.now() - started) / 1000;
   if (options.depth > 1) await demandIdentity(manifest.encryption?.recipients ?? [], `${manifest.name} is encrypted`);
   const restored =
     options.depth >= 4 ? await verifyByRestore(options, manifest) : await verifyByReading(options, manifest);
@@ -91,7 +99,11 @@ export async function verifyBackup(options: VerifyOptions): Promise<Verified> {
     restoreSeconds: restored?.seconds ?? null,
     tables: manifest.tables.length,
     rows: manifest.tables.reduce((sum, table) => sum + table.rows, 0),
-    notes: [...(restored?.scratch.notes ?? []), ...(restored?.notes ?? []), ...elsewhere],
+    notes: [
+      ...(restored?.scratch.notes ?? []),
+      ...(restored?.dataChecks === undefined ? [] : [`on the restored copy: ${restored.dataChecks}`]),
+      ...elsewhere,
+    ],
     at: new Date().toISOString(),
   };
   try {
@@ -106,9 +118,9 @@ export async function verifyBackup(options: VerifyOptions): Promise<Verified> {
   }
   if (restored !== undefined && options.keepScratchUntil === undefined) {
     await closeScratch(restored.scratch.place);
-    return { result, scratch: undefined };
+    return { result, dataChecks: restored.dataChecks, elsewhereSeconds, scratch: undefined };
   }
-  return { result, scratch: restored?.scratch };
+  return { result, dataChecks: restored?.dataChecks, elsewhereSeconds, scratch: restored?.scratch };
 }
 
 async function demandObjects(options: VerifyOptions, manifest: Manifest): Promise<void> {
@@ -159,7 +171,7 @@ async function readArchive(
 async function verifyByRestore(
   options: VerifyOptions,
   manifest: Manifest,
-): Promise<{ scratch: ScratchDatabase; seconds: number; notes: readonly string[] }> {
+): Promise<{ scratch: ScratchDatabase; seconds: number; dataChecks: string | undefined }> {
   const opening = options.scratch ?? openScratch(options, manifest);
   const [fingerprint, scratch] = await Promise.all([readUnrestored(options, manifest), opening]).catch(
     async (error: unknown) => {
@@ -178,7 +190,8 @@ async function verifyByRestore(
       });
     }
     const seconds = (performance.now() - started) / 1000;
-    return { scratch, seconds, notes: options.depth === 5 ? [await checkData(options, scratch)] : [] };
+    const asked = options.depth === 5 || options.dataChecks !== undefined;
+    return { scratch, seconds, dataChecks: asked ? await checkData(options, scratch) : undefined };
   } catch (error) {
     await closeScratch(scratch.place);
     throw error;
@@ -189,7 +202,7 @@ async function verifyByRestore(
 async function checkData({ backup, dataChecks, signal }: VerifyOptions, scratch: ScratchDatabase): Promise<string> {
   const input = { checks: "checks", ...dataChecks, ...(signal === undefined ? {} : { signal }) };
   const report = await withConnection(scratch.target, (client) => runDataChecks(client, input));
-  if (report.verdict === "pass") return `on the restored copy: ${report.summary}`;
+  if (report.verdict === "pass") return report.summary;
   throw new Refusal(`the restored copy of ${backup.name} is equal to its snapshot, but ${report.summary}`, {
     details: report.results.map(({ outcome, name, evidence }) => `${outcome}: ${name}: ${evidence}`),
   });

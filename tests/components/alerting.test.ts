@@ -69,7 +69,7 @@ describe("components/alerting", function () {
     assert.deepEqual(publish, {
       Sid: "Alarms",
       Effect: "Allow",
-      Principal: { Service: "cloudwatch.amazonaws.com" },
+      Principal: { Service: ["cloudwatch.amazonaws.com", "s3.amazonaws.com"] },
       Action: "sns:Publish",
       Resource: topic,
       Condition: account,

@@ -2,20 +2,25 @@
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import * as path from "node:path";
+import * as aws from "@pulumi/aws/provider";
 import * as pulumi from "@pulumi/pulumi";
 import { operationSettingsSchema } from "../../scripts/settings";
 import {
   Alerting,
   AutomaticProtection,
   BackupBucket,
+  BucketReplication,
+  ContinuousProtection,
   DeploymentProtection,
   DumpSchedule,
   GuardedRelease,
+  RestoreDrill,
 } from "../../components";
 
 const key = "arn:aws:kms:eu-central-1:111122223333:key/00000000-0000-0000-0000-000000000000";
 
 const secret = "arn:aws:secretsmanager:eu-central-1:111122223333:secret:crm-url-a1b2c3";
+const ecrImage = "111122223333.dkr.ecr.eu-central-1.amazonaws.com/tools/dbprotect:1.2.3";
 const passworded = "postgres://u:spoken-friend@h/d";
 
 const root = path.resolve(__dirname, "../..");
@@ -204,6 +209,65 @@ export const declarations = {
       stateMachineArn: "arn:aws:states:eu-central-1:111122223333:stateMachine:dumps",
       webhookUrl: "https://hooks.slack.com/services/T0/B0/spoken-friend",
     });
+    return {};
+  },
+
+  /** examples/level3: the program itself, as the example configures it. */
+  exampleOfLevelThree: () => {
+    configure("examples/level3/Pulumi.prod.yaml");
+    process.env["RELEASE_VERSION"] = "3f9c2a1";
+    return program("index.ts");
+  },
+
+  levelThree: () => {
+    const protection = new DeploymentProtection("database", {
+      databaseUrl: passworded,
+      bucket: { lockMode: "governance" },
+      schedule: { image: ecrImage },
+      alerts: { emails: ["oncall@example.com"] },
+      replicated: true,
+    });
+    const continuous = new ContinuousProtection("continuous", {
+      source: protection.bucket!,
+      access: protection.access,
+      second: { region: "eu-west-1", lockDays: 5, coldStorage: "STANDARD_IA" },
+      schedule: protection.schedule,
+      drill: {
+        ageIdentitySecretArn: secret,
+        firstNetwork: { vpcId: "vpc-own", subnetIds: ["subnet-own"] },
+      },
+      alerts: { emails: ["oncall@example.com"] },
+      alarmTopic: protection.alertTopic,
+    });
+    return { secondStore: continuous.secondStore, rpo: continuous.rpo, rto: continuous.rto };
+  },
+
+  levelThreeInAnotherAccount: () => {
+    const protection = new DeploymentProtection("database", { databaseUrl: passworded });
+    const continuous = new ContinuousProtection("continuous", {
+      source: protection.bucket!,
+      access: protection.access,
+      second: {
+        region: "eu-west-1",
+        accountRoleArn: "arn:aws:iam::444455556666:role/backups",
+        existingObjects: false,
+      },
+      drill: { image: ecrImage },
+    });
+    return { secondStore: continuous.secondStore };
+  },
+
+  secondBucketWithoutLock: () => {
+    new BucketReplication("replication", {
+      source: new BackupBucket("backups", { lockMode: "compliance" }),
+      destinationProvider: new aws.Provider("elsewhere", { region: "eu-west-1" }),
+      lockMode: "none",
+    });
+    return {};
+  },
+
+  drillTooLarge: () => {
+    new RestoreDrill("drill", { image: ecrImage, backupStore: "s3://backups/crm", gibibytes: 91 });
     return {};
   },
 

@@ -25,6 +25,8 @@ export interface RegisteredResource {
   readonly retainOnDelete: boolean;
   /** `customTimeouts.create`. */
   readonly timeout: string;
+  /** Name of the provider that was given; empty: the default one. */
+  readonly provider: string;
 }
 
 export interface Recorded {

@@ -32,8 +32,10 @@ function computed(type: string, name: string): Record<string, unknown> {
       repositoryUrl: `${registry}/${name}`,
       arn: `arn:aws:ecr:eu-central-1:${account}:${name}`,
     };
-  if (type === "aws:s3/bucket:Bucket")
-    return { bucket: `${name}-1a2b3c4`, arn: `arn:aws:s3:::${name}-1a2b3c4`, region: "eu-central-1" };
+  if (type === "aws:s3/bucket:Bucket") {
+    const region = name.includes("second") ? "eu-west-1" : "eu-central-1";
+    return { bucket: `${name}-1a2b3c4`, arn: `arn:aws:s3:::${name}-1a2b3c4`, region };
+  }
   const service = type.split(":")[1]?.split("/")[0] ?? "";
   return { name, arn: `arn:aws:${service}:eu-central-1:${account}:${name}` };
 }
@@ -54,6 +56,16 @@ function lookedUp(token: string): Record<string, unknown> | undefined {
   return answers[token];
 }
 
+/** What `db:drill --last --json` prints: the second location was slower, and its newest backup older. */
+const lastDrills = {
+  schemaVersion: 1,
+  locations: [
+    { store: "s3://first/prod", at: "2026-11-22T05:04:00.000Z", rpoSeconds: 10_000, rtoSeconds: 240.5 },
+    { store: "s3://second/prod", at: "2026-11-22T05:10:00.000Z", rpoSeconds: 11_000, rtoSeconds: 300 },
+    { store: "s3://third/prod", at: "2026-11-21T05:10:00.000Z", rpoSeconds: null, rtoSeconds: null },
+  ],
+};
+
 function nameOf(urn: string): string {
   return urn.split("::").at(-1) ?? "";
 }
@@ -71,6 +83,8 @@ async function main(): Promise<void> {
         if (known !== undefined) return known;
         const environment = (inputs as { environment?: Record<string, string> }).environment ?? {};
         recorded.invoked.push(`${inputs["command"]} BACKUP_STORE=${environment["BACKUP_STORE"]}`);
+        const command = String((inputs as { command?: string }).command);
+        if (command.includes("--last")) return { ...inputs, stdout: JSON.stringify(lastDrills) };
         const skipped = environment["BACKUP_STORE"] === "" ? ["lease", "environment"] : [];
         const verdict = job.halting
           ? { verdict: "halt", message: "backup: no completed backup", hint: "look there" }
@@ -99,6 +113,7 @@ async function main(): Promise<void> {
       protect: request.getProtect() ?? false,
       retainOnDelete: request.getRetainondelete() ?? false,
       timeout: request.getCustomtimeouts()?.getCreate() ?? "",
+      provider: request.getProvider().split("::").at(-2) ?? "",
     });
     return register(request, done);
   };

@@ -164,6 +164,28 @@ describe("components/settings", () => {
       /^database-protection:schedule: found with platform\.level: 1: expected Level 2 or 3/,
     ],
     [
+      "a second location at Level 2",
+      { replication: { region: "eu-west-1" } },
+      /^database-protection:replication: found with level: 2: expected level: 3: pulumi config rm/,
+    ],
+    [
+      "Level 3 without a second location",
+      { level: 3, schedule },
+      /^database-protection:replication: found nothing with level: 3: expected the second location: /,
+    ],
+    [
+      "Level 3 without an image",
+      { level: 3, replication: { region: "eu-west-1" } },
+      /^database-protection:restoreDrill\.image: found nothing, and no schedule: expected the image of the drills: /,
+    ],
+    [
+      "Level 3 on a store that S3 does not copy from",
+      { level: 3, backupStore: "file:///srv/backups", replication: { region: "eu-west-1" } },
+      /^database-protection:backupStore: found with level: 3: expected a bucket of the stack/,
+    ],
+    ["a Level that is none", { level: 4 }, /^database-protection:level: found 4: expected 2 or 3/],
+    ["a region that is none", { level: 3, replication: { region: "Ireland" } }, /replication\.region: found "Ireland"/],
+    [
       "alarms on no schedule",
       { alerts: { emails: ["a@example.com"] } },
       /^database-protection:alerts: found without schedule: expected dumps to watch: /,
@@ -209,6 +231,18 @@ describe("components/settings", () => {
       assert.ok(String(declaration["description"]).length > 20, name);
     }
     read(Object.fromEntries(Object.entries(declared).map(([name, { default: value }]) => [name, value])));
+  });
+
+  it("at Level 3 drills with the schedule's image and size in its network, and demands Level 3 of the platform", () => {
+    const full = { ...schedule, gibibytes: 30, vpcId: "vpc-1", subnetIds: ["subnet-1"] };
+    const level3 = { level: 3, replication: { region: "eu-west-1" }, schedule: full };
+    const { continuous, operation } = read(level3);
+    assert.deepEqual([continuous?.drill.gibibytes, continuous?.drill.firstNetwork?.vpcId], [30, "vpc-1"]);
+    assert.equal(continuous?.drill.network?.vpcId, undefined);
+    assert.equal(operation.platform.level, 3);
+    assert.equal(read({ ...level3, platform: { level: 2 } }).operation.platform.level, 2);
+    assert.equal(read({ schedule }).operation.platform.level, 2);
+    assert.ok(!Object.keys(operation).some((key) => ["level", "replication", "restoreDrill"].includes(key)));
   });
 
   it("reads Pulumi.prod.yaml, which names every key", () => {

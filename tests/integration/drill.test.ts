@@ -54,10 +54,10 @@ describe("restore drills", function () {
     await run(["db:backup", "--depth", "1"], both, 0);
     const drilled: Drill = JSON.parse((await run(["db:drill", "--json"], both, 0)).stdout);
     assert.deepEqual(
-      drilled.locations.map(({ verdict, rows }) => [verdict, rows]),
+      drilled.locations.map(({ verdict, depth, rows }) => [verdict, depth, rows]),
       [
-        ["passed", 1_840],
-        ["passed", 1_840],
+        ["passed", 5, 1_840],
+        ["passed", 5, 1_840],
       ],
     );
     assert.ok(drilled.locations.every(({ rtoSeconds, rpoSeconds }) => rtoSeconds! > 0 && rpoSeconds! > 0));
@@ -65,8 +65,11 @@ describe("restore drills", function () {
     await near.stop();
     const lost: Drill = JSON.parse((await run(["db:drill", "--json"], both, 3)).stdout);
     assert.deepEqual(
-      lost.locations.map(({ verdict }) => verdict),
-      ["failed", "passed"],
+      lost.locations.map(({ verdict, depth }) => [verdict, depth]),
+      [
+        ["failed", null],
+        ["passed", 4],
+      ],
     );
     assert.match(lost.locations[0]?.problem ?? "", /cannot reach 127\.0\.0\.1/);
     const alone = { ...env, BACKUP_STORE: second };
@@ -108,7 +111,7 @@ describe("restore drills", function () {
   describe("at the gate", () => {
     const drillOf = (daysAgo: number, verdict: Drill["verdict"]): Drill => {
       const at = new Date(Date.now() - daysAgo * 86_400_000).toISOString();
-      const found = { backup: null, rpoSeconds: 60, tables: 1, rows: 1, dataChecks: "none" };
+      const found = { backup: null, depth: 4, rpoSeconds: 60, tables: 1, rows: 1, dataChecks: "none" };
       const location =
         verdict === "passed" ? { rtoSeconds: 42, problem: null } : { rtoSeconds: null, problem: "data-000 is damaged" };
       return {

@@ -36,7 +36,7 @@ describe("status", function () {
   const drillOf = (verdicts: Readonly<Record<string, Drill["verdict"]>>, minutesAgo: number): Drill => {
     const at = new Date(Date.now() - minutesAgo * 60_000).toISOString();
     const locations = Object.entries(verdicts).map(([store, verdict]) => ({
-      ...{ store, verdict, backup: null, rpoSeconds: 60, tables: 1, rows: 1, dataChecks: "none" },
+      ...{ store, verdict, backup: null, depth: 4, rpoSeconds: 60, tables: 1, rows: 1, dataChecks: "none" },
       ...(verdict === "passed"
         ? { rtoSeconds: 42, problem: null }
         : { rtoSeconds: null, problem: "data-000 is damaged" }),

@@ -196,13 +196,16 @@ describe("documentation", function () {
     ["bucket", "Inside `bucket`:"],
     ["schedule", "### Scheduled dumps in AWS"],
     ["alerts", "### Alarms in AWS"],
+    ["replication", "Inside `replication`:"],
+    ["restoreDrill", "Inside `restoreDrill`:"],
   ] as const) {
     it(`the keys of ${key} are those of Pulumi.prod.yaml`, () => {
       const [, after = ""] = read("Pulumi.prod.yaml").split(`database-protection:${key}:\n`);
       const [block = ""] = after.split(/^ {2}\S/m);
       const keys = [...block.matchAll(/^ {4}(?:# )?([a-z]\w+): \S/gm)].map(([, name]) => name ?? "");
       const [, documented = ""] = reference.split(`${heading}\n`);
-      assertSame(firstColumn(documented.split("\n### ")[0] ?? ""), keys);
+      const end = heading.startsWith("Inside") ? /\n### |\nInside `/ : /\n### /;
+      assertSame(firstColumn(documented.split(end)[0] ?? ""), keys);
     });
   }
 
