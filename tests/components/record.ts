@@ -1,5 +1,7 @@
 /** Runs a declaration under Pulumi's mocks in a process of its own and returns what it registered. */
 import { execFile } from "node:child_process";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
 import * as path from "node:path";
 import { promisify } from "node:util";
 import type { DeclarationName } from "./declarations";
@@ -62,17 +64,19 @@ export function record(
 }
 
 async function run(job: string): Promise<Recording> {
+  const folder = mkdtempSync(path.join(tmpdir(), "dbprotect-record-"));
+  const file = path.join(folder, "recorded.json");
   const { stdout } = await promisify(execFile)(
     process.execPath,
-    ["--require", require.resolve("tsx/cjs"), path.join(__dirname, "recordHost.ts"), job],
+    ["--require", require.resolve("tsx/cjs"), path.join(__dirname, "recordHost.ts"), job, file],
     { maxBuffer: 16 * 1024 * 1024 },
   );
-  const lines = stdout.trimEnd().split("\n");
-  const recorded = JSON.parse(lines.pop() ?? "") as Recorded;
+  const recorded = JSON.parse(readFileSync(file, "utf8")) as Recorded;
+  rmSync(folder, { recursive: true });
   const get = (name: string): RegisteredResource => {
     const found = recorded.registered.find((resource) => resource.name === name);
     if (found === undefined) throw new Error(`${name} was not registered; ${recorded.errors.join("; ")}`);
     return found;
   };
-  return { ...recorded, log: lines.join("\n"), get };
+  return { ...recorded, log: stdout.trimEnd(), get };
 }

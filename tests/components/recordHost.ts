@@ -1,7 +1,8 @@
 /**
- * Declares one of `declarations.ts` under Pulumi's mocks and prints what was registered, with the options that
- * mocks do not show. Run by `record.ts`, one declaration a process: what fails rejects in many places.
+ * Declares one of `declarations.ts` under Pulumi's mocks and writes what was registered into a file, with the options
+ * that mocks do not show. Run by `record.ts`, one declaration a process: what fails rejects in many places.
  */
+import { writeFileSync } from "node:fs";
 import * as pulumi from "@pulumi/pulumi";
 import type { RegisterResourceRequest } from "@pulumi/pulumi/proto/resource_pb";
 import { declarations } from "./declarations";
@@ -120,7 +121,8 @@ async function main(): Promise<void> {
   process.on("unhandledRejection", (reason) =>
     recorded.errors.push(reason instanceof Error ? reason.message : String(reason)),
   );
-  process.on("exit", () => process.stdout.write(`\n${JSON.stringify(recorded satisfies Recorded)}\n`));
+  // Not to stdout: what a pipe does not take at once is lost at the end.
+  process.on("exit", () => writeFileSync(process.argv[3] ?? "", JSON.stringify(recorded satisfies Recorded)));
   await pulumi.runtime.runInPulumiStack(async () => {
     for (const [name, output] of Object.entries<pulumi.Output<unknown>>(declarations[job.declaration]())) {
       output.apply((value) => (recorded.outputs[name] = value));
