@@ -131,18 +131,34 @@ export function bytesOf({ backups }: SyncPlan): number {
 /**
  * Killed at any moment it leaves files without a manifest at most; the next run takes them up.
  *
- * @throws Damage when a source no longer has its checksum, or a file that was left in the target is another one;
- *   Unavailable when a store cannot be read or written. What was copied before stays.
+ * @throws Damage, once everything else is copied, when a source no longer has its checksum, or a file that was left in
+ *   the target is another one; Unavailable when a store cannot be read or written. What was copied before stays.
  */
 export async function syncStores(plan: SyncPlan, options: SyncOptions = {}): Promise<void> {
   for (const { store, identity } of plan.unclaimed)
     await createOnce(store, storeIdentityKey, encodeDocument(identity), options.signal);
-  for (const transfer of plan.backups) await copyBackup(transfer, options);
-  // After the backups: a verification must not speak of what is not there yet.
+  const damaged = new Map<string, Damage>();
+  for (const transfer of plan.backups) {
+    try {
+      await copyBackup(transfer, options);
+    } catch (error) {
+      if (!(error instanceof Damage)) throw error;
+      damaged.set(transfer.manifest.name, error);
+      options.onProgress?.(error.message);
+    }
+  }
+  // After the backups: a verification must not speak of what is not there.
   for (const { from, to, key } of plan.documents) {
     options.signal?.throwIfAborted();
+    if (damaged.has(parseVerificationKey(key)?.backup ?? "")) continue;
     await createOnce(to, key, await readBytes(from, key), options.signal);
   }
+  const [first] = damaged.values();
+  if (damaged.size > 1) {
+    const names = [...damaged.keys()].join(", ");
+    throw new Damage(`${damaged.size} backups were not copied (${names}); the first: ${first!.message}`);
+  }
+  if (first !== undefined) throw first;
 }
 
 async function copyBackup({ from, to, manifest, files, present }: BackupTransfer, options: SyncOptions): Promise<void> {

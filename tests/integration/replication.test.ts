@@ -113,7 +113,8 @@ describe("several locations", function () {
 
   it("never take over what decayed at its source: no manifest follows", async () => {
     const [first, second] = [await folders.make(), await buckets.make()];
-    const { prefix } = await put(first, 1, 6_000_000);
+    const { prefix } = await put(first, 2, 6_000_000);
+    const whole = await put(first, 1);
     const plan = await planSync(await compareStores([first, second], { look: "sizes" }));
     decay(first, `${prefix}fingerprint.ndjson.zst`);
     await assert.rejects(
@@ -121,9 +122,11 @@ describe("several locations", function () {
       (error) => error instanceof Damage && /fingerprint.* does not have its checksum: not copied/.test(error.message),
     );
     assert.deepEqual(
-      (await second.list("backups/")).map(({ key }) => key),
+      (await second.list(prefix)).map(({ key }) => key),
       [`${prefix}data-000.dump.zst`],
     );
+    // The others are copied all the same.
+    assert.ok((await second.list(whole.prefix)).some(({ key }) => key.endsWith("manifest.json")));
   });
 
   it("go on where a killed run ended, and refuse what somebody else left in a backup's place", async () => {
