@@ -117,7 +117,7 @@ describe("components", function () {
         Sid: "ThroughS3",
         Effect: "Allow",
         Principal: { AWS: "arn:aws:iam::111122223333:root" },
-        Action: ["kms:Decrypt", "kms:DescribeKey", "kms:GenerateDataKey"],
+        Action: ["kms:Decrypt", "kms:DescribeKey", "kms:GenerateDataKey", "kms:Encrypt"],
         Resource: "*",
         Condition: {
           StringLike: { "kms:ViaService": "s3.*.amazonaws.com" },

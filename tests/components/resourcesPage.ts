@@ -52,6 +52,10 @@ const explanations: Readonly<Record<string, Explanation>> = {
     why: "lets each object be locked until its tier's promise is over",
     monthly: 0,
   },
+  "aws:s3/bucketReplicationConfig:BucketReplicationConfig": {
+    why: "copies every folder to the second location within 15 minutes, and what drills write back",
+    source: "s3",
+  },
   "aws:s3/bucketLogging:BucketLogging": { why: "a log of all requests, in another bucket", source: "s3" },
   "aws:s3/inventory:Inventory": { why: "a weekly list of all versions, in another bucket", source: "s3" },
   "aws:s3/bucketNotification:BucketNotification": { why: "tells EventBridge of each object", monthly: 0 },
@@ -107,6 +111,8 @@ const explanations: Readonly<Record<string, Explanation>> = {
 /** The nightly run, and the readings of health of a minute each, that the estimate reckons with. */
 const use = {
   ...{ databaseGibibytes: 10, hoursOfTask: 10, gigabytesStored: 70, gigabytesLogged: 0.1 },
+  /** Both regions' drills, 20 minutes a week. */
+  ...{ hoursOfDrills: 1.5 },
   ...{ readings: 8640, hoursOfReadings: 144, stepsOfReading: 7, freeSteps: 4000 },
 } as const;
 
@@ -116,6 +122,8 @@ const price = {
   memory: 0.004445,
   disk: 0.000111,
   stored: 0.023,
+  /** Replication time control, and transfer to another region, a GB. */
+  copied: 0.015 + 0.02,
   logged: 0.53,
   address: 0.005,
   step: 0.025e-3,
@@ -127,6 +135,19 @@ const dollars = (amount: number): string => `$${amount.toFixed(2)}`;
 /** Whether it is run every five minutes; otherwise every night. */
 const readsHealth = ({ name }: RegisteredResource): boolean => name.includes("-health-");
 
+/** Whether it is run every week. */
+const isDrill = ({ name }: RegisteredResource): boolean => name.includes("-drill-");
+
+/** What S3 counts of each rule: bytes and operations that wait, latency, failures; billed as metrics of one's own. */
+const metricsOfRule = 4;
+
+/** Of the rules of one bucket; the few kilobytes that come back cost nothing to copy. */
+function replication({ name, inputs }: RegisteredResource): number {
+  const { rules } = inputs as { rules: readonly unknown[] };
+  const copied = name.endsWith("-back") ? 0 : use.gigabytesStored * price.copied;
+  return rules.length * metricsOfRule * price.metric + copied;
+}
+
 /** Of one task definition. */
 function fargate(resource: RegisteredResource): number {
   const { inputs } = resource;
@@ -136,6 +157,7 @@ function fargate(resource: RegisteredResource): number {
     (Number(memory) / 1024) * price.memory +
     Math.max(0, ephemeralStorage.sizeInGib - 20) * price.disk +
     price.address;
+  if (isDrill(resource)) return use.hoursOfDrills * hour;
   return (readsHealth(resource) ? use.hoursOfReadings : use.hoursOfTask) * hour;
 }
 
@@ -148,6 +170,7 @@ function monthlyOf(resource: RegisteredResource, { monthly }: Explanation): numb
   if (resource.type.endsWith(":TaskDefinition")) return fargate(resource);
   if (resource.type.endsWith(":StateMachine"))
     return readsHealth(resource) ? (use.readings * use.stepsOfReading - use.freeSteps) * price.step : 0;
+  if (resource.type.endsWith(":BucketReplicationConfig")) return replication(resource);
   if (resource.type === "aws:s3/bucket:Bucket") return use.gigabytesStored * price.stored;
   if (resource.type.endsWith(":LogGroup")) return use.gigabytesLogged * price.logged;
   return 0;
@@ -187,7 +210,7 @@ export function renderResourcesPage(registered: readonly RegisteredResource[]): 
     ...rows,
     `| **all** | ${created.length} | | | **${dollars(total)}** | |`,
     "",
-    `Reckoned with list prices of us-east-1 for a database of ${use.databaseGibibytes} GiB: ${use.hoursOfTask} hours of tasks a month (20 minutes a night) and`,
+    `Reckoned with list prices of us-east-1 for a database of ${use.databaseGibibytes} GiB: ${use.hoursOfTask} hours of dumps a month (20 minutes a night), ${use.hoursOfDrills} of drills in each region, and`,
     `${use.hoursOfReadings} of readings of health (a minute every five; \`schedule.healthMinutes: 0\` saves them and their metrics) with a`,
     `[public address](${sources.vpc}), ${use.gigabytesStored} GB of backups in STANDARD, ${use.gigabytesLogged} GB of log. Not in it: taxes, transfer out of`,
     "the database's provider, S3 requests (cents), a NAT gateway in a network of your own. What your database makes of it, only your",
