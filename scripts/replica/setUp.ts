@@ -135,6 +135,8 @@ async function connectBoth(
     if (isLost(slot)) throw lostSlot(pair, slot === undefined);
     await reconnect(pair, replica);
     if (!subscription.enabled) await replica.query(`ALTER SUBSCRIPTION ${quotedName(pair)} ENABLE`);
+    // Tables that were published since: a subscription knows those of the time it was made.
+    await replica.query(`ALTER SUBSCRIPTION ${quotedName(pair)} REFRESH PUBLICATION`);
     return;
   }
   const former = await unsubscribe(pair, replica);

@@ -82,6 +82,25 @@ describe("live replica", function () {
     assert.deepEqual(await ask(test.replicaUrl, "SELECT oid FROM pg_subscription"), before);
   });
 
+  it("a table that both sides get later is noticed, and follows once it is set up again", async () => {
+    const definition = "CREATE TABLE later (id int PRIMARY KEY, word text)";
+    await ask(test.sourceUrl, definition);
+    await ask(test.sourceUrl, "INSERT INTO later VALUES (1, 'before')");
+    const { findings } = await readStatus(test.pair);
+    assert.ok(
+      findings.some(({ id, message }) => id === "not-replicated" && /later.*then .*replication:setup/.test(message)),
+    );
+    await ask(test.replicaUrl, definition);
+    assert.equal((await setUpReplica(test.pair)).ready, true);
+    await ask(test.sourceUrl, "INSERT INTO later VALUES (2, 'after')");
+    await follows(test);
+    assert.deepEqual(await ask(test.replicaUrl, "SELECT word FROM later ORDER BY id"), [
+      { word: "before" },
+      { word: "after" },
+    ]);
+    for (const url of [test.sourceUrl, test.replicaUrl]) await ask(url, "DROP TABLE later");
+  });
+
   for (const side of ["source", "replica"] as const) {
     it(`kill -9 of the ${side}'s processes under load: it recovers and is equal`, async () => {
       const writers = startWriters(test.sourceUrl, 2);
