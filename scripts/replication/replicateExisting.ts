@@ -64,10 +64,10 @@ export async function replicateExisting(
   // S3 fails a job that finds no object.
   if ((await store.list(backupsPrefix)).length === 0) return { id: null, status: "nothing to copy" };
   const sdk = await import("@aws-sdk/client-s3-control");
-  const client = new sdk.S3ControlClient({
-    // An endpoint of one's own has no name for each account.
-    ...(process.env["AWS_ENDPOINT_URL_S3_CONTROL"] ? { disableHostPrefix: true } : {}),
-  });
+  const endpoint = process.env["AWS_ENDPOINT_URL_S3_CONTROL"];
+  // The SDK puts the account's number before the host, also of an endpoint of one's own, which has no such names.
+  const own = endpoint ? { endpointProvider: () => ({ url: new URL(endpoint) }), disableHostPrefix: true } : {};
+  const client = new sdk.S3ControlClient(own);
   const abort = signal === undefined ? {} : { abortSignal: signal };
   try {
     const created = await client.send(
