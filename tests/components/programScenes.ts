@@ -84,6 +84,8 @@ export function programScenes(engine: () => Engine): void {
       receipt: "receipt-sha256",
       releaseVersion: "v1",
       environmentBaseline: "baseline-1",
+      // Of Level 3.
+      ...{ secondStore: "none", rpo: "not measured", rto: "not measured" },
     });
 
     const gate = calls.find((call) => call.words.startsWith("gate run"))?.env ?? {};
