@@ -4,8 +4,8 @@ import { Unavailable } from "../contract/failure";
 import { databaseIdentitySchema } from "../database/identity";
 import { failoverKey } from "../store/layout";
 import type { Store } from "../store/store";
-import { changeControl, readControl } from "./controlDocument";
-import { describeTurn, isHeld, newTurn, turnSchema } from "./turn";
+import { readControl } from "./controlDocument";
+import { type TurnDocument, changeInTurn, describeTurn, takeTurn, turnSchema } from "./turn";
 
 export const failoverSchema = z.object({
   schemaVersion: z.literal(1),
@@ -40,24 +40,21 @@ export interface FailoverTurn {
 /** Seconds after which a turn counts as given up, should nobody be able to see whether its process lives. */
 const longestSeconds = 3600;
 
+const turnDocument: TurnDocument<typeof failoverSchema> = {
+  ...{ key: failoverKey, schema: failoverSchema },
+  busy: (turn) => new Unavailable(`another failover is running: ${describeTurn(turn)}`, { hint: "wait for it" }),
+  lost: () => new Unavailable("another run took over: this one took too long"),
+};
+
 /** @param open makes the record from what is there. @throws Unavailable when another run has the turn. */
 export async function takeFailoverTurn(
   store: Store,
   runId: string,
   open: (current: Failover | undefined) => Omit<Failover, "turn">,
 ): Promise<FailoverTurn> {
-  let before: Failover | undefined;
-  await changeControl(store, failoverKey, failoverSchema, (current) => {
-    const now = new Date();
-    if (current !== undefined && current.turn !== null && isHeld(current.turn, now))
-      throw new Unavailable(`another failover is running: ${describeTurn(current.turn)}`, { hint: "wait for it" });
-    before = { ...open(current), turn: newTurn(runId, longestSeconds, now) };
-    return before;
-  });
+  const taking = { runId, seconds: longestSeconds };
+  const before = await takeTurn(store, turnDocument, taking, (current, turn) => ({ ...open(current), turn }));
   const change = (next: Partial<Failover>): Promise<void> =>
-    changeControl(store, failoverKey, failoverSchema, (current) => {
-      if (current?.turn?.runId !== runId) throw new Unavailable("another run took over: this one took too long");
-      return { ...current, ...next };
-    });
-  return { before: before!, note: change, end: () => change({ turn: null }) };
+    changeInTurn(store, turnDocument, runId, (current) => ({ ...current, ...next }));
+  return { before, note: change, end: () => change({ turn: null }) };
 }

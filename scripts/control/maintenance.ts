@@ -8,8 +8,8 @@ import { type DatabaseIdentity, isSameDatabase } from "../database/identity";
 import { type WriteGrant, grantKey, writeGrantSchema } from "../database/writeGrants";
 import { maintenanceKey } from "../store/layout";
 import type { Store } from "../store/store";
-import { changeControl, readControl } from "./controlDocument";
-import { describeTurn, isHeld, newTurn, turnSchema } from "./turn";
+import { readControl } from "./controlDocument";
+import { type TurnDocument, changeInTurn, describeTurn, takeTurn, turnSchema } from "./turn";
 
 export const maintenanceSchema = z.object({
   schemaVersion: z.literal(1),
@@ -61,6 +61,15 @@ export interface MaintenanceTurn {
 /** Minutes after which a turn counts as given up, should nobody be able to see whether its process lives. */
 const longestMinutes = 30;
 
+const turnDocument: TurnDocument<typeof maintenanceSchema> = {
+  ...{ key: maintenanceKey, schema: maintenanceSchema },
+  busy: (turn) =>
+    new Unavailable(`another run changes the write fence: ${describeTurn(turn)}`, {
+      hint: `wait for it; at ${turn.expiresAt} it counts as given up`,
+    }),
+  lost: () => new Unavailable("another run changes the write fence: this one took too long", { hint: "run again" }),
+};
+
 /**
  * @param open makes the record that the turn begins with; `current` is what is there. It may be called several times.
  * @throws Unavailable when another run has the turn.
@@ -70,31 +79,15 @@ export async function takeMaintenanceTurn(
   runId: string,
   open: (current: Maintenance | undefined) => Omit<Maintenance, "turn">,
 ): Promise<MaintenanceTurn> {
-  let before: Maintenance | undefined;
-  await changeControl(store, maintenanceKey, maintenanceSchema, (current) => {
-    const now = new Date();
-    if (current !== undefined) demandNoTurn(current, now);
-    before = { ...open(current), turn: newTurn(runId, longestMinutes * 60, now) };
-    return before;
-  });
+  const taking = { runId, seconds: longestMinutes * 60 };
+  const before = await takeTurn(store, turnDocument, taking, (current, turn) => ({ ...open(current), turn }));
   const change = (next: (current: Maintenance) => Maintenance): Promise<void> =>
-    changeControl(store, maintenanceKey, maintenanceSchema, (current) => {
-      if (current?.turn?.runId !== runId)
-        throw new Unavailable("another run changes the write fence: this one took too long", { hint: "run again" });
-      return next(current);
-    });
+    changeInTurn(store, turnDocument, runId, next);
   return {
-    before: before!,
+    before,
     add: (grants) => change((current) => ({ ...current, grants: union(current.grants, grants) })),
     end: (outcome = {}) => change((current) => ({ ...current, ...outcome, turn: null })),
   };
-}
-
-function demandNoTurn({ turn }: Maintenance, now: Date): void {
-  if (turn === null || !isHeld(turn, now)) return;
-  throw new Unavailable(`another run changes the write fence: ${describeTurn(turn)}`, {
-    hint: `wait for it; at ${turn.expiresAt} it counts as given up`,
-  });
 }
 
 function union(one: readonly WriteGrant[], other: readonly WriteGrant[]): WriteGrant[] {

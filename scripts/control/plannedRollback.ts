@@ -3,12 +3,12 @@
  * machine, towards the same backup and deployments. One run at a time has the turn and renews it while it lives.
  */
 import { z } from "zod";
-import { Unavailable } from "../contract/failure";
+import { type Failure, Unavailable } from "../contract/failure";
 import { databaseIdentitySchema } from "../database/identity";
 import { plannedRollbackKey, retentionTiers } from "../store/layout";
 import type { Store } from "../store/store";
-import { changeControl, readControl } from "./controlDocument";
-import { describeTurn, isHeld, newTurn, turnSchema } from "./turn";
+import { readControl } from "./controlDocument";
+import { type TurnDocument, changeInTurn, describeTurn, heldTurn, newTurn, takeTurn, turnSchema } from "./turn";
 
 /** In this order, each as the command that does the same by itself. */
 export const plannedSteps = [
@@ -98,6 +98,16 @@ export interface PlannedTurn {
 /** Seconds after which a run on another machine counts as given up that did not renew its turn. */
 const turnSeconds = 90;
 
+const turnDocument: TurnDocument<typeof plannedRollbackSchema> = {
+  ...{ key: plannedRollbackKey, schema: plannedRollbackSchema },
+  busy: (turn) =>
+    new Unavailable(`a planned rollback is being carried out: ${describeTurn(turn)}`, {
+      hint: `wait for it; if it does not live any more, it counts as given up at ${turn.expiresAt}`,
+    }),
+  lost: () =>
+    new Unavailable("another run took the planned rollback over: this one took too long", { hint: "run again" }),
+};
+
 /**
  * @param open makes what the turn begins with; `current` is what is there. It may be called several times.
  * @throws Unavailable when another run carries it out.
@@ -107,23 +117,15 @@ export async function takePlannedTurn(
   runId: string,
   open: (current: PlannedRollback | undefined) => Omit<PlannedRollback, "turn">,
 ): Promise<PlannedTurn> {
-  let taken: PlannedRollback | undefined;
-  await changeControl(store, plannedRollbackKey, plannedRollbackSchema, (current) => {
-    const now = new Date();
-    demandFreeTurn(current, now);
-    taken = { ...open(current), turn: newTurn(runId, turnSeconds, now) };
-    return taken;
-  });
-  return new HeldPlannedTurn(store, runId, taken!);
+  const taking = { runId, seconds: turnSeconds };
+  const taken = await takeTurn(store, turnDocument, taking, (current, turn) => ({ ...open(current), turn }));
+  return new HeldPlannedTurn(store, runId, taken);
 }
 
 /** @throws Unavailable when another run carries it out. */
 export function demandFreeTurn(current: PlannedRollback | undefined, now: Date): void {
-  const turn = current?.turn ?? null;
-  if (turn === null || !isHeld(turn, now)) return;
-  throw new Unavailable(`a planned rollback is being carried out: ${describeTurn(turn)}`, {
-    hint: `wait for it; if it does not live any more, it counts as given up at ${turn.expiresAt}`,
-  });
+  const turn = heldTurn(current, now);
+  if (current !== undefined && turn !== null) throw turnDocument.busy(turn, current);
 }
 
 class HeldPlannedTurn implements PlannedTurn {
@@ -183,17 +185,17 @@ class HeldPlannedTurn implements PlannedTurn {
   }
 
   async #change(next: (current: PlannedRollback) => PlannedRollback): Promise<void> {
-    await changeControl(this.store, plannedRollbackKey, plannedRollbackSchema, (current) => {
-      if (current?.turn?.runId !== this.runId) {
-        this.#loss.abort(
-          new Unavailable("another run took the planned rollback over: this one took too long", { hint: "run again" }),
-        );
-        throw this.lost.reason;
-      }
+    const lossy = { ...turnDocument, lost: () => this.#lose() };
+    await changeInTurn(this.store, lossy, this.runId, (current) => {
       const changed = next(current);
       this.#document =
         changed.turn === null ? changed : { ...changed, turn: newTurn(this.runId, turnSeconds, new Date()) };
       return this.#document;
     });
+  }
+
+  #lose(): Failure {
+    this.#loss.abort(turnDocument.lost());
+    return this.lost.reason as Failure;
   }
 }

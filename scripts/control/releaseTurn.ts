@@ -5,7 +5,7 @@ import { Unavailable } from "../contract/failure";
 import { releaseTurnKey } from "../store/layout";
 import type { Store } from "../store/store";
 import { changeControl } from "./controlDocument";
-import { describeTurn, isHeld, newTurn, turnSchema } from "./turn";
+import { type TurnDocument, describeTurn, takeTurn, turnSchema } from "./turn";
 
 const releaseTurnSchema = z.object({
   schemaVersion: z.literal(1),
@@ -19,6 +19,14 @@ export interface ReleaseTurn {
   end(): Promise<void>;
 }
 
+const turnDocument: Omit<TurnDocument<typeof releaseTurnSchema>, "lost"> = {
+  ...{ key: releaseTurnKey, schema: releaseTurnSchema },
+  busy: (turn, { step }) =>
+    new Unavailable(`a release step is running already: ${step}, ${describeTurn(turn)}`, {
+      hint: `wait for it; at ${turn.expiresAt} it counts as given up`,
+    }),
+};
+
 /**
  * @param runId of the receipt by which the step is admitted.
  * @param longestSeconds after which the turn counts as given up, should nobody be able to see whether its process lives.
@@ -31,15 +39,11 @@ export async function takeReleaseTurn(
   longestSeconds: number,
 ): Promise<ReleaseTurn> {
   const id = `${runId}-${step}-${randomBytes(4).toString("hex")}`;
-  await changeControl(store, releaseTurnKey, releaseTurnSchema, (current) => {
-    const now = new Date();
-    const held = current?.turn ?? null;
-    if (held !== null && isHeld(held, now))
-      throw new Unavailable(`a release step is running already: ${current?.step ?? ""}, ${describeTurn(held)}`, {
-        hint: `wait for it; at ${held.expiresAt} it counts as given up`,
-      });
-    return { schemaVersion: 1 as const, step, turn: newTurn(id, longestSeconds, now) };
-  });
+  await takeTurn(store, turnDocument, { runId: id, seconds: longestSeconds }, (_, turn) => ({
+    schemaVersion: 1 as const,
+    step,
+    turn,
+  }));
   return {
     end: () =>
       changeControl(store, releaseTurnKey, releaseTurnSchema, (current) =>

@@ -24,15 +24,7 @@ export interface TableChoice {
   readonly uncovered: readonly string[];
 }
 
-interface Facts {
-  oid: string;
-  identified: boolean;
-  candidate: string | null;
-  unlogged: boolean;
-  owner: string;
-  owned: boolean;
-  guarded: boolean;
-}
+type Facts = { readonly oid: string } & Omit<ReplicatedTable, keyof ProtectedTable>;
 
 /** `relreplident`: PostgreSQL manual, "pg_class". A publication takes no unlogged table. */
 const factsQuery = `

@@ -8,7 +8,7 @@ import { readLease } from "../control/lease";
 import { isExpired } from "../control/leaseDocument";
 import { readMaintenance } from "../control/maintenance";
 import { isUnderWay, nextStep, readPlannedRollback } from "../control/plannedRollback";
-import { isHeld } from "../control/turn";
+import { heldTurn } from "../control/turn";
 import type { PostureCheck } from "../posture/checkPosture";
 import { type Drill, readDrills } from "../record/drillRecords";
 import { listOpenIncidents } from "../record/openIncidents";
@@ -173,7 +173,7 @@ async function readControlState(store: Store, drills: readonly Drill[], now: Dat
       ? {
           ...{ id: planned.id, backup: planned.backup.name, person: planned.person, startedAt: planned.startedAt },
           step: nextStep(planned) ?? "its end",
-          running: planned.turn !== null && isHeld(planned.turn, now),
+          running: heldTurn(planned, now) !== null,
         }
       : null,
     incidents,
