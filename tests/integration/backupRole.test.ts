@@ -3,10 +3,10 @@ import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { join, resolve } from "node:path";
-import { Client, DatabaseError } from "pg";
+import { DatabaseError } from "pg";
 import { type Crm, closeCrmClients, freshCrm, freshStore } from "../servers/crm";
 import { runCli } from "../servers/cli";
-import { sharedCluster } from "../servers/postgres";
+import { sharedCluster, withSession } from "../servers/postgres";
 
 const role = "dbprotect_backup";
 const sqlFile = resolve(__dirname, "../../docs/backup-role.sql");
@@ -114,7 +114,7 @@ describe("docs/backup-role.sql", function () {
   ];
   for (const statement of writes) {
     it(`cannot: ${statement}`, async () => {
-      await withRole(url, async (client) => {
+      await withSession(url, async (client) => {
         // The second line is switched off first: the rights alone must do.
         await client.query("SET default_transaction_read_only = off");
         await assert.rejects(
@@ -126,16 +126,8 @@ describe("docs/backup-role.sql", function () {
   }
 
   it("starts every transaction read-only", async () => {
-    await withRole(url, (client) => assert.rejects(client.query("CREATE TEMP TABLE mine (id int)"), { code: "25006" }));
+    await withSession(url, (client) =>
+      assert.rejects(client.query("CREATE TEMP TABLE mine (id int)"), { code: "25006" }),
+    );
   });
 });
-
-async function withRole(url: string, work: (client: Client) => Promise<void>): Promise<void> {
-  const client = new Client({ connectionString: url });
-  await client.connect();
-  try {
-    await work(client);
-  } finally {
-    await client.end();
-  }
-}

@@ -1,11 +1,12 @@
 /** `db:emergency-restore`, `db:emergency-verify`, `db:verify:rollback`: the last known good state, back in its place. */
 import assert from "node:assert/strict";
-import { Client } from "pg";
+import type { Client } from "pg";
 import { listBackups, listSuspects } from "../../scripts/backup/manifest";
 import { readFreezes } from "../../scripts/control/freeze";
 import { openStore } from "../../scripts/store/openStore";
 import { type CliRun, runCli } from "../servers/cli";
 import { closeCrmClients, deploymentVariables, freshCrm, freshStore } from "../servers/crm";
+import { ask as askAt } from "../servers/postgres";
 
 describe("an emergency", function () {
   this.timeout(180_000);
@@ -23,15 +24,7 @@ describe("an emergency", function () {
     return run;
   }
 
-  async function ask<T>(sql: string): Promise<T[]> {
-    const own = new Client({ connectionString: env["DATABASE_URL"] });
-    await own.connect();
-    try {
-      return (await own.query(sql)).rows as T[];
-    } finally {
-      await own.end();
-    }
-  }
+  const ask = <T>(sql: string): Promise<T[]> => askAt(env["DATABASE_URL"]!, sql);
 
   before(async () => {
     const crm = await freshCrm();

@@ -15,7 +15,7 @@ import { openStore } from "../../scripts/store/openStore";
 import { claimStore } from "../../scripts/store/storeIdentity";
 import { type SignalName, type ThresholdChanges, signalNames } from "../../scripts/thresholds";
 import { runCli } from "../servers/cli";
-import { freshDatabase, sharedCluster } from "../servers/postgres";
+import { freshDatabase, sharedCluster, withSession } from "../servers/postgres";
 import { storeKinds } from "../servers/stores";
 
 const fileKind = storeKinds.find(({ kind }) => kind === "file")!;
@@ -46,16 +46,6 @@ describe("db:health", function () {
     signals.find(({ signal }) => signal === name)!;
   const stateOf = (health: Health, name: SignalName): string => signalOf(health, name).state;
 
-  async function session(url: string, work: (client: Client) => Promise<void>): Promise<void> {
-    const client = new Client({ connectionString: url });
-    await client.connect();
-    try {
-      await work(client);
-    } finally {
-      await client.end();
-    }
-  }
-
   it("has every signal once, in their order, and metrics of those that have a value", async () => {
     const health = await check();
     assert.deepEqual(
@@ -84,7 +74,7 @@ describe("db:health", function () {
     assert.equal(healthHistorySchema.parse(JSON.parse(String(kept?.body))).readings.length, 1);
 
     const measuring = check({ url, window: 1 });
-    await session(url, async (client) => {
+    await withSession(url, async (client) => {
       await client.query(
         "CREATE TABLE filler AS SELECT g, repeat('x', 500) AS text FROM generate_series(1, 20000) AS g",
       );
@@ -130,7 +120,7 @@ describe("db:health", function () {
 
   it("asks as a role without rights: what it may not see it says, with what to grant; pg_monitor sees all", async () => {
     const cluster = await sharedCluster();
-    await session(cluster.url, async (client) => {
+    await withSession(cluster.url, async (client) => {
       await client.query(
         "CREATE ROLE health_blind LOGIN PASSWORD 'blind'; CREATE ROLE health_seer LOGIN PASSWORD 'seer'",
       );
@@ -158,7 +148,7 @@ describe("db:health", function () {
         [],
       );
     } finally {
-      await session(cluster.url, async (client) => {
+      await withSession(cluster.url, async (client) => {
         await client.query("DROP ROLE health_blind; DROP ROLE health_seer");
       });
     }

@@ -1,10 +1,10 @@
 /** Restores while the write fence is up: what takes the live database's place is fenced before anybody can write to it. */
 import assert from "node:assert/strict";
-import { Client } from "pg";
 import { listBackups } from "../../scripts/backup/manifest";
 import { openStore } from "../../scripts/store/openStore";
 import { type CliRun, runCli } from "../servers/cli";
 import { closeCrmClients, freshCrm, freshStore } from "../servers/crm";
+import { ask as askAt } from "../servers/postgres";
 
 describe("restoring under the write fence", function () {
   this.timeout(120_000);
@@ -13,15 +13,7 @@ describe("restoring under the write fence", function () {
   let backup: string;
   let untouched: unknown;
 
-  async function ask(sql: string): Promise<unknown[]> {
-    const client = new Client({ connectionString: env["DATABASE_URL"] });
-    await client.connect();
-    try {
-      return (await client.query(sql)).rows;
-    } finally {
-      await client.end();
-    }
-  }
+  const ask = (sql: string): Promise<unknown[]> => askAt(env["DATABASE_URL"]!, sql);
 
   async function passes(...words: string[]): Promise<CliRun> {
     const run = await runCli(words, env);

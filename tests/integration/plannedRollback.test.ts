@@ -1,6 +1,5 @@
 /** The planned rollback, from a broken release to verified: killed at each step, gone on with, refused, given up. */
 import assert from "node:assert/strict";
-import { Client } from "pg";
 import { readManifest, listBackups, listSuspects } from "../../scripts/backup/manifest";
 import { readFreezes } from "../../scripts/control/freeze";
 import { readMaintenance } from "../../scripts/control/maintenance";
@@ -28,6 +27,7 @@ import { openStore } from "../../scripts/store/openStore";
 import type { Store } from "../../scripts/store/store";
 import { runCli, startCli } from "../servers/cli";
 import { closeCrmClients, freshCrm, freshStore } from "../servers/crm";
+import { ask as askAt } from "../servers/postgres";
 import { type Application, firstCommit, startApplication } from "../servers/platforms";
 import { receiptOf } from "../servers/receipts";
 
@@ -43,15 +43,7 @@ describe("rollback:planned", function () {
   let untouched: unknown;
   let runs = 0;
 
-  async function ask(sql: string): Promise<Record<string, unknown>[]> {
-    const client = new Client({ connectionString: env["DATABASE_URL"] });
-    await client.connect();
-    try {
-      return (await client.query(sql)).rows as Record<string, unknown>[];
-    } finally {
-      await client.end();
-    }
-  }
+  const ask = (sql: string): Promise<Record<string, unknown>[]> => askAt(env["DATABASE_URL"]!, sql);
 
   const acls = (): Promise<unknown> =>
     ask(`SELECT c.oid::regclass::text AS name, ARRAY(SELECT unnest(c.relacl)::text ORDER BY 1) AS acl

@@ -24,8 +24,8 @@ import { type ReplicaSettings, operationSettingsSchema } from "../../scripts/set
 import { openStore } from "../../scripts/store/openStore";
 import { runCli, startCli } from "../servers/cli";
 import { freshStore } from "../servers/crm";
-import { freshDatabase } from "../servers/postgres";
-import { type TestPair, ask, freshPair, replicatedSchema, session, startWriters } from "../servers/replicaPair";
+import { ask, freshDatabase, session } from "../servers/postgres";
+import { type TestPair, freshPair, replicatedSchema, startWriters } from "../servers/replicaPair";
 
 /** Every row of every table but ours, as one text: the plain way, beside the fingerprints. */
 async function contents(url: string): Promise<unknown> {

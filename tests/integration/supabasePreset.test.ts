@@ -12,6 +12,7 @@ import { restoreBeside } from "../../scripts/restore/restoreBeside";
 import { openStore } from "../../scripts/store/openStore";
 import { type CliRun, runCli } from "../servers/cli";
 import { freshStore } from "../servers/crm";
+import { withSession } from "../servers/postgres";
 import { type SupabaseProject, startSupabaseProject } from "../servers/supabase";
 
 describe("the Supabase preset", function () {
@@ -129,20 +130,10 @@ describe("the Supabase preset", function () {
   });
 });
 
-function withOwner(project: SupabaseProject, work: (client: Client) => Promise<unknown>): Promise<void> {
-  return withUrl(project.url, work);
+function withOwner(project: SupabaseProject, work: (client: Client) => Promise<unknown>): Promise<unknown> {
+  return withSession(project.url, work);
 }
 
-function withAdmin(project: SupabaseProject, work: (client: Client) => Promise<unknown>): Promise<void> {
-  return withUrl(project.adminUrl, work);
-}
-
-async function withUrl(url: string, work: (client: Client) => Promise<unknown>): Promise<void> {
-  const client = new Client({ connectionString: url });
-  await client.connect();
-  try {
-    await work(client);
-  } finally {
-    await client.end();
-  }
+function withAdmin(project: SupabaseProject, work: (client: Client) => Promise<unknown>): Promise<unknown> {
+  return withSession(project.adminUrl, work);
 }

@@ -31,12 +31,29 @@ export async function freshDatabase(name = "test"): Promise<string> {
   const cluster = await sharedCluster();
   databases += 1;
   const database = `${name}_${databases}`;
-  const client = new Client({ connectionString: cluster.url });
-  await client.connect();
+  await withSession(cluster.url, (client) => client.query(`CREATE DATABASE ${client.escapeIdentifier(database)}`));
+  return urlOf(cluster.place, database);
+}
+
+/** One session for one piece of work; an error that comes on its own is that of the next query. */
+export async function withSession<T>(url: string, work: (client: Client) => Promise<T>): Promise<T> {
+  const client = await session(url);
   try {
-    await client.query(`CREATE DATABASE ${client.escapeIdentifier(database)}`);
+    return await work(client);
   } finally {
     await client.end();
   }
-  return urlOf(cluster.place, database);
+}
+
+/** To be ended by whoever asks. */
+export async function session(url: string): Promise<Client> {
+  const client = new Client({ connectionString: url });
+  client.on("error", () => undefined);
+  await client.connect();
+  return client;
+}
+
+/** The rows of one query in a session of its own. */
+export async function ask<T = Record<string, any>>(url: string, sql: string, values: unknown[] = []): Promise<T[]> {
+  return withSession(url, async (client) => (await client.query(sql, values)).rows as T[]);
 }

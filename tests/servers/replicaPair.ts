@@ -1,12 +1,13 @@
 /** Two real clusters for a live replica, a network between them that can be cut, and writers that never pause. */
 import { randomInt } from "node:crypto";
-import { Client } from "pg";
+import type { Client } from "pg";
 import { parseTarget } from "../../scripts/database/target";
 import type { ReplicaPair } from "../../scripts/replica/pair";
 import { type Cluster, startCluster, urlOf } from "../../scripts/scratch/cluster";
 import { type ReplicaSettings, replicaSettingsSchema } from "../../scripts/settings";
-import { atEnd } from "./atEnd";
+import { atEnd, atProcessEnd } from "./atEnd";
 import { type CutProxy, startCutProxy } from "./cutProxy";
+import { ask, session } from "./postgres";
 
 /** As `initdb` makes it, but quick to notice: a subscription's worker that ended is started again after this time. */
 const settings = {
@@ -37,25 +38,8 @@ async function startBoth(): Promise<readonly [Cluster, Cluster]> {
   const start = (): Promise<Cluster> =>
     startCluster({ listen: "loopback", lifetime: { kind: "parent" }, purpose: "test", settings });
   const both = [await start(), await start()] as const;
-  atEnd(async () => void (await Promise.all(both.map((cluster) => cluster.stop()))));
+  atProcessEnd(async () => void (await Promise.all(both.map((cluster) => cluster.stop()))));
   return both;
-}
-
-/** Waits as long as a slow machine may need for a session, and hands it over. */
-export async function session(url: string): Promise<Client> {
-  const client = new Client({ connectionString: url });
-  client.on("error", () => undefined);
-  await client.connect();
-  return client;
-}
-
-export async function ask<T = Record<string, any>>(url: string, sql: string, values: unknown[] = []): Promise<T[]> {
-  const client = await session(url);
-  try {
-    return (await client.query(sql, values)).rows as T[];
-  } finally {
-    await client.end();
-  }
 }
 
 let pairs = 0;
