@@ -113,6 +113,11 @@ const entries: readonly Entry[] = [
     module: "replicationStatus",
   },
   {
+    name: "replication:sync",
+    description: "carry what the source defines besides over to the live replica: columns, tables, indexes, sequences",
+    module: "replicationSync",
+  },
+  {
     name: "replication:verify",
     description: "whether the replica holds what the source holds, while both go on",
     module: "replicationVerify",

@@ -25,12 +25,7 @@ export async function copySchema(
   { signal, onProgress }: Run,
 ): Promise<void> {
   const scope = await readScope(source);
-  const { roles } = await readSourceFacts(source);
-  await createMissingRoles({
-    ...{ target: pair.replica, roles, superusers: [] },
-    ...(onProgress === undefined ? {} : { onProgress }),
-  });
-  await takeRoles(replica, roles);
+  await prepareRoles(pair, source, replica, { ...(onProgress === undefined ? {} : { onProgress }) });
   const newest = Math.max(majorOf(identity.source.serverVersion), majorOf(identity.replica.serverVersion));
   const { binDir } = findPostgres({ atLeast: oldestPgDump(newest, scope), use: "client" });
   const dumpArgs = ["--schema-only", "--no-publications", "--no-password", ...dumpFilters(scope)];
@@ -54,6 +49,21 @@ export async function copySchema(
     ],
     signal,
   );
+}
+
+/** The roles that definitions name, on the replica's server: those that are missing are made, without a password. */
+export async function prepareRoles(
+  pair: ReplicaPair,
+  source: Client,
+  replica: Client,
+  { onProgress }: Run,
+): Promise<void> {
+  const { roles } = await readSourceFacts(source);
+  await createMissingRoles({
+    ...{ target: pair.replica, roles, superusers: [] },
+    ...(onProgress === undefined ? {} : { onProgress }),
+  });
+  await takeRoles(replica, roles);
 }
 
 /** Whoever is no superuser can give things only to roles that it has: since 16 not even to those that it created. */

@@ -200,7 +200,7 @@ const mostCopyErrors = 5;
  *
  * @throws Unavailable when the same tables fail again and again, or the subscription is gone.
  */
-async function waitForCopy(pair: ReplicaPair, replica: Client, { signal, onProgress }: Run): Promise<boolean> {
+export async function waitForCopy(pair: ReplicaPair, replica: Client, { signal, onProgress }: Run): Promise<boolean> {
   let told = -1;
   let errorsThen = 0;
   const look = async (): Promise<true | undefined> => {

@@ -125,7 +125,7 @@ function judge(
       : [
           {
             id: "not-replicated",
-            message: `${missing.length} table(s) are not on the replica: ${some(missing)}: make their definitions there as on the source, then ${setup}`,
+            message: `${missing.length} table(s) are not on the replica: ${some(missing)}: run: npm run replication:sync`,
           },
         ]),
     ...(copying.length === 0

@@ -5,6 +5,7 @@ import type { IdleSlot } from "../replica/janitor";
 import type { Finding } from "../replica/preflight";
 import type { SetupPlan } from "../replica/setUp";
 import type { ReplicaStatus } from "../replica/status";
+import type { PlannedSync, SyncResult } from "../replica/sync";
 import type { ReplicaVerification } from "../replica/verify";
 import { renderTable } from "./table";
 
@@ -55,6 +56,23 @@ export function renderStatus(status: ReplicaStatus): string {
       ? ["the replica follows"]
       : findings.map(({ id, message }) => `FINDING ${id}: ${message}`)),
   ].join("\n");
+}
+
+export function describeSync({ identity, words, published, refused }: PlannedSync): string {
+  return [
+    `brings the live replica ${describeIdentity(identity.replica)}`,
+    `to the definitions of   ${describeIdentity(identity.source)}:`,
+    ...words.map((line) => `  ${line}`),
+    ...published.map((table) => `  publishes ${table}, and copies its rows`),
+    ...(words.length + published.length + refused.length === 0 ? ["  nothing is missing there"] : []),
+    "  sets sequences",
+    ...refused.map(({ what, reason }) => `NO ADDITION ${what}: ${reason}`),
+  ].join("\n");
+}
+
+export function renderSync({ made, published, sequences, compared, seconds }: SyncResult): string {
+  const rows = compared.length === 0 ? "" : `; every row of ${compared.join(", ")} compared, all equal`;
+  return `the replica has the source's definitions: ${made.length} made, ${published.length} table(s) published, ${sequences.length} sequence(s) moved${rows}, in ${seconds.toFixed(1)} s`;
 }
 
 export function renderIdle(idle: readonly IdleSlot[]): string {

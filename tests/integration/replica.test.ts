@@ -88,7 +88,7 @@ describe("live replica", function () {
     await ask(test.sourceUrl, "INSERT INTO later VALUES (1, 'before')");
     const { findings } = await readStatus(test.pair);
     assert.ok(
-      findings.some(({ id, message }) => id === "not-replicated" && /later.*then .*replication:setup/.test(message)),
+      findings.some(({ id, message }) => id === "not-replicated" && /later.*replication:sync/.test(message)),
     );
     await ask(test.replicaUrl, definition);
     assert.equal((await setUpReplica(test.pair)).ready, true);
