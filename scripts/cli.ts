@@ -9,6 +9,8 @@ import { sourceStack } from "./contract/bugReport";
 import { Failure, Interrupted, Refusal, UsageError, exitCode, messageOf } from "./contract/failure";
 import { redact, registerEnvironmentSecrets } from "./contract/redaction";
 import { databaseFailure } from "./database/databaseFailure";
+import type { TimelineEntry } from "./record/commandTimeline";
+import type * as TimelineModule from "./commands/timeline";
 
 interface CommandModule {
   configure(command: Command): void;
@@ -19,7 +21,15 @@ interface Entry {
   readonly description: string;
   /** The file below commands/. */
   readonly module: string;
+  /** Written into the timeline of every open incident: what changes or proves something. Default false. */
+  readonly inTimeline?: boolean;
 }
+
+/** Groups of commands of two words. */
+const groups: Readonly<Record<string, string>> = {
+  gate: "checks before a release",
+  incident: "what happened, who did what, and how it ended",
+};
 
 const entries: readonly Entry[] = [
   {
@@ -61,11 +71,13 @@ const entries: readonly Entry[] = [
     name: "db:validate",
     description: "run the data checks",
     module: "validate",
+    inTimeline: true,
   },
   {
     name: "db:backup",
     description: "take a backup and verify it",
     module: "backup",
+    inTimeline: true,
   },
   {
     name: "db:verify",
@@ -126,11 +138,13 @@ const entries: readonly Entry[] = [
     name: "replication:failover",
     description: "the live replica becomes the database: fenced, caught up, compared first",
     module: "replicationFailover",
+    inTimeline: true,
   },
   {
     name: "replication:failback",
     description: "after a failover the former source follows the new database, without a copy",
     module: "replicationFailback",
+    inTimeline: true,
   },
   {
     name: "replication:drop",
@@ -146,21 +160,25 @@ const entries: readonly Entry[] = [
     name: "db:restore",
     description: "restore a backup beside the live database, verified",
     module: "restore",
+    inTimeline: true,
   },
   {
     name: "db:emergency-restore",
     description: "the last known good backup takes the live database's place",
     module: "emergencyRestore",
+    inTimeline: true,
   },
   {
     name: "db:emergency-verify",
     description: "after a restore: nothing of the backup is missing, the application answers",
     module: "emergencyVerify",
+    inTimeline: true,
   },
   {
     name: "db:verify:rollback",
     description: "after a rollback: nothing of before the release is missing",
     module: "verifyRollback",
+    inTimeline: true,
   },
   {
     name: "db:compare-counts",
@@ -171,11 +189,13 @@ const entries: readonly Entry[] = [
     name: "db:verify:post-deploy",
     description: "after a release: no row is gone, the application answers",
     module: "verifyPostDeploy",
+    inTimeline: true,
   },
   {
     name: "db:repair",
     description: "put back what a release lost, row by row, from the copy of before",
     module: "repair",
+    inTimeline: true,
   },
   {
     name: "migrations:lint",
@@ -191,6 +211,7 @@ const entries: readonly Entry[] = [
     name: "migrations:apply",
     description: "apply what the gate judged, as the release does: the step migrations by hand",
     module: "migrationsApply",
+    inTimeline: true,
   },
   {
     name: "platform:check",
@@ -216,16 +237,19 @@ const entries: readonly Entry[] = [
     name: "env:restore",
     description: "chosen variables of Railway and Vercel as a snapshot holds them",
     module: "envRestore",
+    inTimeline: true,
   },
   {
     name: "deploy:freeze",
     description: "halt every gate and release until it is lifted",
     module: "freeze",
+    inTimeline: true,
   },
   {
     name: "deploy:unfreeze",
     description: "lift a freeze, with person and reason",
     module: "unfreeze",
+    inTimeline: true,
   },
   {
     name: "deploy:watch",
@@ -236,11 +260,13 @@ const entries: readonly Entry[] = [
     name: "deploy:rollback",
     description: "Railway and Vercel back to what was live before a release, each proven",
     module: "rollback",
+    inTimeline: true,
   },
   {
     name: "rollback:planned",
     description: "data and application back to before a release, in order; goes on where it was",
     module: "rollbackPlanned",
+    inTimeline: true,
   },
   {
     name: "checklist",
@@ -251,11 +277,38 @@ const entries: readonly Entry[] = [
     name: "deploy:maintenance",
     description: "the write fence: the application's roles cannot write until it is lifted",
     module: "maintenance",
+    inTimeline: true,
+  },
+  {
+    name: "incident open",
+    description: "open an incident: its timeline holds what is run from now on",
+    module: "incidentOpen",
+  },
+  {
+    name: "incident note",
+    description: "write into an incident's timeline",
+    module: "incidentNote",
+  },
+  {
+    name: "incident close",
+    description: "close an incident, with a reason and what keeps it from happening again",
+    module: "incidentClose",
+  },
+  {
+    name: "incident list",
+    description: "all incidents, or the open ones",
+    module: "incidentList",
+  },
+  {
+    name: "incident show",
+    description: "one incident; its blameless report as Markdown or HTML",
+    module: "incidentShow",
   },
   {
     name: "test:integration",
     description: "the configured integration tests and the health checks",
     module: "testIntegration",
+    inTimeline: true,
   },
   {
     name: "rehearse",
@@ -276,17 +329,26 @@ function buildProgram(words: readonly string[]): Command {
     const path = entry.name.split(" ");
     const command = parentOf(program, path).command(path.at(-1)!).description(entry.description).exitOverride();
     if (path.every((word, place) => asked[place] === word)) {
-      loadCommand(entry).configure(command);
+      (loadModule(entry.module) as CommandModule).configure(command);
       demandOptionsFromNpm(command, entry.name);
+      if (entry.inTimeline === true) command.hook("preAction", () => beginTimeline(words));
     }
   }
   return program;
 }
 
 /** Loaded at the call: the other commands' dependencies never cost anything. With the ending, as the bundler wants it. */
-function loadCommand(entry: Entry): CommandModule {
+function loadModule(module: string): unknown {
   // eslint-disable-next-line @typescript-eslint/no-require-imports
-  return require(`./commands/${entry.module}.ts`) as CommandModule;
+  return require(`./commands/${module}.ts`);
+}
+
+/** What this command is in the timeline of open incidents; undefined: it has no place there. */
+let timelineEntry: TimelineEntry | undefined;
+
+async function beginTimeline(words: readonly string[]): Promise<void> {
+  const { beginInTimelines } = loadModule("timeline") as typeof TimelineModule;
+  timelineEntry = await beginInTimelines(words);
 }
 
 /** `gate run` is the command `run` of the group `gate`. */
@@ -295,7 +357,10 @@ function parentOf(program: Command, path: readonly string[]): Command {
   const group = path[0]!;
   return (
     program.commands.find((command) => command.name() === group) ??
-    program.command(group).description("checks before a release").exitOverride()
+    program
+      .command(group)
+      .description(groups[group] ?? "")
+      .exitOverride()
   );
 }
 
@@ -376,6 +441,7 @@ async function main(words: string[]): Promise<number> {
   }
 }
 
-void main(process.argv.slice(2)).then((code) => {
+void main(process.argv.slice(2)).then(async (code) => {
+  await timelineEntry?.end(code);
   process.exitCode = code;
 });

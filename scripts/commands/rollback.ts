@@ -4,10 +4,9 @@ import { planRollback, rollBack } from "../release/rollback";
 import { addressesOf } from "../release/postDeploy";
 import { type Platform, deploymentsByPlatform, openPlatforms, platforms } from "../release/rollbackTargets";
 import { describePlan, renderRollback } from "../report/rollback";
-import { railwayFromEnvironment } from "../platforms/railway";
-import { vercelFromEnvironment } from "../platforms/vercel";
 import { readOperationSettings } from "../settings";
 import { newRunId } from "./gateContext";
+import { configuredPlatforms } from "./incidentContext";
 import { confirm, interrupted, printResult, progress } from "./session";
 import { storeFromEnvironment } from "./store";
 
@@ -39,10 +38,7 @@ export function configure(command: Command): void {
         ...{ store, clients, stack, receiptRunId: options.receipt, only: options.only },
         to: deploymentsByPlatform(options.toDeployment ?? []),
         settings: readOperationSettings(options.settings),
-        configured: [
-          ...(railwayFromEnvironment() === undefined ? [] : (["railway"] as const)),
-          ...(vercelFromEnvironment() === undefined ? [] : (["vercel"] as const)),
-        ],
+        configured: configuredPlatforms(),
       });
       await confirm(describePlan(plan), options.yes === true);
       const addresses = {

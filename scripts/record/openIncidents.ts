@@ -1,48 +1,54 @@
 /**
- * Incidents that nothing has ended yet, told by what is recorded. A failed drill is over, location by location, when a
- * later drill of that location passed; a restore or a rollback when it ended well, or a later one did. That is told by
- * what lies in the store rather than by an event of its own: a drill that runs with rights on one location only could not
- * write it into another.
+ * Incidents that nothing has ended yet, told by what is recorded. One that was opened is over when a person closed it. A
+ * failed drill is over, location by location, also when a later drill of that location passed; a restore or a rollback when
+ * it ended well, or a later one did. That is told by what lies in the store rather than by an event of its own: a drill that
+ * runs with rights on one location only could not write it into another.
  */
 import { z } from "zod";
-import { incidentsPrefix } from "../store/layout";
 import { readDocument } from "../store/documents";
 import type { Store } from "../store/store";
 import { type Drill, drillSchema } from "./drillRecords";
+import { eventNameOf, listIncidentFolders, readIncident } from "./incident";
 import { rollbackEventSchema } from "./rollbackEvents";
 
 export const openIncidentSchema = z.object({
   id: z.string(),
-  kind: z.enum(["drill", "restore", "rollback"]),
+  /** `incident`: opened by a person, a verification or an emergency. */
+  kind: z.enum(["incident", "drill", "restore", "rollback"]),
   /** What is open about it. */
   detail: z.string(),
 });
 
 export type OpenIncident = z.infer<typeof openIncidentSchema>;
 
-/** Of many incidents the newest that are looked at. */
+/** Of many drills, restores and rollbacks the newest that are looked at. */
 const newest = 50;
 
 /** @param drills of every location that could be reached. */
 export async function listOpenIncidents(store: Store, drills: readonly Drill[]): Promise<OpenIncident[]> {
-  const lastEvents = new Map<string, string>();
-  for (const { key } of await store.list(incidentsPrefix)) {
-    const [, id, file] = key.split("/");
-    if (id !== undefined && file !== undefined) lastEvents.set(id, key);
-  }
-  const incidents = [...lastEvents].slice(-newest).map(([id, key]) => ({ id, key, event: eventOf(key) }));
-  const failedDrills = incidents.filter(({ event }) => event === "drill-failed");
-  const open = await Promise.all(failedDrills.map(({ id, key }) => openDrill(store, id, key, drills)));
-  const restore = incidents.findLast(({ event }) => event === "restore-started" || event === "restored");
-  if (restore?.event === "restore-started")
+  const unclosed = [...(await listIncidentFolders(store))].flatMap(([id, keys]) => {
+    const names = keys.map(eventNameOf);
+    if (names.includes("closed")) return [];
+    return [{ id, first: names[0] ?? "", key: keys[0] ?? "", last: names.at(-1) ?? "", lastKey: keys.at(-1) ?? "" }];
+  });
+  const opened = unclosed.filter(({ first }) => first === "opened");
+  const recent = unclosed.filter(({ first }) => first !== "opened").slice(-newest);
+  const failedDrills = recent.filter(({ first }) => first === "drill-failed");
+  const open = await Promise.all([
+    ...opened.map(({ id }) => openedIncident(store, id)),
+    ...failedDrills.map(({ id, key }) => openDrill(store, id, key, drills)),
+  ]);
+  const restore = recent.findLast(({ first }) => first === "restore-started");
+  if (restore?.last === "restore-started")
     open.push({ id: restore.id, kind: "restore", detail: "a restore over the live database began and did not end" });
-  const rollback = incidents.findLast(({ event }) => event.startsWith("rollback-"));
+  const rollback = recent.findLast(({ first }) => first.startsWith("rollback-"));
   if (rollback !== undefined) open.push(await openRollback(store, rollback));
   return open.filter((incident) => incident !== undefined);
 }
 
-function eventOf(key: string): string {
-  return /\/\d+-([a-z-]+)\.json$/.exec(key)?.[1] ?? "";
+async function openedIncident(store: Store, id: string): Promise<OpenIncident> {
+  const { title, openedAt, openedBy } = await readIncident(store, id);
+  return { id, kind: "incident", detail: `${title} (since ${openedAt}${openedBy === null ? "" : `, ${openedBy}`})` };
 }
 
 async function openDrill(
@@ -68,11 +74,11 @@ function hasPassed(drill: Drill, store: string): boolean {
 
 async function openRollback(
   store: Store,
-  { id, key, event }: { readonly id: string; readonly key: string; readonly event: string },
+  { id, last, lastKey }: { readonly id: string; readonly last: string; readonly lastKey: string },
 ): Promise<OpenIncident | undefined> {
-  if (event === "rollback-started")
+  if (last === "rollback-started")
     return { id, kind: "rollback", detail: "a rollback of the application began and did not end" };
-  const ended = await readDocument(store, key, rollbackEventSchema);
+  const ended = await readDocument(store, lastKey, rollbackEventSchema);
   if (ended?.verdict !== "partial" && ended?.verdict !== "failed") return undefined;
   const failed = ended.sides.filter(({ outcome }) => outcome === "failed").map(({ platform }) => platform);
   return {

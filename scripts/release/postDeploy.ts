@@ -11,7 +11,7 @@ import { type NewNote, recordNote } from "../record/releaseNotes";
 import { tellTeam } from "../record/teamNotice";
 import type { Store } from "../store/store";
 import { type HealthReport, demandAddresses, runHealthChecks } from "../verification/healthChecks";
-import { type ReceiptVerification, verifyReceipt } from "../verification/verifyReceipt";
+import { type ReceiptVerification, openIncidentFor, verifyReceipt } from "../verification/verifyReceipt";
 import { runDeployCommand } from "./deployCommand";
 import { type AutomaticRollback, rollBackOnFailure } from "./rollbackOnFailure";
 import type { Platforms } from "./rollbackTargets";
@@ -68,6 +68,7 @@ export async function verifyPostDeploy(input: PostDeployInput): Promise<PostDepl
       ...(integration === null || integration.passed ? [] : [`integration tests: ${integration.message}`]),
     ];
     const failed = findings.length > 0 && wasOpen;
+    if (failed) await openIncidentFor({ ...input, receipt }, data?.comparison);
     const rollback = failed ? await rollBackOnFailure({ ...input, trusted, addresses }) : null;
     if (wasOpen) await tellEnd(input, receipt, { findings: findings.length, rollback });
     return {

@@ -13,11 +13,13 @@ import type { DatabaseTarget } from "../database/target";
 import type { WriteGrant } from "../database/writeGrants";
 import { encodeDocument } from "../store/documents";
 import type { Receipt } from "../record/receipt";
+import { openForReceipt } from "../record/incident";
 import { type RunIdentity, lastNumber, recordEvent } from "../record/releaseEvents";
 import { tellTeam } from "../record/teamNotice";
 import { readFingerprint } from "../restore/compareCopy";
 import { compactUtc, suspectMarkKey } from "../store/layout";
 import type { Store } from "../store/store";
+import { impactOf, notComparedIn } from "./impact";
 import { type LiveComparison, compareWithLive } from "./liveComparison";
 import type { JudgedStatement } from "./catalogLosses";
 import { MissingKeysFile } from "./missingKeysFile";
@@ -104,12 +106,41 @@ async function freezeReleases(input: ReceiptVerificationInput, verification: Rec
   const { visibility } = verification.comparison;
   await recordEvent(store, identityOfReceipt(input), "verification-failed", findings, { visibility });
   await markBackupsSince(store, receipt);
+  await openIncidentFor(input, verification.comparison);
   const missing = Object.entries(missingRowsByTable(verification.comparison)).map(
     ([table, rows]) => `${table} ${rows}`,
   );
   const rows = missing.length === 0 ? "" : ` (missing rows: ${missing.join(", ")})`;
   const text = `releases are frozen: the comparison after the release failed${rows}`;
   await tellTeam({ event: "frozen", text, run: receipt }, { store, onProgress: input.onProgress });
+}
+
+/**
+ * Opens an incident for the receipt, unless one is open. All was well when the gate looked, and something is not now: that
+ * is all that is known of when it began.
+ *
+ * @param comparison undefined: the data was not compared, or lacks nothing; the application is what fails.
+ */
+export async function openIncidentFor(
+  { store, receipt, onProgress }: Pick<ReceiptVerificationInput, "store" | "receipt" | "onProgress">,
+  comparison: LiveComparison | undefined,
+): Promise<void> {
+  const { runId, releaseVersion, stack, database, backup, rollback, recoveryPoint } = receipt;
+  const { id, opened } = await openForReceipt(store, runId, {
+    ...{ kind: "verification", person: null, receipt: runId },
+    title: `the verification of release ${releaseVersion || "(unnamed)"} of ${stack} failed`,
+    began: { notBefore: recoveryPoint.utc, notAfter: new Date().toISOString() },
+    ids: {
+      ...{ database, release: { runId, releaseVersion, stack }, backup: backup.name },
+      deployments: {
+        railway: rollback.railway?.deploymentId ?? null,
+        vercel: rollback.vercel?.deploymentId ?? null,
+      },
+    },
+    impact: comparison === undefined ? [] : impactOf(comparison),
+    notVerified: comparison === undefined ? ["the data was not compared again"] : notComparedIn(comparison),
+  });
+  onProgress?.(opened ? `incident ${id} is open: npm run incident -- show` : `incident ${id} is open already`);
 }
 
 /** `{"public.clients": 1204}` for the tables that fail. */
