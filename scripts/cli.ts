@@ -257,6 +257,11 @@ const entries: readonly Entry[] = [
     module: "watch",
   },
   {
+    name: "deploy:report",
+    description: "all that is recorded of a release as one HTML file",
+    module: "report",
+  },
+  {
     name: "deploy:rollback",
     description: "Railway and Vercel back to what was live before a release, each proven",
     module: "rollback",

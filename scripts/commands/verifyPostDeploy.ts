@@ -1,12 +1,14 @@
 /** `db:verify:post-deploy`: no row of the gate's snapshot is gone, the application answers, its tests pass. */
 import type { Command } from "commander";
-import { exitCode } from "../contract/failure";
+import { Failure, exitCode } from "../contract/failure";
 import { targetFromEnvironment } from "../database/target";
 import { type PostDeployResult, verifyPostDeploy } from "../release/postDeploy";
 import { openPlatforms } from "../release/rollbackTargets";
 import { renderRollback } from "../report/rollback";
 import { renderData, renderHealth } from "../report/verification";
 import { addressesFromEnvironment } from "./gateContext";
+import type { Store } from "../store/store";
+import { writeReleaseReport } from "./releaseReportFile";
 import { interrupted, printResult, progress } from "./session";
 import { storeFromEnvironment } from "./store";
 
@@ -15,8 +17,9 @@ export function configure(command: Command): void {
     .option("--receipt <run id>", "verify against this receipt; default: the newest open one")
     .option("--json", "one JSON document on stdout")
     .action(async (options: { receipt?: string; json?: boolean }) => {
+      const store = storeFromEnvironment();
       const result = await verifyPostDeploy({
-        store: storeFromEnvironment(),
+        store,
         target: targetFromEnvironment("DATABASE_URL"),
         ...(options.receipt === undefined ? {} : { runId: options.receipt }),
         addresses: addressesFromEnvironment(),
@@ -24,10 +27,21 @@ export function configure(command: Command): void {
         signal: interrupted,
         onProgress: progress,
       });
+      await report(store, result.runId);
       printResult(options.json === true, result, render(result));
       if (result.verdict === "fail") for (const finding of result.findings) progress(`error: ${finding}`);
       process.exitCode = result.verdict === "pass" ? exitCode.pass : exitCode.refused;
     });
+}
+
+/** For people: a release is as good or bad without it. */
+async function report(store: Store, runId: string): Promise<void> {
+  try {
+    progress(`report: ${(await writeReleaseReport(store, { receipt: runId })).file}`);
+  } catch (error) {
+    if (!(error instanceof Failure)) throw error;
+    progress(`warning: no report of the release: ${error.message}`);
+  }
 }
 
 /** What a person reads; exported for its test. */

@@ -7,6 +7,7 @@ import { redact } from "../contract/redaction";
 import { releaseEventKey, releasesPrefix } from "../store/layout";
 import { AlreadyExists, type Store } from "../store/store";
 import { encodeDocument, readDocument } from "../store/documents";
+import { type ComparisonRecord, comparisonRecordSchema } from "./comparisonRecord";
 
 export const releaseSteps = ["migrations", "railway", "vercel"] as const;
 export type ReleaseStep = (typeof releaseSteps)[number];
@@ -29,6 +30,8 @@ const releaseEventSchema = z.object({
   person: z.string().nullable(),
   /** Of a verification: what it saw of the database, its `pg_current_snapshot()`. Whatever it did not see came later. */
   visibility: z.string().nullable().default(null),
+  /** Of a verification: what it found in each table; null: not recorded. */
+  comparison: comparisonRecordSchema.nullable().default(null),
   detail: z.string(),
 });
 
@@ -40,13 +43,19 @@ const closingEvents: readonly string[] = ["verified", "accepted"];
 /** What the events of one run have in common. */
 export type RunIdentity = Pick<ReleaseEvent, "runId" | "releaseVersion" | "stack" | "receiptSha256">;
 
+interface EventExtras {
+  readonly person?: string | null;
+  readonly visibility?: string | null;
+  readonly comparison?: ComparisonRecord | null;
+}
+
 /** Appends an event under the next free number. */
 export async function recordEvent(
   store: Store,
   run: RunIdentity,
   event: string,
   detail: string,
-  { person = null, visibility = null }: { person?: string | null; visibility?: string | null } = {},
+  { person = null, visibility = null, comparison = null }: EventExtras = {},
 ): Promise<void> {
   const { runId, releaseVersion, stack, receiptSha256 } = run;
   const body = encodeDocument({
@@ -59,6 +68,7 @@ export async function recordEvent(
     at: new Date().toISOString(),
     person,
     visibility,
+    comparison,
     // A platform's own output can hold a secret, and an event is never rewritten.
     detail: redact(detail),
   } satisfies ReleaseEvent);

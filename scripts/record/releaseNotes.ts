@@ -7,6 +7,7 @@ import { redact } from "../contract/redaction";
 import { encodeDocument, readDocument } from "../store/documents";
 import { noteKey, notesPrefix } from "../store/layout";
 import { AlreadyExists, type Store } from "../store/store";
+import { type LatencyCourse, latencyCourseSchema } from "./latencyCourse";
 
 /**
  * `endpoints`: the health checks after the release; `watched`: how it went while it was watched; `workflows`: the integration tests; `notified`:
@@ -25,6 +26,8 @@ const releaseNoteSchema = z.object({
   item: z.string().nullable(),
   person: z.string().nullable(),
   detail: z.string(),
+  /** Of `watched`, `health`: how each path answered meanwhile. */
+  latency: z.array(latencyCourseSchema).default([]),
   at: z.iso.datetime(),
 });
 
@@ -36,6 +39,7 @@ export interface NewNote {
   readonly detail: string;
   readonly item?: string;
   readonly person?: string;
+  readonly latency?: readonly LatencyCourse[];
 }
 
 /** Appends a note under the next free number. */
@@ -45,6 +49,7 @@ export async function recordNote(store: Store, runId: string, note: NewNote): Pr
     ...{ item: note.item ?? null, person: note.person ?? null },
     // What tests and servers say can hold a secret, and a note is never rewritten.
     detail: redact(note.detail),
+    latency: [...(note.latency ?? [])],
     at: new Date().toISOString(),
   };
   const body = encodeDocument(document);

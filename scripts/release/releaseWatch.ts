@@ -65,7 +65,12 @@ async function recordWatch(store: Store, runId: string, report: WatchReport): Pr
   const detail = [...findings, describeWatch(report)].join("; ");
   const lines = deployments.reduce((sum, each) => sum + each.logLines, 0);
   const errors = deployments.reduce((sum, each) => sum + each.errorLines, 0);
-  if (endpoints.length > 0) await recordNote(store, runId, { kind: "watched", item: "health", ok, detail });
+  if (endpoints.length > 0) {
+    const latency = endpoints.map(({ url, baseline, course }) => {
+      return { url, usualMilliseconds: baseline?.medianMilliseconds ?? null, points: [...course] };
+    });
+    await recordNote(store, runId, { kind: "watched", item: "health", ok, detail, latency });
+  }
   if (deployments.some(({ id, unseen }) => id !== null && unseen === null)) {
     const told = `${errors} of ${lines} lines of the deployments' logs are errors`;
     await recordNote(store, runId, { kind: "watched", item: "logs", ok: ok && errors === 0, detail: told });

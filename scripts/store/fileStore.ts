@@ -44,6 +44,10 @@ export class FileStore implements Store {
     this.url = pathToFileURL(root).href;
   }
 
+  pageOf(key: string): string {
+    return pathToFileURL(join(this.#root, key)).href;
+  }
+
   async create(key: string, body: Readable | Buffer, signal?: AbortSignal): Promise<number> {
     // Until the loop below listens, an early error of the stream must not count as unhandled.
     if (body instanceof Readable) body.on("error", () => undefined);

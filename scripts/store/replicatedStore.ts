@@ -35,6 +35,10 @@ export class ReplicatedStore implements Store {
     return this.#first.url;
   }
 
+  pageOf(key: string): string | undefined {
+    return this.#first.pageOf(key);
+  }
+
   get warnings(): readonly string[] {
     return [...this.stores.flatMap(({ warnings }) => warnings), ...this.#warnings];
   }

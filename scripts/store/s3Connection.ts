@@ -60,6 +60,13 @@ export class S3Connection {
     return { Bucket: this.bucket, Key: this.#prefix + key };
   }
 
+  /** The object in the console of AWS; other servers have none that is known. */
+  pageOf(key: string): string | undefined {
+    if (this.#endpoint !== undefined) return undefined;
+    const { Bucket, Key } = this.at(key);
+    return `https://console.aws.amazon.com/s3/object/${Bucket}?prefix=${encodeURIComponent(Key)}`;
+  }
+
   /** The store's key of an object in the bucket. */
   keyOf(objectKey: string): string {
     return objectKey.slice(this.#prefix.length);

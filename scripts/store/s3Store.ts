@@ -73,6 +73,10 @@ export class S3Store implements Store {
     return this.#connection.url;
   }
 
+  pageOf(key: string): string | undefined {
+    return this.#connection.pageOf(key);
+  }
+
   get warnings(): readonly string[] {
     return this.#warnings;
   }

@@ -28,6 +28,9 @@ export interface Store {
   /** `file:///dir` or `s3://bucket/prefix`; never holds a secret. */
   readonly url: string;
 
+  /** Where a person's browser shows the object; undefined: nowhere that is known. */
+  pageOf(key: string): string | undefined;
+
   /** What went wrong without stopping anything, one line each, oldest first: it belongs into receipts and results. */
   readonly warnings: readonly string[];
 

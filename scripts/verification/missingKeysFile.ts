@@ -1,19 +1,14 @@
 /**
  * All missing keys of a verification as newline-delimited JSON, for whoever repairs them; a report shows the first few.
- * The file goes into the folder `reports` of the working directory, or into `DBPROTECT_REPORTS`. It is a help, not
- * the proof: a folder that cannot be written to must not keep a loss from being found, so nothing here throws.
+ * It is a help, not the proof: a folder that cannot be written to must not keep a loss from being found, so nothing here throws.
  */
 import { closeSync, mkdirSync, openSync, writeFileSync } from "node:fs";
-import { dirname, resolve } from "node:path";
+import { dirname } from "node:path";
 import { messageOf } from "../contract/failure";
+import { reportFile } from "../contract/reportsFolder";
 
 /** Characters collected before they are written; written synchronously, so that millions of keys need no more memory. */
 const batchCharacters = 64 * 1024;
-
-/** Where a file for people goes. */
-export function reportFile(name: string): string {
-  return resolve(process.env["DBPROTECT_REPORTS"] || "reports", name);
-}
 
 export class MissingKeysFile {
   private readonly path: string;

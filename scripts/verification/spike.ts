@@ -1,7 +1,8 @@
 /** Whether a health path became slow or fails more often than before: judged by its last requests, not by single ones. */
 import type { EndpointBaseline } from "../record/healthBaseline";
+import type { CoursePoint } from "../record/latencyCourse";
 import type { WatchSettings } from "../settings";
-import { percentile } from "./latency";
+import { type TimedAnswer, courseOf, percentile } from "./latency";
 
 /** Answers of which the median is taken; with fewer than the least nothing is said. */
 const latencyWindow = 12;
@@ -25,12 +26,16 @@ export interface EndpointWatch {
   readonly failures: number;
   readonly medianMilliseconds: number | null;
   readonly p95Milliseconds: number | null;
+  /** From the first request on. */
+  readonly course: readonly CoursePoint[];
 }
 
 /** A path's requests as they come. */
 export class SpikeDetector {
   readonly #latencies: number[] = [];
   readonly #samples: Sample[] = [];
+  readonly #answers: TimedAnswer[] = [];
+  readonly #began = performance.now();
   #failures = 0;
   #requests = 0;
 
@@ -45,6 +50,8 @@ export class SpikeDetector {
     this.#requests++;
     if (sample.ok) this.#latencies.push(sample.milliseconds);
     else this.#failures++;
+    const second = Math.round((performance.now() - this.#began) / 100) / 10;
+    this.#answers.push({ second, milliseconds: sample.ok ? sample.milliseconds : null });
     this.#samples.push(sample);
     if (this.#samples.length > errorWindow) this.#samples.shift();
     return sample.ok ? this.#slow() : this.#failing();
@@ -58,6 +65,7 @@ export class SpikeDetector {
       failures: this.#failures,
       medianMilliseconds: percentile(this.#latencies, 0.5),
       p95Milliseconds: percentile(this.#latencies, 0.95),
+      course: courseOf(this.#answers),
     };
   }
 

@@ -12,6 +12,7 @@ import { describeIdentity, isSameDatabase, readIdentity } from "../database/iden
 import type { DatabaseTarget } from "../database/target";
 import type { WriteGrant } from "../database/writeGrants";
 import { encodeDocument } from "../store/documents";
+import { type ComparisonRecord, comparisonRecordSchema } from "../record/comparisonRecord";
 import type { Receipt } from "../record/receipt";
 import { openForReceipt } from "../record/incident";
 import { type RunIdentity, lastNumber, recordEvent } from "../record/releaseEvents";
@@ -78,8 +79,7 @@ export async function closeReceipt(
       hint: "wait until it has ended, then run the verification again",
     });
   }
-  const { visibility } = comparison;
-  await recordEvent(store, identityOfReceipt(input), "verified", summarize(comparison), { visibility });
+  await recordEvent(store, identityOfReceipt(input), "verified", summarize(comparison), kept(comparison));
   await spendCopy(input);
 }
 
@@ -103,8 +103,7 @@ async function freezeReleases(input: ReceiptVerificationInput, verification: Rec
     missingRows: missingRowsByTable(verification.comparison),
   });
   const findings = verification.findings.join("\n");
-  const { visibility } = verification.comparison;
-  await recordEvent(store, identityOfReceipt(input), "verification-failed", findings, { visibility });
+  await recordEvent(store, identityOfReceipt(input), "verification-failed", findings, kept(verification.comparison));
   await markBackupsSince(store, receipt);
   await openIncidentFor(input, verification.comparison);
   const missing = Object.entries(missingRowsByTable(verification.comparison)).map(
@@ -141,6 +140,11 @@ export async function openIncidentFor(
     notVerified: comparison === undefined ? ["the data was not compared again"] : notComparedIn(comparison),
   });
   onProgress?.(opened ? `incident ${id} is open: npm run incident -- show` : `incident ${id} is open already`);
+}
+
+/** What its event keeps of a comparison. */
+function kept(comparison: LiveComparison): { visibility: string; comparison: ComparisonRecord } {
+  return { visibility: comparison.visibility, comparison: comparisonRecordSchema.parse(comparison) };
 }
 
 /** `{"public.clients": 1204}` for the tables that fail. */

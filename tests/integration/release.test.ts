@@ -15,6 +15,7 @@ import { listOpenReceipts, readEvents, recordEvent } from "../../scripts/record/
 import { closeScratch, isScratchAlive } from "../../scripts/scratch/scratchServer";
 import { verifyReceipt } from "../../scripts/verification/verifyReceipt";
 import { serveLoopback } from "../../scripts/rehearsal/loopbackServer";
+import type { ReportDocument } from "../../scripts/report/html/document";
 import { parseTarget } from "../../scripts/database/target";
 import { openStore } from "../../scripts/store/openStore";
 import type { Store } from "../../scripts/store/store";
@@ -143,9 +144,15 @@ describe("a release", function () {
       await release.gate(env);
       assert.equal((await release.run(["release", "railway"], env)).code, 0);
       await release.client.query("DELETE FROM clients WHERE id IN (SELECT id FROM clients LIMIT 1)");
-      assert.equal((await release.run(["db:verify:post-deploy"], env)).code, 1);
+      const verified = await release.run(["db:verify:post-deploy"], env);
+      assert.equal(verified.code, 1);
+      const file = /report: (\S+\.html)/.exec(verified.stderr)?.[1];
+      assert.match(readFileSync(file ?? "", "utf8"), /Damage found/);
       assert.deepEqual(told, [...["release-started", "release-failed", "release-started", "frozen", "release-failed"]]);
       assert.match((await release.run(["checklist", "success"])).stdout, /\[!\] All data is preserved/);
+      const report = await release.run(["deploy:report", "--json"]);
+      const rows = (JSON.parse(report.stdout) as ReportDocument).tables.flatMap((table) => table.rows);
+      assert.deepEqual(rows.find(([name]) => name === "public.clients")?.[3], { text: "1", tone: "bad" });
     } finally {
       await webhook.close();
     }

@@ -12,6 +12,7 @@ export interface TimelineEntry {
   readonly label: string;
   /** Seconds since the report's start. */
   readonly from: number;
+  /** 0: a moment. */
   readonly seconds: number;
   readonly tone: Tone;
   /** Part of the entry above it: drawn smaller. Default false. */
@@ -38,14 +39,25 @@ export interface Step {
   readonly expected?: string;
   readonly actual?: string;
   readonly evidence: readonly Evidence[];
-  /** Lines that were printed meanwhile; folded away. */
+  /** Lines that were printed meanwhile, or that say more; folded away. */
   readonly log?: readonly string[];
+}
+
+/** Values over time as one line, beside what is usual. */
+export interface Chart {
+  readonly caption: string;
+  /** Of the values: "ms". */
+  readonly unit: string;
+  /** What is usual, as a line across; null: not known. */
+  readonly usual: number | null;
+  /** In order of time; `value` null: there is none, and the line breaks. `bad`: something failed here, and is marked. */
+  readonly points: readonly { readonly second: number; readonly value: number | null; readonly bad: boolean }[];
 }
 
 export interface Cell {
   readonly text: string;
   readonly tone: Tone;
-  /** Makes it a link: an address of http or https. */
+  /** Makes it a link. */
   readonly href?: string;
 }
 
@@ -65,5 +77,7 @@ export interface ReportDocument {
   readonly facts: readonly Fact[];
   readonly timeline: readonly TimelineEntry[];
   readonly steps: readonly Step[];
+  /** Default: none. */
+  readonly charts?: readonly Chart[];
   readonly tables: readonly Table[];
 }

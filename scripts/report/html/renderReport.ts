@@ -3,6 +3,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { Eta } from "eta";
 import type { Cell, ReportDocument } from "./document";
+import { plotOf } from "./plot";
 
 const eta = new Eta({ views: __dirname, cache: true, autoTrim: [false, "nl"] });
 
@@ -12,7 +13,9 @@ export function renderReport(document: ReportDocument): string {
   return eta.render("report", {
     ...document,
     style: readFileSync(join(__dirname, "report.css"), "utf8"),
-    ticks: timelineTicks(lastEnd),
+    charts: (document.charts ?? []).map((chart) => ({ chart, plot: plotOf(chart, roundSeconds) })),
+    ticks: roundSeconds(lastEnd),
+    tick,
     percent: (seconds: number): string => `${((100 * seconds) / lastEnd).toFixed(2)}%`,
     duration,
     cell: (value: string | Cell): Cell => (typeof value === "string" ? { text: value, tone: "neutral" } : value),
@@ -28,9 +31,16 @@ export function duration(seconds: number): string {
   return `${Math.floor(whole / 60)} min ${String(whole % 60).padStart(2, "0")} s`;
 }
 
+/** `20 s`, `10 min`, `2 h`: for an axis. */
+function tick(seconds: number): string {
+  if (seconds < 60 || seconds % 60 !== 0) return `${Number(seconds.toFixed(1))} s`;
+  return seconds < 3600 || seconds % 3600 !== 0 ? `${seconds / 60} min` : `${seconds / 3600} h`;
+}
+
 /** Round seconds to label an axis that ends at `end`: at most seven of them. */
-function timelineTicks(end: number): number[] {
+function roundSeconds(end: number): number[] {
   const step =
-    [0.1, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1800, 3600].find((size) => end / size <= 6) ?? end / 6;
+    [0.1, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1800, 3600, 7200, 21600].find((size) => end / size <= 6) ??
+    end / 6;
   return Array.from({ length: Math.floor(end / step) + 1 }, (_, index) => index * step);
 }

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import type { EndpointBaseline } from "../../../scripts/record/healthBaseline";
 import { type WatchSettings, operationSettingsSchema } from "../../../scripts/settings";
-import { percentile } from "../../../scripts/verification/latency";
+import { courseOf, percentile } from "../../../scripts/verification/latency";
 import { SpikeDetector } from "../../../scripts/verification/spike";
 
 const url = "http://app.example/api/health";
@@ -27,6 +27,21 @@ describe("a spike", () => {
     const twenty = Array.from({ length: 20 }, (_, index) => 20 - index);
     assert.deepEqual([percentile(twenty, 0.5), percentile(twenty, 0.95)], [10, 19]);
     assert.deepEqual([percentile([7], 0.95), percentile([], 0.5)], [7, null]);
+  });
+
+  it("a long course keeps its slowest answers and its failures, in 120 points at most", () => {
+    const answers = Array.from({ length: 1000 }, (_, second) => ({
+      ...{ second, milliseconds: second === 500 ? null : second === 777 ? 9000 : 10 },
+    }));
+    const course = courseOf(answers);
+    assert.ok(course.length <= 120 && course.length > 100, String(course.length));
+    assert.equal(Math.max(...course.map(({ milliseconds }) => milliseconds ?? 0)), 9000);
+    assert.equal(
+      course.reduce((sum, { failures }) => sum + failures, 0),
+      1,
+    );
+    assert.deepEqual(courseOf([{ second: 3, milliseconds: null }]), [{ second: 3, milliseconds: null, failures: 1 }]);
+    assert.deepEqual(courseOf([]), []);
   });
 
   it("of latency is the median over factor times the usual one and the floor, from five answers on", () => {
