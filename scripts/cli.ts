@@ -280,7 +280,7 @@ const entries: readonly Entry[] = [
   },
   {
     name: "deploy:maintenance",
-    description: "the write fence: the application's roles cannot write until it is lifted",
+    description: "nobody writes, and users are told, until it is lifted",
     module: "maintenance",
     inTimeline: true,
   },

@@ -187,6 +187,36 @@ export const rollbackSettingsSchema = z.strictObject({
 
 export type RollbackSettings = z.infer<typeof rollbackSettingsSchema>;
 
+export const maintenanceSettingsSchema = z.strictObject({
+  /**
+   * A variable by which the application on Railway knows that it is in maintenance: `deploy:maintenance on` sets it and
+   * deploys the service again, which is how Railway hands out variables. Default: none is set.
+   */
+  railway: z
+    .strictObject({
+      variable: z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/, "expected the name of an environment variable"),
+      /** Default `true`. */
+      value: z.string().min(1).default("true"),
+      /** Seconds that deploying it again may take. Default 600. */
+      timeoutSeconds: z.int().min(1).max(3600).default(600),
+    })
+    .optional(),
+  /** What Vercel's firewall does with requests to production meanwhile. Default: nothing. */
+  vercel: z
+    .discriminatedUnion("action", [
+      /** Sends them to this page, for now (307). */
+      z.strictObject({
+        action: z.literal("redirect"),
+        location: z.url({ protocol: /^https$/, error: "expected an https address" }),
+      }),
+      /** Answers 403. */
+      z.strictObject({ action: z.literal("deny") }),
+    ])
+    .optional(),
+});
+
+export type MaintenanceSettings = z.infer<typeof maintenanceSettingsSchema>;
+
 export const watchSettingsSchema = z.strictObject({
   /** Minutes that a release is watched after its last step; 0: neither then nor while it runs. Default 5. */
   soakMinutes: z.number().min(0).max(1440).default(5),
@@ -350,6 +380,7 @@ export const operationSettingsSchema = z.strictObject({
   gate: gateSettingsSchema.prefault({}),
   retention: retentionSettingsSchema.prefault({}),
   rollback: rollbackSettingsSchema.prefault({}),
+  maintenance: maintenanceSettingsSchema.prefault({}),
   watch: watchSettingsSchema.prefault({}),
   drill: drillSettingsSchema.prefault({}),
   /** The live replica at `REPLICA_DATABASE_URL`; absent: there is none, and the gate asks for none. */

@@ -1,6 +1,6 @@
 /**
- * The write fence's record: which rights to write were taken from whom, so that exactly these are given back. It is
- * written before the rights are taken, and whoever changes the fence has the turn, one at a time.
+ * The record of a maintenance: which rights to write were taken from whom, and what was changed on the platforms, so that
+ * exactly this is put back. It is written before anything is changed, and whoever changes it has the turn, one at a time.
  */
 import { z } from "zod";
 import { Refusal, Unavailable } from "../contract/failure";
@@ -10,6 +10,40 @@ import { maintenanceKey } from "../store/layout";
 import type { Store } from "../store/store";
 import { readControl } from "./controlDocument";
 import { type TurnDocument, changeInTurn, describeTurn, takeTurn, turnSchema } from "./turn";
+
+/** `setting`, `clearing`: begun, and not known to be whole. */
+const platformState = z.enum(["setting", "on", "clearing"]);
+
+/** The variable by which the application on Railway knows. */
+const railwayMaintenanceSchema = z.object({
+  ...{ environmentId: z.string(), serviceId: z.string() },
+  ...{ variable: z.string(), value: z.string() },
+  /** As it was written before; null: there was none. */
+  before: z.string().nullable(),
+  state: platformState,
+  /** The newest deployment before the change that is under way. */
+  latestBefore: z.string().nullable(),
+  /** Whether what is live must be deployed again for that change to count. */
+  redeploys: z.boolean(),
+  /** Seconds that this may take. */
+  seconds: z.int(),
+});
+
+export type RailwayMaintenance = z.infer<typeof railwayMaintenanceSchema>;
+
+/** The rule in the firewall before production on Vercel. */
+const vercelMaintenanceSchema = z.object({
+  ...{ projectId: z.string(), rule: z.string() },
+  /** Requests that hold it are let through: those of our own health checks. Not secret: the write fence holds for them too. */
+  pass: z.string(),
+  does: z.discriminatedUnion("action", [
+    z.object({ action: z.literal("redirect"), location: z.string() }),
+    z.object({ action: z.literal("deny") }),
+  ]),
+  state: platformState,
+});
+
+export type VercelMaintenance = z.infer<typeof vercelMaintenanceSchema>;
 
 export const maintenanceSchema = z.object({
   schemaVersion: z.literal(1),
@@ -23,6 +57,10 @@ export const maintenanceSchema = z.object({
   grants: z.array(writeGrantSchema),
   /** `schema.name` of what the role of DATABASE_URL could not take from them. */
   unheld: z.array(z.string()),
+  /** What is changed on the platforms; null: nothing. */
+  platforms: z
+    .object({ railway: railwayMaintenanceSchema.nullable(), vercel: vercelMaintenanceSchema.nullable() })
+    .prefault({ railway: null, vercel: null }),
   /** Who changes it now; null: nobody. */
   turn: turnSchema.nullable(),
 });
@@ -37,6 +75,21 @@ export async function readMaintenance(store: Store): Promise<Maintenance | undef
 /** Whether rights to write are, or may be, taken away. */
 export function isFenced(maintenance: Maintenance | undefined): maintenance is Maintenance {
   return maintenance !== undefined && maintenance.state !== "off";
+}
+
+/** The platforms on which something is, or may be, changed. */
+export function changedPlatforms(maintenance: Maintenance | undefined): ("railway" | "vercel")[] {
+  const { railway = null, vercel = null } = maintenance?.platforms ?? {};
+  return [...(railway === null ? [] : (["railway"] as const)), ...(vercel === null ? [] : (["vercel"] as const))];
+}
+
+/** By this header a request gets past the redirection on Vercel. */
+export const passHeader = "x-dbprotect-maintenance";
+
+/** Headers that get a request past the redirection; none where nothing is redirected. */
+export async function readPass(store: Store): Promise<Readonly<Record<string, string>>> {
+  const vercel = (await readMaintenance(store))?.platforms.vercel ?? null;
+  return vercel === null ? {} : { [passHeader]: vercel.pass };
 }
 
 /** @throws Refusal when the record is of another database. */
@@ -54,6 +107,7 @@ export interface MaintenanceTurn {
   readonly before: Maintenance;
   /** Adds grants, so that they are on record before they are taken. */
   add(grants: readonly WriteGrant[]): Promise<void>;
+  notePlatforms(changed: Partial<Maintenance["platforms"]>): Promise<void>;
   /** Lets the next one begin. Without an outcome what was begun stays so. */
   end(outcome?: Partial<Pick<Maintenance, "state" | "unheld">>): Promise<void>;
 }
@@ -86,6 +140,7 @@ export async function takeMaintenanceTurn(
   return {
     before,
     add: (grants) => change((current) => ({ ...current, grants: union(current.grants, grants) })),
+    notePlatforms: (changed) => change((current) => ({ ...current, platforms: { ...current.platforms, ...changed } })),
     end: (outcome = {}) => change((current) => ({ ...current, ...outcome, turn: null })),
   };
 }

@@ -99,6 +99,7 @@ export async function raiseFence(input: MaintenanceInput, plan: MaintenancePlan)
       raisedAt: stands?.raisedAt ?? new Date().toISOString(),
       grants: stands?.grants ?? [],
       unheld: stands?.unheld ?? [],
+      platforms: current?.platforms ?? { railway: null, vercel: null },
     };
   });
   return ended(turn, () =>
@@ -200,7 +201,7 @@ export async function readWithheldGrants({
 }
 
 /** The turn is given up with whatever ends the work: what was begun stays on record as begun. */
-async function ended<T>(turn: MaintenanceTurn, work: () => Promise<T>): Promise<T> {
+export async function ended<T>(turn: MaintenanceTurn, work: () => Promise<T>): Promise<T> {
   try {
     return await work();
   } catch (error) {

@@ -6,7 +6,7 @@
 import { type Manifest, readManifest, resolveBackup } from "../backup/manifest";
 import { Refusal, Unavailable, UsageError, exitCode } from "../contract/failure";
 import { setFreeze } from "../control/freeze";
-import { isFenced, readMaintenance } from "../control/maintenance";
+import { changedPlatforms, isFenced, readMaintenance } from "../control/maintenance";
 import {
   type PlannedRollback,
   type PlannedStep,
@@ -33,6 +33,7 @@ import { whyNoSwap } from "../restore/swapDatabases";
 import type { OperationSettings } from "../settings";
 import type { Store } from "../store/store";
 import { type MaintenancePlan, liftFence, planMaintenance, raiseFence, readFenceStatus } from "./maintenance";
+import { clearPlatforms, planPlatforms, raisePlatforms } from "./platformMaintenance";
 import { restoreLive } from "./restoreLive";
 import { verifyRestored } from "./verifyRestored";
 
@@ -69,6 +70,8 @@ export interface PlannedPlan {
   readonly settings: OperationSettings;
   /** Null: the fence is up already. */
   readonly fence: MaintenancePlan | null;
+  /** What the maintenance will do on the platforms, a line each; none where the fence is up already. */
+  readonly told: readonly string[];
   /** Null: neither platform is configured, and the release used none. */
   readonly application: RollbackPlan | null;
   /** Why the live database cannot be renamed, where that decided; else null. */
@@ -111,8 +114,10 @@ export async function planPlannedRollback(request: PlannedRequest): Promise<Plan
   };
   const isUp = former !== undefined && nextStep(former) !== "deploy:maintenance on";
   const fence = isUp ? null : await planMaintenance({ store, live }, settings.rollback.fencedRoles);
+  const frontendUrl = release?.receipt.addresses.frontendUrl ?? undefined;
+  const told = isUp ? [] : await planPlatforms({ clients: request.clients, settings, frontendUrl });
   return {
-    ...{ document, isResumed: former !== undefined, identity, manifest, release, settings, fence, application },
+    ...{ document, isResumed: former !== undefined, identity, manifest, release, settings, fence, told, application },
     inPlaceBecause: why,
   };
 }
@@ -284,10 +289,14 @@ async function keepFenceUp(run: Run): Promise<void> {
 }
 
 async function raise(run: Run): Promise<string> {
-  const { store, live, plan } = run;
-  const fence = await planMaintenance({ store, live }, plan.settings.rollback.fencedRoles);
+  const { store, live, plan, addresses } = run;
+  const { settings, release } = plan;
+  const fence = await planMaintenance({ store, live }, settings.rollback.fencedRoles);
   const raised = await raiseFence(run, fence);
-  return `${fence.fenced.roles.join(", ")} cannot write: ${raised.refused} write(s) tried, all refused`;
+  const { frontendUrl } = release === undefined ? addresses : addressesOf(run, release.receipt);
+  const told = await raisePlatforms({ ...run, settings, frontendUrl });
+  const fenced = `${fence.fenced.roles.join(", ")} cannot write: ${raised.refused} write(s) tried, all refused`;
+  return [fenced, ...told].join("; ");
 }
 
 /** What each step does, and what it says of itself when it is done. */
@@ -391,8 +400,10 @@ async function verify(run: Run): Promise<string> {
 }
 
 async function lift(run: Run): Promise<string> {
-  if (!isFenced(await readMaintenance(run.store))) return "the rights to write were given back by a former run";
-  const { given, notes } = await liftFence(run);
+  const record = await readMaintenance(run.store);
+  if (!isFenced(record) && changedPlatforms(record).length === 0)
+    return "the rights to write were given back by a former run";
+  const { given, notes } = isFenced(record) ? await liftFence(run) : { given: 0, notes: [] };
   for (const note of notes) run.onProgress(`note: ${note}`);
-  return `${given} right(s) given back: the application can write`;
+  return [`${given} right(s) given back: the application can write`, ...(await clearPlatforms(run))].join("; ");
 }

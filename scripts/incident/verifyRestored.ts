@@ -1,9 +1,11 @@
 /**
  * Verifies the live database after it was restored, or after a release was rolled back: no row of the backup is missing,
  * the data checks hold, the application answers, the environment is as it was accepted. Records nothing, freezes nothing.
- * The rights that a write fence withholds meanwhile are not missed: they are on record, and given back when it is lifted.
+ * The rights that a write fence withholds meanwhile are not missed: they are on record, and given back when it is lifted. Where
+ * users are redirected meanwhile, the health checks are let through.
  */
 import { UsageError } from "../contract/failure";
+import { readPass } from "../control/maintenance";
 import { withConnection } from "../database/connect";
 import type { DatabaseTarget } from "../database/target";
 import { checkEnvironment } from "../environment/checkEnvironment";
@@ -52,7 +54,8 @@ export async function verifyRestored(input: RestoredInput): Promise<RestoredVeri
   const policies = settings.tables;
   const data = await compareWithBackup({ store, live, copyOf, policies, judged, withheld, signal, onProgress });
   const dataChecks = await withConnection(live, (client) => runDataChecks(client, { checks: settings.checks, signal }));
-  const health = await runHealthChecks({ ...addresses, settings: settings.health, signal });
+  const frontendHeaders = await readPass(store);
+  const health = await runHealthChecks({ ...addresses, frontendHeaders, settings: settings.health, signal });
   const environment = await readEnvironment(input);
   const findings = [
     ...data.findings,

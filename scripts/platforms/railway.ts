@@ -1,6 +1,6 @@
 /**
- * Railway's GraphQL API, as far as releases need it: what is live, what can be rolled back to, rolling back, logs and
- * variables. Errors come inside a 200 there: whatever holds `errors` failed.
+ * Railway's GraphQL API, as far as releases need it: what is live, what can be rolled back to, rolling back, deploying again,
+ * logs and variables. Errors come inside a 200 there: whatever holds `errors` failed.
  */
 import { z } from "zod";
 import { Refusal, UsageError } from "../contract/failure";
@@ -14,6 +14,10 @@ export const railwayDocuments = {
   token: "query { projectToken { projectId environmentId } }",
   variables: `query ($projectId: String!, $environmentId: String!, $serviceId: String) {
     variables(projectId: $projectId, environmentId: $environmentId, serviceId: $serviceId)
+  }`,
+  // With references such as ${{Postgres.DATABASE_URL}} as they were written.
+  unrenderedVariables: `query ($projectId: String!, $environmentId: String!, $serviceId: String) {
+    variables(projectId: $projectId, environmentId: $environmentId, serviceId: $serviceId, unrendered: true)
   }`,
   service: `query ($environmentId: String!, $serviceId: String!) {
     serviceInstance(environmentId: $environmentId, serviceId: $serviceId) {
@@ -31,6 +35,8 @@ export const railwayDocuments = {
     serviceInstanceDeployV2(commitSha: $commitSha, environmentId: $environmentId, serviceId: $serviceId)
   }`,
   setVariables: "mutation ($input: VariableCollectionUpsertInput!) { variableCollectionUpsert(input: $input) }",
+  deleteVariable: "mutation ($input: VariableDeleteInput!) { variableDelete(input: $input) }",
+  redeploy: "mutation ($id: String!) { deploymentRedeploy(id: $id) { id } }",
   // A Boolean, whatever Railway's guides show below it: the schema refuses a selection.
   rollback: "mutation ($id: String!) { deploymentRollback(id: $id) }",
   cancel: "mutation ($id: String!) { deploymentCancel(id: $id) }",
@@ -154,10 +160,19 @@ export class Railway {
   }
 
   /** All variables of the service, by name. */
-  async variables(): Promise<Readonly<Record<string, string>>> {
+  variables(): Promise<Readonly<Record<string, string>>> {
+    return this.#variables("variables");
+  }
+
+  /** With references to other variables as they were written, so that a value can be put back. */
+  unrenderedVariables(): Promise<Readonly<Record<string, string>>> {
+    return this.#variables("unrenderedVariables");
+  }
+
+  async #variables(document: "variables" | "unrenderedVariables"): Promise<Readonly<Record<string, string>>> {
     const schema = z.object({ variables: z.record(z.string(), z.string().nullable()) });
     const { serviceId } = this.access;
-    const { variables } = await this.#query("variables", { ...(await this.place()), serviceId }, schema);
+    const { variables } = await this.#query(document, { ...(await this.place()), serviceId }, schema);
     return Object.fromEntries(Object.entries(variables).map(([name, value]) => [name, value ?? ""]));
   }
 
@@ -171,6 +186,14 @@ export class Railway {
     const schema = z.object({ variableCollectionUpsert: z.boolean() });
     const { variableCollectionUpsert: done } = await this.#query("setVariables", { input }, schema);
     if (!done) throw new Refusal("Railway: refused to set variables");
+  }
+
+  /** Railway may deploy the service anew by itself: this mutation, alone of its kind, has no word against it. */
+  async deleteVariable(name: string): Promise<void> {
+    const input = { ...(await this.place()), serviceId: this.access.serviceId, name };
+    const schema = z.object({ variableDelete: z.boolean() });
+    const { variableDelete: done } = await this.#mutate("deleteVariable", { input }, schema);
+    if (!done) throw new Refusal(`Railway: refused to delete variable ${name}`);
   }
 
   /** The newest deployment, whatever became of it; null: the service never had one. */
@@ -199,6 +222,17 @@ export class Railway {
     const variables = { commitSha, environmentId, serviceId: this.access.serviceId };
     const schema = z.object({ serviceInstanceDeployV2: z.string() });
     return (await this.#mutate("deploy", variables, schema)).serviceInstanceDeployV2;
+  }
+
+  /**
+   * Deploys that one's code again, with the variables of now.
+   *
+   * @returns the id of the new deployment.
+   * @throws Unavailable also when it may have been accepted: the answer was lost.
+   */
+  async redeploy(id: string): Promise<string> {
+    const schema = z.object({ deploymentRedeploy: z.object({ id: z.string() }) });
+    return (await this.#mutate("redeploy", { id }, schema)).deploymentRedeploy.id;
   }
 
   /**

@@ -210,12 +210,21 @@ export class Vercel {
     await this.request("POST", path, z.unknown(), { body: {} });
   }
 
-  /** One request; GET is repeated where it failed for a passing reason. */
+  /** One request, repeated where it failed for a passing reason and asking twice does no more than asking once. */
   async request<T extends z.ZodType>(
-    method: "GET" | "POST" | "PATCH",
+    method: "GET" | "POST" | "PATCH" | "PUT",
     path: string,
     schema: T,
-    { query = {}, body }: { readonly query?: Readonly<Record<string, string>>; readonly body?: object } = {},
+    {
+      query = {},
+      body,
+      // To set a value twice is to set it once.
+      repeatable = method !== "POST",
+    }: {
+      readonly query?: Readonly<Record<string, string>>;
+      readonly body?: object;
+      readonly repeatable?: boolean;
+    } = {},
   ): Promise<z.output<T>> {
     const { token, teamId } = this.access;
     const url = new URL(path, this.access.url);
@@ -224,8 +233,6 @@ export class Vercel {
     const call = { platform: "Vercel", method, url } as const;
     const { pace, signal } = this.options;
     const headers = { authorization: `Bearer ${token}` };
-    // To set a value twice is to set it once.
-    const repeatable = method !== "POST";
     const answer = await callPlatform({ ...call, headers, body, pace, signal, repeatable });
     demandSuccess(answer, call, "VERCEL_TOKEN");
     return parseAnswer(schema, answer, call);

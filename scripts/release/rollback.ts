@@ -3,6 +3,7 @@
  * health checks and the environment's, for a rollback restores old variables on Railway and keeps old ones on Vercel. The
  * database is not touched: migrations are additive, so what was live before works with what is there now.
  */
+import { readPass } from "../control/maintenance";
 import { takeRollbackTurn } from "../control/rollback";
 import { type ExitCode, Failure, Refusal, Unavailable, UsageError, exitCode, messageOf } from "../contract/failure";
 import { hintWithLinks } from "../contract/links";
@@ -163,7 +164,8 @@ export async function rollBack(plan: RollbackPlan, execution: RollbackExecution)
     signal.throwIfAborted();
     const sides = ended.map(({ result }) => result);
     if (release !== undefined) await recordSides(execution, release, sides);
-    const health = await runHealthChecks({ ...addresses, settings: settings.health, signal });
+    const frontendHeaders = await readPass(store);
+    const health = await runHealthChecks({ ...addresses, frontendHeaders, settings: settings.health, signal });
     const seconds = elapsed();
     const environment = await checkVariables(store, settings);
     const verdict = verdictOf(sides);

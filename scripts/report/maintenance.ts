@@ -1,4 +1,5 @@
-/** The words for the write fence: what it takes, what it cannot hold, how it stands. */
+/** The words for a maintenance: what the fence takes and cannot hold, what is done on the platforms, how it stands. */
+import type { Maintenance } from "../control/maintenance";
 import { describeIdentity } from "../database/identity";
 import type { MaintenancePlan, MaintenanceStatus } from "../incident/maintenance";
 
@@ -40,12 +41,35 @@ export function describeHoles({
   ];
 }
 
-export function describeFenceStatus(status: MaintenanceStatus): string {
-  const { state, roles, raisedAt, grants, unheld, refused, findings } = status;
-  if (state === "off") return "no write fence is up";
+/** What `off` will do on the platforms, for the question. */
+export function describeClearing({ railway, vercel }: Maintenance["platforms"]): string[] {
   return [
-    `write fence: ${state}, for ${roles.join(", ")}, since ${raisedAt ?? "unknown"}; ${grants} right(s) on record`,
+    ...(railway === null
+      ? []
+      : [
+          `railway: puts ${railway.variable} back (${railway.before === null ? "it was not set" : "to what it was"}), and deploys the service again where it was deployed with it`,
+        ]),
+    ...(vercel === null ? [] : [`vercel: takes the rule ${JSON.stringify(vercel.rule)} out of the firewall`]),
+  ];
+}
+
+export function describeMaintenance(
+  status: MaintenanceStatus & {
+    /** Null: nothing is changed there. */
+    readonly platforms: Readonly<Record<"railway" | "vercel", string | null>>;
+  },
+): string {
+  const { state, roles, raisedAt, grants, unheld, refused, findings, platforms } = status;
+  const { railway, vercel } = platforms;
+  const fence =
+    state === "off"
+      ? "no write fence is up"
+      : `write fence: ${state}, for ${roles.join(", ")}, since ${raisedAt ?? "unknown"}; ${grants} right(s) on record`;
+  return [
+    fence,
     ...(unheld.length === 0 ? [] : [`not held: ${listed(unheld)}`]),
+    ...(railway === null ? [] : [`railway: ${railway}`]),
+    ...(vercel === null ? [] : [`vercel: ${vercel}`]),
     ...findings.map((finding) => `finding: ${finding}`),
     ...(state === "on" && findings.length === 0 ? [`it holds: ${refused} write(s) tried, all refused`] : []),
   ].join("\n");

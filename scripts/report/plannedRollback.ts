@@ -35,10 +35,10 @@ function indent(text: string): string {
 }
 
 function describeStep(plan: PlannedPlan, step: PlannedRollback["steps"][number]["step"]): string {
-  const { document, fence, application, inPlaceBecause } = plan;
+  const { document, fence, told, application, inPlaceBecause } = plan;
   switch (step) {
     case "deploy:maintenance on":
-      return fence === null ? "the write fence is up" : describeRaising(fence);
+      return fence === null ? "the write fence is up" : [describeRaising(fence), ...told].join("\n");
     case "db:restore":
       return [
         document.safetyBackup === null
@@ -57,7 +57,7 @@ function describeStep(plan: PlannedPlan, step: PlannedRollback["steps"][number][
     case "db:verify:rollback":
       return "rows, data checks, health checks, environment";
     case "deploy:maintenance off":
-      return "gives the rights to write back, exactly";
+      return "puts everything back that the first step changed, exactly";
   }
 }
 

@@ -1,6 +1,6 @@
 /** The status for people: one screen, and the same as an HTML report. */
 import type { BackupState, LevelState, LocationState, Status } from "../status/statusDocument";
-import { describeAge } from "../status/judge";
+import { describeAge, describeFence } from "../status/judge";
 import { describeSeconds } from "../verification/expectedRto";
 import type { Cell, ReportDocument, Table, Tone } from "./html/document";
 import { renderTable } from "./table";
@@ -79,13 +79,7 @@ function controlStandings(control: NonNullable<Status["control"]>): Standing[] {
       how: lease === null ? "free" : `run ${lease.runId} of ${lease.stack} (${lease.phase}), until ${lease.expiresAt}`,
       tone: "neutral",
     },
-    one(
-      "Write fence",
-      maintenance === null
-        ? []
-        : [`${maintenance.state} for ${maintenance.roles.join(", ")} since ${maintenance.raisedAt}`],
-      "down",
-    ),
+    one("Write fence", maintenance === null ? [] : [describeFence(maintenance)], "down"),
     one(
       "Releases not verified",
       openReceipts.map(

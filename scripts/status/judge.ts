@@ -126,9 +126,7 @@ function controlAttention(control: NonNullable<Status["control"]>): string[] {
     ...freezes.map(
       ({ person, at, reason }) => `releases are frozen since ${at}${person === null ? "" : ` by ${person}`}: ${reason}`,
     ),
-    ...(maintenance === null
-      ? []
-      : [`write fence: ${maintenance.state} for ${maintenance.roles.join(", ")} since ${maintenance.raisedAt}`]),
+    ...(maintenance === null ? [] : [`write fence: ${describeFence(maintenance)}`]),
     ...openReceipts.map(
       ({ runId, releaseVersion, stack }) =>
         `release ${releaseVersion || "(unnamed)"} of ${stack} is not verified (receipt ${runId}): npm run db:verify:post-deploy`,
@@ -140,6 +138,17 @@ function controlAttention(control: NonNullable<Status["control"]>): string[] {
         ]),
     ...incidents.map(({ id, detail }) => `incident ${id}: ${detail}`),
   ];
+}
+
+/** `on for anon since …; users are told on vercel`. */
+export function describeFence({
+  state,
+  roles,
+  raisedAt,
+  platforms,
+}: NonNullable<NonNullable<Status["control"]>["maintenance"]>): string {
+  const told = platforms.length === 0 ? "" : `; users are told on ${platforms.join(" and ")}`;
+  return `${state} for ${roles.join(", ")} since ${raisedAt}${told}`;
 }
 
 /** `14 d`, `3 h`, or seconds and minutes. */

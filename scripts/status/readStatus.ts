@@ -6,7 +6,7 @@ import { redact } from "../contract/redaction";
 import { readFreezes } from "../control/freeze";
 import { readLease } from "../control/lease";
 import { isExpired } from "../control/leaseDocument";
-import { readMaintenance } from "../control/maintenance";
+import { changedPlatforms, isFenced, readMaintenance } from "../control/maintenance";
 import { isUnderWay, nextStep, readPlannedRollback } from "../control/plannedRollback";
 import { heldTurn } from "../control/turn";
 import type { PostureCheck } from "../posture/checkPosture";
@@ -163,9 +163,12 @@ async function readControlState(store: Store, drills: readonly Drill[], now: Dat
       ? { ...{ runId: lease.holder.runId, stack: lease.holder.stack }, phase: lease.phase, expiresAt: lease.expiresAt }
       : null,
     maintenance:
-      maintenance === undefined || maintenance.state === "off"
+      maintenance === undefined || (!isFenced(maintenance) && changedPlatforms(maintenance).length === 0)
         ? null
-        : { state: maintenance.state, roles: maintenance.roles, raisedAt: maintenance.raisedAt },
+        : {
+            ...{ state: maintenance.state, roles: maintenance.roles, raisedAt: maintenance.raisedAt },
+            platforms: changedPlatforms(maintenance),
+          },
     openReceipts: identities.flatMap((run) =>
       run === undefined ? [] : [{ runId: run.runId, releaseVersion: run.releaseVersion, stack: run.stack }],
     ),

@@ -59,9 +59,13 @@ export const controlStateSchema = z.object({
   ),
   /** Null: nobody holds it. */
   lease: z.object({ runId: z.string(), stack: z.string(), phase: z.string(), expiresAt: z.iso.datetime() }).nullable(),
-  /** Null: no write fence is up. */
+  /** Null: no write fence is up, and nothing is changed on the platforms. */
   maintenance: z
-    .object({ state: z.enum(["raising", "on", "lifting"]), roles: z.array(z.string()), raisedAt: z.iso.datetime() })
+    .object({
+      ...{ state: z.enum(["raising", "on", "lifting", "off"]), roles: z.array(z.string()), raisedAt: z.iso.datetime() },
+      /** Where users are told of it. */
+      platforms: z.array(z.enum(["railway", "vercel"])),
+    })
     .nullable(),
   openReceipts: z.array(z.object({ runId: z.string(), releaseVersion: z.string(), stack: z.string() })),
   /** Null: none is under way. */

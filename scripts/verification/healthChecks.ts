@@ -33,6 +33,8 @@ export interface HealthInput {
   readonly appUrl?: string | undefined;
   /** `FRONTEND_URL`: `frontendPaths` are below it. */
   readonly frontendUrl?: string | undefined;
+  /** Sent along to `FRONTEND_URL`: during a maintenance it gets our requests past the redirection. */
+  readonly frontendHeaders?: Readonly<Record<string, string>>;
   readonly settings: HealthSettings;
   readonly signal?: AbortSignal;
 }
@@ -68,10 +70,14 @@ export async function runHealthChecks(input: HealthInput): Promise<HealthReport>
  *
  * @throws UsageError when an address is not one of a web server.
  */
-export function healthEndpoints({ appUrl, frontendUrl, settings }: Omit<HealthInput, "signal">): Endpoint[] {
+export function healthEndpoints(input: Omit<HealthInput, "signal">): Endpoint[] {
+  const { appUrl, frontendUrl, frontendHeaders = {}, settings } = input;
   return [
     ...endpointsBelow("APP_URL", appUrl, settings.appPaths),
-    ...endpointsBelow("FRONTEND_URL", frontendUrl, settings.frontendPaths),
+    ...endpointsBelow("FRONTEND_URL", frontendUrl, settings.frontendPaths).map((endpoint) => ({
+      ...endpoint,
+      headers: frontendHeaders,
+    })),
   ];
 }
 
@@ -85,6 +91,8 @@ export interface Endpoint {
   /** Without user name and password. */
   readonly url: URL;
   readonly authorization: string | undefined;
+  /** Further ones. */
+  readonly headers?: Readonly<Record<string, string>>;
 }
 
 function endpointsBelow(variable: string, base: string | undefined, paths: readonly string[]): Endpoint[] {
@@ -162,7 +170,7 @@ async function follow(endpoint: Endpoint, signal: AbortSignal): Promise<Answer> 
   for (let redirects = 0; ; redirects++) {
     const credentials = endpoint.authorization === undefined ? {} : { authorization: endpoint.authorization };
     // A connection that was kept may lead to what was live before, and is quicker than a new one.
-    const headers = { ...credentials, connection: "close" };
+    const headers = { ...endpoint.headers, ...credentials, connection: "close" };
     const response = await fetch(url.href, { redirect: "manual", signal, headers });
     await drain(response);
     const { status } = response;

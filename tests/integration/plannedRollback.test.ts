@@ -86,6 +86,10 @@ describe("rollback:planned", function () {
       environment: { required: [], critical: [] },
       health: { appPaths: ["/api/health"], deadlineSeconds: 0.5 },
       rollback: { timeoutSeconds: 10, fencedRoles: [role] },
+      maintenance: {
+        railway: { variable: "MAINTENANCE" },
+        vercel: { action: "redirect", location: "https://status.example.com" },
+      },
       checks: "none",
     });
     const receipt = receiptOf({
@@ -134,7 +138,11 @@ describe("rollback:planned", function () {
     assert.deepEqual(await acls(), untouched);
     await write();
     assert.equal((await readPlannedRollback(store))?.state, "done");
-    assert.equal((await readMaintenance(store))?.state, "off");
+    const maintenance = await readMaintenance(store);
+    assert.equal(maintenance?.state, "off");
+    assert.deepEqual(maintenance.platforms, { railway: null, vercel: null });
+    assert.deepEqual({ ...app.railway.liveVariables() }, { NODE_ENV: "production" });
+    assert.deepEqual(app.vercel.firewall.list().active?.rules, []);
     assert.match((await readFreezes(store))[0]?.reason ?? "", /^planned rollback /);
   }
 
@@ -148,6 +156,7 @@ describe("rollback:planned", function () {
         `railway: service ${app.railway.serviceId} at 127\\.0\\.0\\.1`,
         `vercel: project ${app.vercel.projectId} at 127\\.0\\.0\\.1`,
         `1\\. deploy:maintenance on: keeps ${role} from writing`,
+        'railway: sets MAINTENANCE to "true"[^]*vercel: production redirects to https://status\\.example\\.com',
         "2\\. db:restore: takes a backup of what is live; restores .* beside it",
         "3\\. deploy:rollback: railway to [0-9a-f-]+ \\(live before the release",
         "4\\. db:verify:rollback: ",
@@ -175,6 +184,7 @@ describe("rollback:planned", function () {
     const points = [
       /1 of 5: deploy:maintenance on$/m,
       /right\(s\) taken away; ending sessions/,
+      /railway: deploying \S+ again/,
       /safety backup: what is live now is stored first/,
       /schema-pre\.dump\.zst restored/,
       /about to take the place of/,

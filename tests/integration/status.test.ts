@@ -110,7 +110,7 @@ describe("status", function () {
     const startedAt = new Date().toISOString();
     await takeMaintenanceTurn(store, "fence", () => ({
       ...{ schemaVersion: 1, state: "raising", database, roles: ["anon"] },
-      ...{ raisedAt: startedAt, grants: [], unheld: [] },
+      ...{ raisedAt: startedAt, grants: [], unheld: [], platforms: { railway: null, vercel: null } },
     }));
     const run = { runId: "20260101T000000Z-run", releaseVersion: "v1", stack: "crm/prod", receiptSha256: "0" };
     await recordEvent(store, run, "gate-passed", "");

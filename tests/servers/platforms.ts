@@ -40,8 +40,11 @@ export async function startApplication(
   const log = new RequestLog();
   const live = { railway: firstCommit, vercel: firstCommit };
   const broken = new Set<string>();
-  const server = await serveLoopback(async ({ url }) => {
+  const server = await serveLoopback(async ({ url, headers }) => {
     const api = url.pathname.startsWith("/api/");
+    // Vercel's firewall stands before the frontend only.
+    const judged = api ? undefined : vercel.firewall.judge(headers);
+    if (judged !== undefined) return { ...judged, body: "" };
     const commit = api ? live.railway : live.vercel;
     if (api) await serve(commit);
     return { status: broken.has(commit) ? 500 : 200, body: { commit } };

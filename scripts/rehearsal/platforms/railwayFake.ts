@@ -44,6 +44,10 @@ export interface RailwayFake {
   reportStatus(status: string | undefined): void;
   /** Of the service, as the next deployment will find them. */
   readonly variables: Record<string, string>;
+  /** What the deployment that is live was given. */
+  liveVariables(): Readonly<Record<string, string>>;
+  /** Whether the service is deployed anew, unasked, when a variable of it is deleted. Default false. */
+  deploysOnDeletion(does: boolean): void;
   /** The images of all deployments until now are gone: none of them can be rolled back to. */
   expireImages(): void;
   close(): Promise<void>;
@@ -79,6 +83,7 @@ export async function startRailwayFake(options: RailwayFakeOptions): Promise<Rai
   const variables: Record<string, string> = { ...options.variables };
   let failNext = false;
   let reported: string | undefined;
+  let deletionDeploys = false;
 
   const begin = (commit: string, status: RailwayStatus, image = `sha256:${randomUUID()}`): Deployment => {
     const now = new Date().toISOString();
@@ -122,6 +127,18 @@ export async function startRailwayFake(options: RailwayFakeOptions): Promise<Rai
     }
     for (const older of deployments) if (older.status === "SUCCESS") move(older, "REMOVED");
     move(deployment, "SUCCESS");
+  };
+
+  /** The same code again, with the variables of now. */
+  const redeploy = (of: Deployment): Deployment => {
+    const deployment = begin(of.commit, "INITIALIZING");
+    void run(deployment, true);
+    return deployment;
+  };
+
+  const redeployLive = (): void => {
+    const live = deployments.find(({ status }) => status === "SUCCESS");
+    if (live !== undefined) redeploy(live);
   };
 
   const shown = (deployment: Deployment) => ({
@@ -210,12 +227,31 @@ export async function startRailwayFake(options: RailwayFakeOptions): Promise<Rai
       return deployment.id;
     },
     variableCollectionUpsert: (args: {
-      input: { projectId: string; environmentId: string; replace: boolean; variables: Record<string, string> };
+      input: {
+        projectId: string;
+        environmentId: string;
+        replace: boolean;
+        skipDeploys: boolean;
+        variables: Record<string, string>;
+      };
     }) => {
       demand(args.input.projectId === projectId && args.input.environmentId === environmentId, "Environment");
       if (args.input.replace) for (const name of Object.keys(variables)) delete variables[name];
       Object.assign(variables, args.input.variables);
+      if (!args.input.skipDeploys) redeployLive();
       return true;
+    },
+    variableDelete: (args: { input: { projectId: string; environmentId: string; name: string } }) => {
+      demand(args.input.projectId === projectId && args.input.environmentId === environmentId, "Environment");
+      demand(args.input.name in variables, "Variable");
+      delete variables[args.input.name];
+      if (deletionDeploys) redeployLive();
+      return true;
+    },
+    deploymentRedeploy: ({ id }: { id: string }) => {
+      const target = find(id);
+      if (!shown(target).canRedeploy) throw new GraphQLError("Deployment cannot be redeployed");
+      return shown(redeploy(target));
     },
     deploymentCancel: ({ id }: { id: string }) => {
       const target = find(id);
@@ -296,6 +332,10 @@ export async function startRailwayFake(options: RailwayFakeOptions): Promise<Rai
     serviceId,
     faults,
     variables,
+    liveVariables: () => deployments.find(({ status }) => status === "SUCCESS")?.variables ?? {},
+    deploysOnDeletion: (does) => {
+      deletionDeploys = does;
+    },
     failNextBuild: () => {
       failNext = true;
     },

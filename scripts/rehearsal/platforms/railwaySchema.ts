@@ -131,11 +131,20 @@ export const railwaySchema = buildSchema(/* GraphQL */ `
     variables: EnvironmentVariables!
   }
 
+  input VariableDeleteInput {
+    environmentId: String!
+    name: String!
+    projectId: String!
+    serviceId: String
+  }
+
   type Mutation {
     deploymentCancel(id: String!): Boolean!
+    deploymentRedeploy(id: String!, usePreviousImageTag: Boolean): Deployment!
     deploymentRollback(id: String!): Boolean!
     serviceInstanceDeployV2(commitSha: String, environmentId: String!, serviceId: String!): String!
     variableCollectionUpsert(input: VariableCollectionUpsertInput!): Boolean!
+    variableDelete(input: VariableDeleteInput!): Boolean!
   }
 `);
 

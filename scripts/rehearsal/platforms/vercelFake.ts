@@ -1,5 +1,5 @@
 /**
- * A stand-in for Vercel's REST API on loopback, for deployments and rollbacks: checks every request by schema and the token
+ * A stand-in for Vercel's REST API on loopback, for deployments, rollbacks and the firewall: checks every request by schema and the token
  * as Vercel does, keeps deployments and moves them through Vercel's states, and can be told to fail. Vercel's path versions
  * drift, so any version is served.
  */
@@ -10,6 +10,7 @@ import { messageOf } from "../../contract/failure";
 import { serveLoopback, type Answer, type Call } from "../loopbackServer";
 import { Faults } from "./faults";
 import type { RequestLog } from "./requestLog";
+import { type FirewallFake, startFirewallFake } from "./vercelFirewallFake";
 
 export interface VercelFakeOptions {
   readonly token: string;
@@ -39,6 +40,8 @@ export interface VercelFake {
   readonly projectId: string;
   /** What goes wrong with the API itself. */
   readonly faults: Faults;
+  /** What stands before the production domains. */
+  readonly firewall: FirewallFake;
   /** The value that production runs with; a test changes it as somebody at the dashboard would. */
   edit(key: string, value: string): void;
   /** What production is given, whatever may be read. */
@@ -129,6 +132,13 @@ const rollbackQuerySchema = z.strictObject({
   teamId: z.string().optional(),
   slug: z.string().optional(),
   description: z.string().optional(),
+});
+
+/** /v1/security/firewall/config, which knows a project by its id only. */
+const firewallQuerySchema = z.strictObject({
+  projectId: z.string(),
+  teamId: z.string().optional(),
+  slug: z.string().optional(),
 });
 
 export async function startVercelFake(options: VercelFakeOptions): Promise<VercelFake> {
@@ -360,11 +370,32 @@ export async function startVercelFake(options: VercelFakeOptions): Promise<Verce
     return { status: 200, body: shownVariable(found, false) };
   };
 
+  const firewall = startFirewallFake();
+
+  const firewallConfiguration = (method: string, url: URL, body: string): Answer => {
+    const query = firewallQuerySchema.safeParse(Object.fromEntries(url.searchParams));
+    if (!query.success) return failure(400, "bad_request", `Invalid request: ${z.prettifyError(query.error)}`);
+    if (query.data.projectId !== projectId) return failure(404, "not_found", "Project not found.");
+    if (method === "GET") return { status: 200, body: firewall.list() };
+    if (method === "PUT") {
+      const invalid = firewall.put(parseJson(body));
+      if (invalid !== undefined) return failure(400, "bad_request", `Invalid request: ${invalid}`);
+      return { status: 200, body: { active: firewall.list().active } };
+    }
+    if (method !== "PATCH") return failure(405, "method_not_allowed", "Method Not Allowed");
+    const problem = firewall.patch(parseJson(body));
+    if (problem === "not found") return failure(404, "not_found", "Config not found");
+    if (problem !== undefined) return failure(400, "bad_request", `Invalid request: ${problem.invalid}`);
+    return { status: 200, body: {} };
+  };
+
   const respond = ({ method, url, headers, body }: Call): Answer => {
+    const isFirewall = /^\/v\d+\/security\/firewall\/config$/.test(url.pathname);
     const path = /^\/v\d+\/deployments(?:\/([^/]+?)(\/events)?)?$/.exec(url.pathname);
     const variablePath = /^\/v\d+\/projects\/([^/]+)\/env(?:\/([^/]+))?$/.exec(url.pathname);
     const projectPath = /^\/v\d+\/projects\/([^/]+)(?:\/rollback\/([^/]+))?$/.exec(url.pathname);
-    if (path === null && projectPath === null && variablePath === null) return failure(404, "not_found", "Not Found");
+    if (path === null && projectPath === null && variablePath === null && !isFirewall)
+      return failure(404, "not_found", "Not Found");
     if (headers.authorization === undefined) {
       return failure(401, "unauthorized", "The request is missing an authentication token");
     }
@@ -373,6 +404,7 @@ export async function startVercelFake(options: VercelFakeOptions): Promise<Verce
     }
     const team = url.searchParams.get("teamId");
     if (team !== null && team !== teamId) return failure(403, "forbidden", "Not authorized");
+    if (isFirewall) return firewallConfiguration(method, url, body);
     if (variablePath !== null) {
       const [, asked = "", id] = variablePath;
       if (asked !== projectId && asked !== projectName) return failure(404, "not_found", "Project not found.");
@@ -415,6 +447,7 @@ export async function startVercelFake(options: VercelFakeOptions): Promise<Verce
     },
     valueOf: (key) => variables.find((each) => each.key === key && each.target.includes("production"))?.value,
     faults,
+    firewall,
     failNextBuild: () => {
       failNext = true;
     },
