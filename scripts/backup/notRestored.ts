@@ -79,6 +79,14 @@ const probes: readonly Probe[] = [
     why: "the extension does not mark them as data to be dumped (pg_extension_config_dump)",
   },
   {
+    sql: `SELECT 'rights to language ' || lanname AS what FROM pg_language l
+           WHERE NOT lanispl AND lanacl IS NOT NULL
+             AND EXISTS (SELECT FROM aclexplode(l.lanacl) a FULL JOIN aclexplode(acldefault('l', l.lanowner)) b
+                             USING (grantee, privilege_type, is_grantable)
+                          WHERE a.grantor IS NULL OR b.grantor IS NULL) ORDER BY 1`,
+    why: "pg_dump writes nothing of PostgreSQL's own languages: give and take them anew",
+  },
+  {
     sql: `SELECT 'index ' || n.nspname || '.' || x.relname AS what
             FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid JOIN pg_class c ON c.oid = i.indrelid
             JOIN pg_namespace n ON n.oid = x.relnamespace

@@ -4,47 +4,22 @@
  */
 import { createHash } from "node:crypto";
 import type { Queryable } from "../database/queryable";
-import { quoteLiteral } from "../database/sqlText";
 import { type BackupScope, leftOutNames, readScope } from "../database/supabasePreset";
+import { databaseQueries } from "./catalogOfDatabases";
+import { tableQueries } from "./catalogOfTables";
+import { typeQueries } from "./catalogOfTypes";
+import { type CatalogQueries, catalogScope, heldRights, notOfExtension, rightsOf } from "./catalogTerms";
 import { readExtensionRows } from "./extensionRows";
 import type { CatalogItem } from "./fingerprint";
-
-const namesOf = (names: readonly string[]): string => `ARRAY[${names.map(quoteLiteral).join(", ")}]::text[]`;
-
-const notOfExtension = (catalog: string, oid: string): string =>
-  `NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = '${catalog}'::regclass AND d.objid = ${oid} AND d.deptype = 'e')`;
-
-/** An ACL in one order, with the defaults written out: NULL and an explicit default are the same rights. */
-export const rightsOf = (acl: string, objectType: string, owner: string): string =>
-  `(SELECT string_agg(x.granted, ',' ORDER BY x.granted COLLATE "C")
-      FROM (SELECT DISTINCT concat_ws(' ', CASE WHEN e.grantee = 0 THEN 'PUBLIC' ELSE pg_get_userbyid(e.grantee) END,
-                                      e.privilege_type, e.is_grantable) AS granted
-              FROM aclexplode(COALESCE(${acl}, acldefault('${objectType}', ${owner}))) e) x)`;
-
-/** Who may do what, the owner among them, one entry a right: `anon SELECT`, `OWNER app`. */
-const heldRights = (acl: string, objectType: string, owner: string): string =>
-  `ARRAY(SELECT DISTINCT concat_ws(' ', CASE WHEN e.grantee = 0 THEN 'PUBLIC' ELSE pg_get_userbyid(e.grantee) END,
-                         e.privilege_type, CASE WHEN e.is_grantable THEN 'WITH GRANT OPTION' END)
-           FROM aclexplode(COALESCE(${acl}, acldefault('${objectType}', ${owner}))) e WHERE e.grantee <> ${owner}
-          UNION SELECT 'OWNER ' || pg_get_userbyid(${owner}) ORDER BY 1)`;
 
 /** When a trigger fires (PostgreSQL manual, "pg_trigger", `tgenabled`). */
 const heldFiring = (enabled: string): string =>
   `CASE ${enabled} WHEN 'O' THEN ARRAY['enabled'] WHEN 'A' THEN ARRAY['enabled', 'enabled on a replica']
                    WHEN 'R' THEN ARRAY['enabled on a replica'] ELSE '{}' END`;
 
-/**
- * Each query returns `name` and `definition`, and for some kinds `holds`: what a release may add to, but not take from;
- * with `search_path = pg_catalog` definitions are schema-qualified.
- */
-function catalogQueries(scope: BackupScope): Readonly<Record<string, string>> {
-  const schemas = namesOf(leftOutNames(scope, "schema"));
-  const tables = namesOf(leftOutNames(scope, "table"));
-  const extensions = namesOf(leftOutNames(scope, "extension"));
-  const userSchema = (alias: string): string =>
-    `${alias}.nspname <> 'information_schema' AND ${alias}.nspname !~ '^pg_' AND ${alias}.nspname <> ALL (${schemas})`;
-  // For `n` the schema and `c` the table that the object is of.
-  const userTable = `${userSchema("n")} AND n.nspname || '.' || c.relname <> ALL (${tables})`;
+/** The kinds of the first versions: what they are of must not change, or backups of then would seem to differ. */
+function firstQueries(scope: BackupScope): CatalogQueries {
+  const { userSchema, userTable, keptExtension } = catalogScope(scope);
   return {
     schema: `SELECT n.nspname AS name, concat_ws('|', pg_get_userbyid(n.nspowner), ${rightsOf("n.nspacl", "n", "n.nspowner")}) AS definition,
                   ${heldRights("n.nspacl", "n", "n.nspowner")} AS holds
@@ -116,7 +91,7 @@ function catalogQueries(scope: BackupScope): Readonly<Record<string, string>> {
                FROM pg_sequence s JOIN pg_class c ON c.oid = s.seqrelid JOIN pg_namespace n ON n.oid = c.relnamespace
               WHERE ${userSchema("n")} AND ${notOfExtension("pg_class", "c.oid")}`,
     extension: `SELECT e.extname AS name, n.nspname AS definition
-                FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace WHERE e.extname <> ALL (${extensions})`,
+                FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace WHERE ${keptExtension("e.extname")}`,
     // Rights and what owns it: a sequence that falls to another column goes with that one.
     "sequence-rights": `SELECT n.nspname || '.' || c.relname AS name,
                      concat_ws('|', pg_get_userbyid(c.relowner), ${rightsOf("c.relacl", "s", "c.relowner")},
@@ -188,7 +163,17 @@ function catalogQueries(scope: BackupScope): Readonly<Record<string, string>> {
 export async function readCatalog(client: Queryable, given?: BackupScope): Promise<CatalogItem[]> {
   const scope = given ?? (await readScope(client));
   const items: CatalogItem[] = [];
-  for (const [kind, query] of Object.entries(catalogQueries(scope))) {
+  const { rows: server } = await client.query<{ version: number }>(
+    "SELECT current_setting('server_version_num')::int AS version",
+  );
+  const terms = catalogScope(scope);
+  const queries = {
+    ...firstQueries(scope),
+    ...typeQueries(terms),
+    ...tableQueries(terms),
+    ...databaseQueries(terms, server[0]!.version),
+  };
+  for (const [kind, query] of Object.entries(queries)) {
     const { rows } = await client.query<{ name: string; definition: string | null; holds?: string[] }>(query);
     for (const { name, definition, holds } of rows)
       items.push({ kind, name, digest: digestOf(definition ?? ""), ...(holds === undefined ? {} : { holds }) });

@@ -2,7 +2,7 @@
  * The checksum of all large objects. They are no table: neither pg_dump's tables nor a count of rows would miss one.
  */
 import type { Queryable } from "../database/queryable";
-import { rightsOf } from "./catalog";
+import { rightsOf } from "./catalogTerms";
 import type { LargeObjectsFingerprint } from "./fingerprint";
 
 /** Bytes that are read at a time: an object may be larger than the server's memory. */

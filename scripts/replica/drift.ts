@@ -19,6 +19,9 @@ export async function readSurplus(source: Client, replica: Client): Promise<Cata
 async function compareCatalogs(source: Client, replica: Client): Promise<CatalogChange[]> {
   const [there, here] = [await readCatalog(source), await readCatalog(replica)];
   const compared = ({ kind, name }: CatalogItem): boolean =>
-    kind !== "publication" && name !== ownSchema && !name.startsWith(`${ownSchema}.`);
+    !kind.startsWith("publication") &&
+    !name.endsWith(" (publication)") &&
+    name !== ownSchema &&
+    !name.startsWith(`${ownSchema}.`);
   return catalogChanges(there.filter(compared), here.filter(compared));
 }

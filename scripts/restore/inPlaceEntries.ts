@@ -36,7 +36,23 @@ export function isRestoredInPlace(entry: TocEntry, rules: EntryRules): boolean {
     const [, kind, name = ""] = /^(EXTENSION|SCHEMA) (.*)$/.exec(nameOf(entry, owner)) ?? [];
     if (kind === "EXTENSION") return !left.extensions.has(unquoted(name));
   }
+  if (owner === undefined && isThere(entry, left)) return false;
   return isOwn;
+}
+
+/** Kinds of objects without an owner: those that a superuser made stay where the role is none. */
+const unowned: Readonly<Record<string, { kind: string; tag: (name: string) => string }>> = {
+  "ACCESS METHOD": { kind: "access-method", tag: (name) => `- ${name}` },
+  CAST: { kind: "cast", tag: (name) => `- CAST (${name})` },
+  TRANSFORM: { kind: "transform", tag: (name) => `- TRANSFORM FOR ${name.replace(/ (\S+)$/, " LANGUAGE $1")}` },
+  "TEXT SEARCH PARSER": { kind: "text-search-parser", tag: spaced },
+  "TEXT SEARCH TEMPLATE": { kind: "text-search-template", tag: spaced },
+};
+
+function isThere(entry: TocEntry, left: Left): boolean {
+  const known = unowned[entry.kind];
+  if (known === undefined) return false;
+  return left.catalog.some(({ kind, name }) => kind === known.kind && entry.rest.trimEnd() === known.tag(name));
 }
 
 /** Of an entry outside schemas. */

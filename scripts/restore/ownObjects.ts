@@ -3,9 +3,10 @@
  * the platform's. Statements that drop the former; what they take along (CASCADE) is looked for afterwards.
  */
 import type { Queryable } from "../database/queryable";
-import { quoteIdentifier } from "../database/sqlText";
+import { quoteIdentifier, quoteLiteral } from "../database/sqlText";
 import type { BackupScope } from "../database/supabasePreset";
 import { leftOutNames } from "../database/supabasePreset";
+import { firstUserOid } from "../fingerprint/catalogTerms";
 import type { CatalogItem } from "../fingerprint/fingerprint";
 
 const mine = (owner: string): string => `pg_has_role(${owner}, 'USAGE')`;
@@ -50,6 +51,7 @@ const inSchemas: readonly (readonly [catalog: string, schema: string, owner: str
 /** Objects of the database as a whole. */
 const ofDatabase: readonly (readonly [catalog: string, owner: string, condition: string])[] = [
   ["pg_publication", "pubowner", "true"],
+  ["pg_language", "lanowner", "o.lanispl"],
   ["pg_event_trigger", "evtowner", "true"],
   ["pg_foreign_server", "srvowner", "true"],
   ["pg_foreign_data_wrapper", "fdwowner", "true"],
@@ -61,6 +63,11 @@ const ofDatabase: readonly (readonly [catalog: string, owner: string, condition:
     "o.nspname <> 'public' AND o.nspname <> 'information_schema' AND o.nspname !~ '^pg_' AND o.nspname <> ALL ($1::text[]) AND o.nspname <> ALL ($4::text[])",
   ],
 ];
+
+/** Objects without an owner, which take a superuser: the condition is on those that PostgreSQL did not make itself. */
+const ofSuperusers: readonly string[] = ["pg_am", "pg_cast", "pg_transform", "pg_ts_parser", "pg_ts_template"];
+
+const isSuperuser = "(SELECT rolsuper FROM pg_roles WHERE rolname = current_user)";
 
 const dropQuery = `
 SELECT DISTINCT CASE WHEN i.type IN ('function', 'procedure', 'aggregate') THEN 'ROUTINE'
@@ -76,6 +83,11 @@ SELECT DISTINCT CASE WHEN i.type IN ('function', 'procedure', 'aggregate') THEN 
       ([catalog, owner, condition]) =>
         `SELECT '${catalog}'::regclass AS catalog, o.oid FROM ${catalog} o
           WHERE ${mine(`o.${owner}`)} AND ${condition} AND ${independent(catalog)}`,
+    ),
+    ...ofSuperusers.map(
+      (catalog) =>
+        `SELECT '${catalog}'::regclass AS catalog, o.oid FROM ${catalog} o
+          WHERE ${isSuperuser} AND o.oid >= ${firstUserOid} AND ${independent(catalog)}`,
     ),
   ].join("\n UNION ALL ")}) a
  CROSS JOIN LATERAL pg_identify_object(a.catalog, a.oid, 0) i`;
@@ -99,7 +111,51 @@ export async function dropStatements(session: Queryable, stays: WhatStays): Prom
   return [
     ...rows.map(({ kind, identity }) => `DROP ${kind} IF EXISTS ${identity} CASCADE`),
     ...(await defaultPrivileges(session, stays.scope)),
+    ...(await schemasAsNew(session, stays)),
   ];
+}
+
+interface KeptSchema {
+  readonly name: string;
+  readonly owner: string;
+  /** Others than the owner; null: there are none. */
+  readonly grantees: readonly (string | null)[] | null;
+  readonly commented: boolean;
+}
+
+/** From 15 on PUBLIC may not create in `public` (PostgreSQL 15's release notes, "E.19.2. Migration to Version 15"). */
+const publicUses = 150_000;
+
+/** Schemas that stay lose what an archive does not take away: it gives rights and comments to a schema that is new. */
+async function schemasAsNew(session: Queryable, stays: WhatStays): Promise<string[]> {
+  const { rows } = await session.query<KeptSchema & { version: number }>(
+    `SELECT n.nspname::text AS name, pg_get_userbyid(n.nspowner)::text AS owner, current_setting('server_version_num')::int AS version,
+            (SELECT json_agg(DISTINCT CASE WHEN a.grantee <> 0 THEN pg_get_userbyid(a.grantee)::text END)
+               FROM aclexplode(n.nspacl) a WHERE a.grantee <> n.nspowner) AS grantees,
+            obj_description(n.oid, 'pg_namespace') IS DISTINCT FROM
+              CASE n.nspname WHEN 'public' THEN 'standard public schema' END AS commented
+       FROM pg_namespace n
+      WHERE ${mine("n.nspowner")} AND ${ofPeople} AND (n.nspname = 'public' OR n.nspname = ANY ($2::text[]))`,
+    [leftOutNames(stays.scope, "schema"), stays.schemas],
+  );
+  return rows.flatMap(({ name, owner, grantees, commented, version }) => {
+    const schema = `SCHEMA ${quoteIdentifier(name)}`;
+    const isPublic = name === "public";
+    const rights =
+      grantees === null && !isPublic
+        ? []
+        : [
+            ...(grantees ?? []).map((grantee) => `REVOKE ALL ON ${schema} FROM ${roleOf(grantee)} CASCADE`),
+            `GRANT ALL ON ${schema} TO ${quoteIdentifier(owner)}`,
+            ...(isPublic ? [`GRANT ${version >= publicUses ? "USAGE" : "ALL"} ON ${schema} TO PUBLIC`] : []),
+          ];
+    const comment = `COMMENT ON ${schema} IS ${isPublic ? quoteLiteral("standard public schema") : "NULL"}`;
+    return [...rights, ...(commented ? [comment] : [])];
+  });
+}
+
+function roleOf(name: string | null): string {
+  return name === null ? "PUBLIC" : quoteIdentifier(name);
 }
 
 /** Drops the role's own large objects. */
@@ -135,14 +191,13 @@ async function defaultPrivileges(session: Queryable, scope: BackupScope): Promis
       WHERE ${mine("d.defaclrole")} AND (n.nspname IS NULL OR n.nspname <> ALL ($1::text[]))`,
     [leftOutNames(scope, "schema")],
   );
-  const who = (role: string | null): string => (role === null ? "PUBLIC" : quoteIdentifier(role));
   return rows.flatMap(({ role, schema, object, grantees, defaults }) => {
     const where = schema === null ? "" : ` IN SCHEMA ${quoteIdentifier(schema)}`;
     const alter = `ALTER DEFAULT PRIVILEGES FOR ROLE ${quoteIdentifier(role)}${where}`;
     const what = privilegeObjects[object] ?? "TABLES";
     return [
-      ...grantees.map((grantee) => `${alter} REVOKE ALL ON ${what} FROM ${who(grantee)}`),
-      ...defaults.map(({ grantee, privilege }) => `${alter} GRANT ${privilege} ON ${what} TO ${who(grantee)}`),
+      ...grantees.map((grantee) => `${alter} REVOKE ALL ON ${what} FROM ${roleOf(grantee)}`),
+      ...defaults.map(({ grantee, privilege }) => `${alter} GRANT ${privilege} ON ${what} TO ${roleOf(grantee)}`),
     ];
   });
 }
@@ -160,7 +215,19 @@ export interface PlatformObjects {
   readonly schemas: readonly string[];
   readonly roles: readonly string[];
   readonly items: ReadonlySet<string>;
+  /** Kinds that have no owner, or whose owner PostgreSQL is; empty for a superuser. */
+  readonly kinds: ReadonlySet<string>;
 }
+
+/** Only a superuser makes them, or gives rights to them. */
+const kindsOfSuperusers = [
+  "access-method",
+  "cast",
+  "rights",
+  "text-search-parser",
+  "text-search-template",
+  "transform",
+] as const;
 
 export async function readPlatformObjects(session: Queryable): Promise<PlatformObjects> {
   const { rows } = await session.query<{ kind: string; name: string }>(
@@ -168,19 +235,37 @@ export async function readPlatformObjects(session: Queryable): Promise<PlatformO
      UNION ALL SELECT 'extension', extname::text FROM pg_extension WHERE NOT ${mine("extowner")}
      UNION ALL SELECT 'publication', pubname::text FROM pg_publication WHERE NOT ${mine("pubowner")}
      UNION ALL SELECT 'event-trigger', evtname::text FROM pg_event_trigger WHERE NOT ${mine("evtowner")}
-     UNION ALL SELECT 'role', rolname::text FROM pg_roles WHERE NOT ${mine("oid")}`,
+     UNION ALL SELECT 'language', lanname::text FROM pg_language WHERE NOT ${mine("lanowner")}
+     UNION ALL SELECT 'foreign-data-wrapper', fdwname::text FROM pg_foreign_data_wrapper WHERE NOT ${mine("fdwowner")}
+     UNION ALL SELECT 'foreign-server', srvname::text FROM pg_foreign_server WHERE NOT ${mine("srvowner")}
+     UNION ALL SELECT 'user-mapping', m.usename || ' on ' || m.srvname
+                 FROM pg_user_mappings m JOIN pg_foreign_server s ON s.oid = m.srvid WHERE NOT ${mine("s.srvowner")}
+     UNION ALL SELECT 'role', rolname::text FROM pg_roles WHERE NOT ${mine("oid")}
+     UNION ALL SELECT 'limited', '' WHERE NOT ${isSuperuser}`,
   );
   const namesOf = (kind: string): string[] => rows.filter((row) => row.kind === kind).map(({ name }) => name);
   return {
     schemas: namesOf("schema"),
     roles: namesOf("role"),
     items: new Set(rows.map(({ kind, name }) => `${kind} ${name}`)),
+    kinds: new Set(namesOf("limited").length === 0 ? [] : kindsOfSuperusers),
   };
 }
 
 /** Whether an item of a catalog is among them, or lies in a schema of theirs. */
 export function isPlatforms({ kind, name }: Pick<CatalogItem, "kind" | "name">, platform: PlatformObjects): boolean {
-  if (platform.items.has(`${kind} ${name}`)) return true;
+  if (platform.items.has(`${kind} ${name}`) || platform.kinds.has(kind)) return true;
   if (kind === "default-privileges") return platform.roles.some((role) => name.startsWith(`${role} `));
+  if (kind === "public-schema") return platform.schemas.includes(name);
+  if (kind === "publication-part")
+    return platform.items.has(`publication ${name.slice(0, Math.max(0, name.indexOf(" ")))}`);
+  if (kind === "comment") return isCommentOnPlatforms(name, platform);
   return platform.schemas.some((schema) => name.startsWith(`${schema}.`));
+}
+
+/** `auth.users (table)`, `a_trigger on auth.users (trigger)`, `watch (event trigger)`. */
+function isCommentOnPlatforms(name: string, { items, schemas }: PlatformObjects): boolean {
+  const [, what = "", type = ""] = /^(.*) \(([a-z -]+)\)$/s.exec(name) ?? [];
+  if (items.has(`${type === "server" ? "foreign-server" : type.replaceAll(" ", "-")} ${what}`)) return true;
+  return schemas.some((schema) => what.startsWith(`${schema}.`) || what.includes(` on ${schema}.`));
 }

@@ -38,7 +38,7 @@ const removed = (kind: string, loss: (name: string) => string): LossClass["of"] 
   return (change) => (change.kind === kind && change.change === "removed" ? loss(change.name) : undefined);
 };
 
-const kindsWithRights = ["schema", "relation", "column", "routine"];
+const kindsWithRights = ["schema", "public-schema", "relation", "column", "routine"];
 const triggerKinds = ["trigger", "event-trigger"];
 
 const classes: readonly LossClass[] = [
@@ -89,7 +89,7 @@ const classes: readonly LossClass[] = [
   {
     of: ({ kind, change, name, lost }) =>
       kindsWithRights.includes(kind) && change === "changed" && lost.length > 0
-        ? `right(s) to ${kind} ${name} are gone: ${lost.join(", ")}`
+        ? `right(s) to ${kind.replace("public-", "")} ${name} are gone: ${lost.join(", ")}`
         : undefined,
     named: ["change-owner"],
     unnamed: ["revoke-right", "reassign-owned", "drop-owned", "drop-role"],

@@ -133,10 +133,50 @@ CREATE PUBLICATION of_some FOR TABLE shop.a, shop.clients (id, name);
 CREATE PUBLICATION of_rows FOR TABLE shop.b WHERE (id > 5) WITH (publish = 'insert');
 CREATE PUBLICATION of_schema FOR TABLES IN SCHEMA shop WITH (publish_via_partition_root);
 CREATE PUBLICATION of_all FOR ALL TABLES WITH (publish = 'insert');
+CREATE FOREIGN DATA WRAPPER of_nothing OPTIONS (debug 'true');
 CREATE SERVER elsewhere FOREIGN DATA WRAPPER postgres_fdw OPTIONS (host 'db.invalid', dbname 'x');
 CREATE USER MAPPING FOR kinds_owner SERVER elsewhere OPTIONS (user 'x');
 CREATE FOREIGN TABLE shop.far (id int, name text OPTIONS (column_name 'nom')) SERVER elsewhere OPTIONS (table_name 't');
 GRANT USAGE ON FOREIGN SERVER elsewhere TO kinds_reader;
+
+-- What superusers make: languages, conversions, transforms, parsers, types without a name for their parts.
+CREATE FUNCTION shop.call_handler() RETURNS language_handler LANGUAGE C AS '$libdir/plpgsql', 'plpgsql_call_handler';
+CREATE TRUSTED LANGUAGE plpgsql_again HANDLER shop.call_handler;
+REVOKE USAGE ON LANGUAGE plpgsql_again FROM PUBLIC;
+CREATE TRANSFORM FOR int LANGUAGE sql (FROM SQL WITH FUNCTION prsd_lextype(internal), TO SQL WITH FUNCTION int4recv(internal));
+CREATE CONVERSION shop.from_latin FOR 'LATIN1' TO 'UTF8' FROM iso8859_1_to_utf8;
+CREATE TEXT SEARCH PARSER shop.words (START = prsd_start, GETTOKEN = prsd_nexttoken, END = prsd_end, LEXTYPES = prsd_lextype);
+CREATE TEXT SEARCH TEMPLATE shop.simply (INIT = dsimple_init, LEXIZE = dsimple_lexize);
+CREATE FUNCTION shop.number_of_row() RETURNS bigint LANGUAGE internal WINDOW AS 'window_row_number';
+CREATE TYPE shop.whole;
+CREATE FUNCTION shop.whole_in(cstring) RETURNS shop.whole LANGUAGE internal IMMUTABLE STRICT AS 'int4in';
+CREATE FUNCTION shop.whole_out(shop.whole) RETURNS cstring LANGUAGE internal IMMUTABLE STRICT AS 'int4out';
+CREATE TYPE shop.whole (INPUT = shop.whole_in, OUTPUT = shop.whole_out, LIKE = int4);
+CREATE TYPE shop.without_body;
+CREATE DOMAIN shop.bytes_in_order AS text COLLATE shop.bytewise;
+
+-- What belongs to something else, and is easily forgotten.
+CREATE TYPE shop.shape AS (sides int, name text);
+CREATE TABLE shop.typed OF shop.shape (sides WITH OPTIONS PRIMARY KEY);
+ALTER FUNCTION shop.touch() DEPENDS ON EXTENSION citext;
+ALTER STATISTICS shop.together SET STATISTICS 300;
+ALTER VIEW shop.names ALTER COLUMN id SET DEFAULT 7;
+GRANT SELECT (id) ON shop.names TO kinds_reader;
+ALTER TABLE shop.clients SET (toast.autovacuum_enabled = false);
+ALTER TABLE shop.clients ALTER COLUMN raw SET COMPRESSION pglz, ALTER COLUMN number SET (n_distinct = 5);
+ALTER INDEX shop.on_expression ALTER COLUMN 1 SET STATISTICS 50;
+CREATE UNLOGGED SEQUENCE shop.unlogged;
+COMMENT ON TRIGGER touched ON shop.clients IS 'of a trigger';
+COMMENT ON CONSTRAINT apart ON shop.clients IS 'of a constraint';
+COMMENT ON CONSTRAINT above_zero ON DOMAIN shop.positive IS 'of a domain';
+COMMENT ON INDEX shop.covering IS 'of an index';
+COMMENT ON FUNCTION shop.touch() IS 'of a routine';
+COMMENT ON CAST (shop.address AS text) IS 'of a cast';
+COMMENT ON SERVER elsewhere IS 'of a server';
+COMMENT ON PUBLICATION of_some IS 'of a publication';
+COMMENT ON RULE no_delete ON shop.parent IS 'of a rule';
+COMMENT ON EXTENSION hstore IS 'of an extension';
+COMMENT ON SCHEMA public IS NULL;
 
 -- Names.
 CREATE SCHEMA "Weird ""schema"" ünï";
