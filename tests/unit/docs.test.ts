@@ -271,6 +271,13 @@ describe("documentation", function () {
     );
   });
 
+  it("every answer to a threat names a test that exists", () => {
+    const answers = [...read("docs/security.md").matchAll(/`(tests\/[^`]+)`:\s+"([^"]+)"/g)];
+    assert.ok(answers.length > 15, String(answers.length));
+    for (const [, file = "", title = ""] of answers)
+      assert.ok(read(file).includes(title.replace(/^[a-z-]+ \(\d\): /, "")), `${file}: ${title}`);
+  });
+
   it("the strategy's data checks are named", () => {
     const checks = readdirSync(join(root, "scripts/verification/dataChecks/strategy")).map((file) =>
       file.replace(/\.sql$/, ""),
