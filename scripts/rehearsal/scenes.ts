@@ -7,7 +7,7 @@ import { cleaningVersion, unhealthyVersion } from "./crm/versions";
 import { startTraffic } from "./crm/traffic";
 import { endingOf, reasonGiven } from "./ending";
 import type { UpResult } from "./engine/engine";
-import type { SceneEvidence, Stage } from "./stage";
+import type { RehearsedStack, SceneEvidence, Stage } from "./stage";
 import { withClient } from "./withClient";
 
 export interface Scene {
@@ -221,8 +221,8 @@ const deletingRelease: Scene = {
 
 const failedDeployment: Scene = {
   name: "Rows lost before a failed deployment",
-  does: "An overridden migration deletes messages; then Railway's build fails, so the release never gets to its verification. The messages are put back.",
-  expected: "railway fails: rows lost; next preview halts: freeze; rows put back; freeze lifted",
+  does: "An overridden migration deletes messages; then Railway's build fails, so the release never gets to its verification. A second stack must not release either. The messages are put back.",
+  expected: "railway fails: rows lost; second stack preview halts: freeze; rows put back; freeze lifted",
   async act(stage) {
     const file = "20260301090000_purge_messages.sql";
     const sql = "DELETE FROM public.chat_messages WHERE sent_at < '2024-02-03';\n";
@@ -245,11 +245,11 @@ const failedDeployment: Scene = {
     const result = await stage.up(plan);
     const named = await lossNamed(stage, kept, result);
     const deploys = stage.world.log.deploysSince(requests).map(({ platform }) => platform);
-    const next = await nextUpHalts(stage, plan.version);
+    const other = await nextUpHalts(stage, plan.version, "rehearsal-2");
     const repaired = await repairLoss(stage, "chat_messages", content);
     const lifted = await liftFreeze(stage, "The messages are back.");
     return {
-      actual: `${endingOf(result)}; next ${next.ending}; rows ${repaired.ending}; freeze ${lifted.ending}`,
+      actual: `${endingOf(result)}; second stack ${other.ending}; rows ${repaired.ending}; freeze ${lifted.ending}`,
       evidence: [
         ...named,
         {
@@ -257,7 +257,7 @@ const failedDeployment: Scene = {
           found: deploys.join(", "),
           holds: deploys.join() === "railway",
         },
-        ...next.evidence,
+        ...other.evidence,
         ...repaired.evidence,
         ...lifted.evidence,
       ],
@@ -362,14 +362,20 @@ async function lossNamed(stage: Stage, before: Keys, result: UpResult): Promise<
   });
 }
 
-async function nextUpHalts(stage: Stage, version: string): Promise<{ ending: string; evidence: SceneEvidence[] }> {
+async function nextUpHalts(
+  stage: Stage,
+  version: string,
+  stack?: RehearsedStack,
+): Promise<{ ending: string; evidence: SceneEvidence[] }> {
   const before = await stage.before();
-  const result = await stage.up({ version });
+  const result = await stage.up({ version }, stack);
   const [noDeployment, nothingWritten] = await stage.nothingReleasedSince(before);
   return {
     ending: endingOf(result),
     evidence: [noDeployment, nothingWritten].flatMap((item) =>
-      item === undefined ? [] : [{ ...item, claim: `the next up: ${item.claim}` }],
+      item === undefined
+        ? []
+        : [{ ...item, claim: `the next up${stack === undefined ? "" : ` (${stack})`}: ${item.claim}` }],
     ),
   };
 }

@@ -43,8 +43,8 @@ export interface StageOptions {
   readonly signal?: AbortSignal;
 }
 
-/** The stack that is rehearsed. */
-const stack = "rehearsal";
+/** The stack that is rehearsed, and one of the same project that protects the same database. */
+export type RehearsedStack = "rehearsal" | "rehearsal-2";
 
 export class Stage {
   readonly actions: Action[] = [];
@@ -56,13 +56,12 @@ export class Stage {
   }
 
   /** `pulumi up` of the real program. */
-  up(plan: ReleasePlan): Promise<UpResult> {
+  up(plan: ReleasePlan, stack: RehearsedStack = "rehearsal"): Promise<UpResult> {
     const { world, engine, signal } = this.options;
-    return this.timed("pulumi up", () =>
+    return this.timed(stack === "rehearsal" ? "pulumi up" : `pulumi up --stack ${stack}`, () =>
       engine.up({
         projectDir: projectFolder,
-        stateDir: world.engineFolder,
-        stack,
+        ...{ stateDir: world.engineFolder, stack },
         config: world.config(plan),
         env: world.environment,
         onLine: (line) => this.note(line),
