@@ -1,13 +1,14 @@
 /** Every exit code of the contract, from the real command line: one clear line, no secret, nothing changed. */
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import { chmodSync, globSync, mkdtempSync, readFileSync, readdirSync, writeFileSync } from "node:fs";
+import { chmodSync, globSync, mkdtempSync, readFileSync, readdirSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type Client } from "pg";
 import { searchPostgres } from "../../bin/setup/postgresSearch.js";
 import { type CliRun, runCli } from "../servers/cli";
 import { closeCrmClients, deploymentVariables, freshCrm, freshStore } from "../servers/crm";
+import { overwrite } from "../servers/damageFile";
 
 /** Asserts code and the one line that says why; and that no password is anywhere. */
 function demand(run: CliRun, code: number, line: RegExp, secret?: string): void {
@@ -245,8 +246,7 @@ describe("exit codes", () => {
     assert.equal((await runCli(["gate", "run"], env)).code, 0);
     const folder = join(new URL(store).pathname, "receipts");
     const file = join(folder, readdirSync(folder)[0]!);
-    chmodSync(file, 0o600);
-    writeFileSync(file, readFileSync(file, "utf8").replace('"v1"', '"v2"'));
+    overwrite(file, readFileSync(file, "utf8").replace('"v1"', '"v2"'));
     demand(await runCli(["release", "railway"], env), 4, /not the receipt that the gate wrote/);
   });
 });

@@ -1,7 +1,7 @@
 /** A damaged archive is damage (exit 4) also when pg_restore gives up before its checksum was reached. */
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
-import { chmodSync, statSync, writeFileSync } from "node:fs";
+import { statSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { zstdCompressSync } from "node:zlib";
@@ -12,6 +12,7 @@ import { parseTarget } from "../../scripts/database/target";
 import { openStore } from "../../scripts/store/openStore";
 import { verifyBackup } from "../../scripts/verification/verifyBackup";
 import { closeCrmClients, freshCrm, freshStore } from "../servers/crm";
+import { overwrite } from "../servers/damageFile";
 
 /** Valid zstd of exactly `bytes`, that decodes to noise which is no archive: a skippable frame fills it up. */
 function garbage(bytes: number): Buffer {
@@ -41,8 +42,7 @@ describe("restoring a damaged archive", () => {
       runId: "torn",
     });
     const path = join(fileURLToPath(storeUrl), fileKey(reference, "data-000.dump.zst"));
-    chmodSync(path, 0o600);
-    writeFileSync(path, garbage(statSync(path).size));
+    overwrite(path, garbage(statSync(path).size));
     await assert.rejects(
       verifyBackup({ store, backup: reference, depth: 4, runId: "damaged" }),
       (error) => error instanceof Damage && /data-000\.dump\.zst is damaged: SHA-256/.test(error.message),

@@ -3,7 +3,7 @@
  * commands, and run as a shell. Nothing of it runs on the machine that restores or verifies it.
  */
 import assert from "node:assert/strict";
-import { chmodSync, existsSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { zstdCompressSync, zstdDecompressSync } from "node:zlib";
@@ -17,6 +17,7 @@ import { manifestKey } from "../../scripts/store/layout";
 import { openStore } from "../../scripts/store/openStore";
 import { verifyBackup } from "../../scripts/verification/verifyBackup";
 import { freshStore } from "../servers/crm";
+import { overwrite } from "../servers/damageFile";
 import { freshDatabase } from "../servers/postgres";
 import { temporaryFolder } from "../servers/stores";
 
@@ -52,14 +53,12 @@ describe("a forged backup", function () {
       if (hostile === plain) continue;
       forged += 1;
       const stored = zstdCompressSync(Buffer.from(hostile, "latin1"));
-      chmodSync(path, 0o600);
-      writeFileSync(path, stored);
+      overwrite(path, stored);
       Object.assign(archive, { bytes: stored.length, sha256: sha256Of(stored) });
     }
     assert.ok(forged > 0, "no archive holds the comment");
     const path = join(fileURLToPath(storeUrl), manifestKey(reference.tier, reference.name));
-    chmodSync(path, 0o600);
-    writeFileSync(path, encodeManifest(manifest));
+    overwrite(path, encodeManifest(manifest));
     return { url, store, reference, marker, manifest: await readManifest(store, reference) };
   }
 

@@ -3,7 +3,7 @@
  * after them, with freeze and unfreeze.
  */
 import assert from "node:assert/strict";
-import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Client } from "pg";
@@ -21,6 +21,7 @@ import { openStore } from "../../scripts/store/openStore";
 import type { Store } from "../../scripts/store/store";
 import { type CliRun, type RunningCli, runCli, startCli } from "../servers/cli";
 import { closeCrmClients, deploymentVariables, freshCrm, freshStore } from "../servers/crm";
+import { overwrite } from "../servers/damageFile";
 
 interface Release {
   readonly client: Client;
@@ -355,8 +356,7 @@ describe("a release", function () {
     const release = await prepare();
     const runId = await release.gate();
     const file = join(new URL(release.store.url).pathname, "receipts", `${runId}.json`);
-    chmodSync(file, 0o600);
-    writeFileSync(
+    overwrite(
       file,
       readFileSync(file, "utf8").replace(
         '"tables": {',
