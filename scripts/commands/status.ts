@@ -31,7 +31,7 @@ export function configure(command: Command): void {
       const status = statusSchema.parse(
         await readStatus({
           ...{ store: storeFromEnvironment(), settings, posture: postureOf(settings) },
-          alarms: topic === undefined ? undefined : () => readAlarms(topic, interrupted),
+          alarms: topic === undefined ? undefined : () => readAlarms(topic, { signal: interrupted }),
           appUrl: process.env["APP_URL"] || undefined,
         }),
       );

@@ -2,8 +2,9 @@
  * Numbers for CloudWatch: inside ECS a line of its embedded metric format on stderr, which the log driver carries there
  * without any right of ours; elsewhere, where it is asked for, PutMetricData.
  */
-import { Unavailable, UsageError, messageOf } from "../contract/failure";
+import { UsageError } from "../contract/failure";
 import { redact } from "../contract/redaction";
+import { type AwsPatience, askAws, awsBounds, awsFailure } from "../platforms/awsRequest";
 import { metricDimensions, metricNamespace } from "../thresholds";
 
 /** CloudWatch's units, as far as they are used: docs, API_MetricDatum. */
@@ -45,6 +46,7 @@ export async function emitMetrics(
   at: Date,
   env: NodeJS.ProcessEnv = process.env,
   write: (line: string) => void = (line) => void process.stderr.write(`${line}\n`),
+  patience: AwsPatience = {},
 ): Promise<void> {
   const place = placeOf(env);
   if (place === undefined || metrics.length === 0) return;
@@ -54,7 +56,7 @@ export async function emitMetrics(
       hint: "metrics are told apart by it",
     });
   if (place === "emf") write(redact(embeddedLine(metrics, at, stack)));
-  else await putMetricData(metrics, at, stack);
+  else await putMetricData(metrics, at, stack, patience);
 }
 
 /** One document: docs, CloudWatch_Embedded_Metric_Format_Specification; at most 100 metrics in it. */
@@ -76,29 +78,32 @@ function embeddedLine(metrics: readonly Metric[], at: Date, stack: string): stri
   });
 }
 
-async function putMetricData(metrics: readonly Metric[], at: Date, stack: string): Promise<void> {
+async function putMetricData(
+  metrics: readonly Metric[],
+  at: Date,
+  stack: string,
+  patience: AwsPatience,
+): Promise<void> {
   // Only who sends metrics waits for the SDK to load.
   const { CloudWatchClient, PutMetricDataCommand } = await import("@aws-sdk/client-cloudwatch");
-  const client = new CloudWatchClient({ maxAttempts: 3 });
+  const client = new CloudWatchClient(awsBounds);
   const dimensions = Object.entries(metricDimensions(stack)).map(([Name, Value]) => ({ Name, Value }));
+  const command = new PutMetricDataCommand({
+    Namespace: metricNamespace,
+    MetricData: metrics.map(({ name, unit, value }) => ({
+      MetricName: name,
+      Unit: unit,
+      Value: value,
+      Timestamp: at,
+      Dimensions: dimensions,
+    })),
+  });
   try {
-    await client.send(
-      new PutMetricDataCommand({
-        Namespace: metricNamespace,
-        MetricData: metrics.map(({ name, unit, value }) => ({
-          MetricName: name,
-          Unit: unit,
-          Value: value,
-          Timestamp: at,
-          Dimensions: dimensions,
-        })),
-      }),
-    );
+    await askAws((options) => client.send(command, options), patience);
   } catch (error) {
-    throw new Unavailable(`CloudWatch does not take the metrics: ${messageOf(error)}`, {
-      hint: "it needs cloudwatch:PutMetricData, AWS_REGION and credentials",
-      cause: error,
-    });
+    patience.signal?.throwIfAborted();
+    const hint = "it needs cloudwatch:PutMetricData, AWS_REGION and credentials";
+    throw awsFailure(error, "CloudWatch does not take the metrics", hint);
   } finally {
     client.destroy();
   }

@@ -1,5 +1,6 @@
 /** CloudWatch's alarms that tell one topic, and how each stands. */
-import { Unavailable, UsageError, messageOf } from "../contract/failure";
+import { UsageError } from "../contract/failure";
+import { type AwsPatience, askAws, awsBounds, awsFailure } from "./awsRequest";
 
 export interface Alarm {
   readonly name: string;
@@ -16,33 +17,29 @@ const mostAlarms = 100;
  * @param topicArn `arn:aws:sns:<region>:…`, whose region is asked.
  * @throws UsageError when it is none; Unavailable when CloudWatch cannot be reached or refuses.
  */
-export async function readAlarms(topicArn: string, signal?: AbortSignal): Promise<Alarm[]> {
+export async function readAlarms(topicArn: string, patience: AwsPatience = {}): Promise<Alarm[]> {
   const [, region] = /^arn:aws[\w-]*:sns:([\w-]+):\d*:[\w.-]+$/.exec(topicArn) ?? [];
   if (region === undefined)
     throw new UsageError(
       `ALERT_TOPIC_ARN: found ${JSON.stringify(topicArn)}: expected arn:aws:sns:<region>:<account>:<topic>`,
     );
   const { CloudWatchClient, DescribeAlarmsCommand } = await import("@aws-sdk/client-cloudwatch");
-  const client = new CloudWatchClient({ region });
+  const client = new CloudWatchClient({ ...awsBounds, region });
   try {
-    const found = await client.send(
-      new DescribeAlarmsCommand({
-        ActionPrefix: topicArn,
-        AlarmTypes: ["MetricAlarm", "CompositeAlarm"],
-        MaxRecords: mostAlarms,
-      }),
-      signal === undefined ? {} : { abortSignal: signal },
-    );
+    const command = new DescribeAlarmsCommand({
+      ActionPrefix: topicArn,
+      AlarmTypes: ["MetricAlarm", "CompositeAlarm"],
+      MaxRecords: mostAlarms,
+    });
+    const found = await askAws((options) => client.send(command, options), patience);
     return [...(found.MetricAlarms ?? []), ...(found.CompositeAlarms ?? [])].map((alarm) => ({
       name: alarm.AlarmName ?? "",
       state: alarm.StateValue ?? "INSUFFICIENT_DATA",
       reason: alarm.StateReason ?? "",
     }));
   } catch (error) {
-    throw new Unavailable(`CloudWatch in ${region}: ${messageOf(error)}`, {
-      cause: error,
-      hint: "expected credentials that may call cloudwatch:DescribeAlarms",
-    });
+    patience.signal?.throwIfAborted();
+    throw awsFailure(error, `CloudWatch in ${region}`, "expected credentials that may call cloudwatch:DescribeAlarms");
   } finally {
     client.destroy();
   }

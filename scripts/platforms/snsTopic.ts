@@ -1,5 +1,6 @@
 /** One message to a topic of Amazon SNS, which hands it on to whoever subscribed: by mail, by HTTPS, to a pager. */
 import { codeOf, messageOf } from "../contract/failure";
+import { askAws, awsBounds } from "./awsRequest";
 import type { Delivery } from "./webhook";
 
 export interface TopicMessage {
@@ -34,8 +35,7 @@ export async function publishToTopic(
     };
   }
   const { PublishCommand, SNSClient } = await import("@aws-sdk/client-sns");
-  const client = new SNSClient({ region, maxAttempts: 2 });
-  const timeout = AbortSignal.timeout(milliseconds);
+  const client = new SNSClient({ ...awsBounds, region, maxAttempts: 2 });
   try {
     const command = new PublishCommand({
       TopicArn: arn,
@@ -45,13 +45,11 @@ export async function publishToTopic(
         Object.entries(attributes).map(([name, value]) => [name, { DataType: "String", StringValue: value }]),
       ),
     });
-    await client.send(command, { abortSignal: timeout });
+    await askAws((options) => client.send(command, options), { milliseconds });
     return { delivered: true, detail: `SNS topic ${topic} took it` };
   } catch (error) {
     const name = error instanceof Error && error.name !== "Error" ? error.name : codeOf(error);
-    const why = timeout.aborted
-      ? `did not answer within ${milliseconds} ms`
-      : `${name ?? "error"}: ${messageOf(error)}`;
+    const why = `${name === undefined ? "" : `${name}: `}${messageOf(error)}`;
     return { delivered: false, detail: `SNS topic ${topic}: ${why}` };
   } finally {
     client.destroy();

@@ -5,7 +5,8 @@
 import { createHash } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import { z } from "zod";
-import { Refusal, Unavailable, UsageError, messageOf } from "../contract/failure";
+import { Refusal, UsageError } from "../contract/failure";
+import { askAws, awsBounds, awsFailure } from "../platforms/awsRequest";
 import { backupsPrefix } from "../store/layout";
 import type { Store } from "../store/store";
 
@@ -48,6 +49,8 @@ export interface ReplicateOptions {
   readonly patienceSeconds?: number;
   /** Milliseconds between two questions. Default 5000. */
   readonly pauseMilliseconds?: number;
+  /** Milliseconds that S3 has for each answer. Default: `awsMilliseconds`. */
+  readonly answerMilliseconds?: number;
 }
 
 /**
@@ -59,7 +62,7 @@ export interface ReplicateOptions {
 export async function replicateExisting(
   store: Store,
   job: ReplicationJob,
-  { signal, onProgress, patienceSeconds = 600, pauseMilliseconds = 5000 }: ReplicateOptions = {},
+  { signal, onProgress, patienceSeconds = 600, pauseMilliseconds = 5000, answerMilliseconds }: ReplicateOptions = {},
 ): Promise<StartedJob> {
   // S3 fails a job that finds no object.
   if ((await store.list(backupsPrefix)).length === 0) return { id: null, status: "nothing to copy" };
@@ -67,31 +70,30 @@ export async function replicateExisting(
   const endpoint = process.env["AWS_ENDPOINT_URL_S3_CONTROL"];
   // The SDK puts the account's number before the host, also of an endpoint of one's own, which has no such names.
   const own = endpoint ? { endpointProvider: () => ({ url: new URL(endpoint) }), disableHostPrefix: true } : {};
-  const client = new sdk.S3ControlClient(own);
-  const abort = signal === undefined ? {} : { abortSignal: signal };
+  const client = new sdk.S3ControlClient({ ...awsBounds, ...own });
+  const patience = { milliseconds: answerMilliseconds, signal };
   try {
-    const created = await client.send(
-      new sdk.CreateJobCommand({
-        AccountId: job.account,
-        ClientRequestToken: createHash("sha256").update(`${job.source} ${job.destination}`).digest("hex"),
-        Description: "What was there before replication began",
-        Operation: { S3ReplicateObject: {} },
-        ManifestGenerator: {
-          S3JobManifestGenerator: {
-            ...{ ExpectedBucketOwner: job.account, SourceBucket: job.source, EnableManifestOutput: false },
-            Filter: { EligibleForReplication: true, ObjectReplicationStatuses: ["NONE", "FAILED"] },
-          },
+    const create = new sdk.CreateJobCommand({
+      AccountId: job.account,
+      ClientRequestToken: createHash("sha256").update(`${job.source} ${job.destination}`).digest("hex"),
+      Description: "What was there before replication began",
+      Operation: { S3ReplicateObject: {} },
+      ManifestGenerator: {
+        S3JobManifestGenerator: {
+          ...{ ExpectedBucketOwner: job.account, SourceBucket: job.source, EnableManifestOutput: false },
+          Filter: { EligibleForReplication: true, ObjectReplicationStatuses: ["NONE", "FAILED"] },
         },
-        // store:compare names what is missing in the second location; a report would be one more thing to keep.
-        Report: { Enabled: false },
-        ...{ Priority: 10, RoleArn: job.role, ConfirmationRequired: false },
-      }),
-      abort,
-    );
+      },
+      // store:compare names what is missing in the second location; a report would be one more thing to keep.
+      Report: { Enabled: false },
+      ...{ Priority: 10, RoleArn: job.role, ConfirmationRequired: false },
+    });
+    const created = await askAws((options) => client.send(create, options), patience);
     const id = created.JobId ?? "";
     const deadline = performance.now() + patienceSeconds * 1000;
     for (;;) {
-      const { Job } = await client.send(new sdk.DescribeJobCommand({ AccountId: job.account, JobId: id }), abort);
+      const describe = new sdk.DescribeJobCommand({ AccountId: job.account, JobId: id });
+      const { Job } = await askAws((options) => client.send(describe, options), patience);
       const status = Job?.Status ?? "unknown";
       onProgress?.(`job ${id}: ${status}`);
       if (["Active", "Completing", "Complete"].includes(status)) return { id, status };
@@ -107,10 +109,8 @@ export async function replicateExisting(
   } catch (error) {
     signal?.throwIfAborted();
     if (error instanceof Refusal) throw error;
-    throw new Unavailable(`S3 does not start the job that copies existing objects: ${messageOf(error)}`, {
-      hint: "it needs s3:CreateJob, s3:DescribeJob, iam:PassRole for the job's role, AWS_REGION and credentials",
-      cause: error,
-    });
+    const hint = "it needs s3:CreateJob, s3:DescribeJob, iam:PassRole for the job's role, AWS_REGION and credentials";
+    throw awsFailure(error, "S3 does not start the job that copies existing objects", hint);
   } finally {
     client.destroy();
   }

@@ -208,7 +208,7 @@ describe("telling the team by SNS", () => {
     assert.equal((await noted())[0], false);
     refuse = "silent";
     await tellTeam(notice, { store, env: { NOTIFY_SNS_TOPIC_ARN: arn }, milliseconds: 200 });
-    assert.match((await noted())[1], /did not answer within 200 ms/);
+    assert.match((await noted())[1], /no answer within 200 ms$/);
     for (const wrong of ["releases", `${arn}.fifo`]) {
       await tell(notice, { NOTIFY_SNS_TOPIC_ARN: wrong });
       assert.match(lines.at(-1) ?? "", /NOTIFY_SNS_TOPIC_ARN: found .*: expected arn:aws:sns:/);

@@ -2,11 +2,8 @@
  * A stand-in for CloudWatch's PutMetricData as the SDK speaks it (AWS JSON 1.0, gzip where it is worth it): refuses what the
  * service's documentation does not allow, and keeps what it took.
  */
-import { createServer } from "node:http";
-import type { AddressInfo } from "node:net";
-import { buffer } from "node:stream/consumers";
-import { gunzipSync } from "node:zlib";
 import { z } from "zod";
+import { AwsRefusal, awsCredentials, startAwsFake } from "./awsFake";
 
 const hour = 3_600_000;
 
@@ -49,39 +46,22 @@ export interface CloudWatchFake {
 
 export async function startCloudWatch(): Promise<CloudWatchFake> {
   const requests: PutMetricDataRequest[] = [];
-  const server = createServer((request, response) => {
-    void (async () => {
-      const raw = await buffer(request);
-      const refuse = (type: string, message: string): void => {
-        response
-          .writeHead(400, { "content-type": "application/x-amz-json-1.0", "x-amzn-query-error": `${type};Sender` })
-          .end(JSON.stringify({ __type: `com.amazonaws.cloudwatch#${type}`, message }));
-      };
-      const { authorization = "", "x-amz-target": target, "content-encoding": encoding } = request.headers;
-      if (!/^AWS4-HMAC-SHA256 Credential=test\/\d{8}\/eu-central-1\/monitoring\/aws4_request,/.test(authorization))
-        return refuse("AccessDeniedException", "not signed for this service and region");
+  const server = await startAwsFake({
+    service: "monitoring",
+    namespace: "com.amazonaws.cloudwatch",
+    contentType: "application/x-amz-json-1.0",
+    answer: (target, body) => {
       if (target !== "GraniteServiceVersion20100801.PutMetricData")
-        return refuse("UnknownOperationException", String(target));
-      const body = requestSchema.safeParse(JSON.parse(String(encoding === "gzip" ? gunzipSync(raw) : raw)));
-      if (!body.success) return refuse("InvalidParameterValueException", z.prettifyError(body.error));
-      requests.push(body.data);
-      response.writeHead(200, { "content-type": "application/x-amz-json-1.0" }).end("{}");
-    })();
+        throw new AwsRefusal("UnknownOperationException", target);
+      const request = requestSchema.safeParse(body);
+      if (!request.success) throw new AwsRefusal("InvalidParameterValueException", z.prettifyError(request.error));
+      requests.push(request.data);
+      return {};
+    },
   });
-  await new Promise<void>((resolve) => void server.listen(0, "127.0.0.1", resolve));
-  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
   return {
     requests,
-    env: {
-      AWS_ENDPOINT_URL_CLOUDWATCH: url,
-      AWS_REGION: "eu-central-1",
-      AWS_ACCESS_KEY_ID: "test",
-      AWS_SECRET_ACCESS_KEY: "test",
-    },
-    close: () =>
-      new Promise((resolve) => {
-        server.close(() => resolve());
-        server.closeAllConnections();
-      }),
+    env: { ...awsCredentials, AWS_ENDPOINT_URL_CLOUDWATCH: server.url },
+    close: () => server.close(),
   };
 }
