@@ -3,7 +3,7 @@ import type { Command } from "commander";
 import { exitCode } from "../contract/failure";
 import { checkEnvironment } from "../environment/checkEnvironment";
 import { readOperationSettings } from "../settings";
-import { printResult } from "./session";
+import { interrupted, printResult } from "./session";
 import { storeFromEnvironment } from "./store";
 
 export function configure(command: Command): void {
@@ -13,7 +13,7 @@ export function configure(command: Command): void {
     .action(async (options: { settings?: string; json?: boolean }) => {
       const { environment } = readOperationSettings(options.settings);
       const store = (process.env["BACKUP_STORE"] ?? "") === "" ? undefined : storeFromEnvironment();
-      const check = await checkEnvironment({ store, settings: environment });
+      const check = await checkEnvironment({ store, settings: environment, signal: interrupted });
       printResult(options.json === true, check, [...check.lines, "", check.verdict.toUpperCase()].join("\n"));
       process.exitCode = check.verdict === "pass" ? exitCode.pass : exitCode.refused;
     });

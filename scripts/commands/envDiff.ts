@@ -3,7 +3,7 @@ import type { Command } from "commander";
 import { describeDifference, diffSnapshots } from "../environment/diffSnapshots";
 import { snapshotAccess } from "../environment/openSnapshot";
 import { readOperationSettings } from "../settings";
-import { printResult } from "./session";
+import { interrupted, printResult } from "./session";
 import { storeFromEnvironment } from "./store";
 
 export function configure(command: Command): void {
@@ -14,8 +14,8 @@ export function configure(command: Command): void {
     .option("--json", "one JSON document on stdout")
     .action(async (from: string, to: string, options: { settings?: string; json?: boolean }) => {
       const { environment } = readOperationSettings(options.settings);
-      const access = await snapshotAccess(storeFromEnvironment());
-      const diff = await diffSnapshots({ access, settings: environment, from, to });
+      const access = await snapshotAccess(storeFromEnvironment(), process.env, interrupted);
+      const diff = await diffSnapshots({ access, settings: environment, from, to, signal: interrupted });
       const lines = diff.differences.map(describeDifference);
       const head = `${diff.from} -> ${diff.to}: ${lines.length === 0 ? "no difference" : `${lines.length} differ`}`;
       printResult(options.json === true, diff, [head, ...lines].join("\n"));

@@ -2,7 +2,7 @@
 import type { Command } from "commander";
 import { snapshotAccess } from "../environment/openSnapshot";
 import { planRestore, restoreVariables } from "../environment/restoreVariables";
-import { confirm, printResult } from "./session";
+import { confirm, interrupted, printResult } from "./session";
 import { storeFromEnvironment } from "./store";
 
 export function configure(command: Command): void {
@@ -12,7 +12,8 @@ export function configure(command: Command): void {
     .option("--yes", "do not ask, write")
     .option("--json", "one JSON document on stdout")
     .action(async (snapshot: string, names: string[], options: { yes?: boolean; json?: boolean }) => {
-      const input = { access: await snapshotAccess(storeFromEnvironment()), snapshot, names };
+      const access = await snapshotAccess(storeFromEnvironment(), process.env, interrupted);
+      const input = { access, snapshot, names, signal: interrupted };
       const plan = await planRestore(input);
       const changes = plan.changes.map(({ line }) => line);
       const lines = [...changes, ...plan.same, ...plan.left.map((line) => `stays: ${line}`)];

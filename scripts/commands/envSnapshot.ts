@@ -11,7 +11,7 @@ import { overriddenVariables } from "../gate/overrides";
 import { readOperationSettings } from "../settings";
 import { readStoreIdentity } from "../store/storeIdentity";
 import { newRunId } from "./gateContext";
-import { printResult } from "./session";
+import { interrupted, printResult } from "./session";
 import { storeFromEnvironment } from "./store";
 
 export function configure(command: Command): void {
@@ -22,20 +22,20 @@ export function configure(command: Command): void {
     .action(async (options: { accept?: boolean; settings?: string; json?: boolean }) => {
       const { environment, overrides } = readOperationSettings(options.settings);
       const store = storeFromEnvironment();
-      const check = await checkEnvironment({ store, settings: environment });
+      const input = { store, settings: environment, signal: interrupted };
+      const check = await checkEnvironment(input);
       const overridden = overriddenVariables(overrides);
       const findings = check.findings.filter(({ name }) => !matchesAny(name, overridden));
       const verdict = findings.length === 0 ? "pass" : "halt";
       // An unclaimed store has no salt yet: the gate claims it, and accepts the first snapshot when it passes.
       const accepting = options.accept === true && verdict === "pass" && (await readStoreIdentity(store)) !== undefined;
-      const accepted = accepting
-        ? (await acceptEnvironment({ store, settings: environment, runId: newRunId(), overridden })).name
-        : null;
+      const acceptance = accepting ? await acceptEnvironment({ ...input, runId: newRunId(), overridden }) : undefined;
+      const accepted = acceptance?.name ?? null;
       const document = {
         ...check,
         verdict,
         accepted,
-        variables: check.variables.map((variable) => ({
+        variables: (acceptance?.variables ?? check.variables).map((variable) => ({
           ...variable,
           critical: matchesAny(variable.name, environment.critical),
         })),

@@ -5,7 +5,7 @@ import type { Acknowledgement } from "../settings";
 import type { Store } from "../store/store";
 import { type Assessment, type EnvironmentInput, assessEnvironment, digestVariables } from "./checkEnvironment";
 import { matchesAny } from "./namePatterns";
-import { writeSnapshot } from "./snapshot";
+import { type EnvironmentSnapshot, writeSnapshot } from "./snapshot";
 
 export interface AcceptanceInput extends EnvironmentInput {
   readonly store: Store;
@@ -20,6 +20,8 @@ export interface Acceptance {
   readonly name: string;
   /** False when the baseline already said the same and nothing was written. */
   readonly written: boolean;
+  /** As they were accepted, digested under the keys of that snapshot. */
+  readonly variables: EnvironmentSnapshot["variables"];
 }
 
 /**
@@ -31,7 +33,7 @@ export interface Acceptance {
 export async function acceptEnvironment(input: AcceptanceInput): Promise<Acceptance> {
   const now = input.now ?? new Date();
   const assessment = await assessEnvironment({ ...input, now });
-  const { check, observation, sealing, baseline } = assessment;
+  const { check, observation, next, baseline } = assessment;
   const refused = check.findings.filter(({ name }) => !matchesAny(name, input.overridden ?? []));
   if (refused.length > 0) {
     throw new Refusal("the environment is not accepted: a required variable is missing or a critical one changed", {
@@ -39,21 +41,23 @@ export async function acceptEnvironment(input: AcceptanceInput): Promise<Accepta
       hint: "put the value back, or acknowledge the change in environment.acknowledgements",
     });
   }
-  if (sealing === undefined) {
+  if (next === undefined) {
     throw new UsageError(`${input.store.url}: found no store.json: expected a store that holds a backup already`, {
       hint: "run npm run db:backup first",
     });
   }
-  if (baseline !== undefined && !differs(assessment)) return { name: baseline.name, written: false };
-  const name = await writeSnapshot(input.store, sealing.keys, sealing.passphrase, {
+  const variables = digestVariables(observation.variables, next);
+  if (baseline !== undefined && baseline.keyCheck === next.keyCheck && !differs(assessment))
+    return { name: baseline.name, written: false, variables };
+  const name = await writeSnapshot(input.store, next, {
     observation,
-    digested: digestVariables(observation, sealing.keys),
+    digested: variables,
     baseline,
     acknowledgements: acknowledgementsUsed(assessment),
     runId: input.runId,
     now,
   });
-  return { name, written: true };
+  return { name, written: true, variables };
 }
 
 function differs({ check, observation, baseline }: Assessment): boolean {

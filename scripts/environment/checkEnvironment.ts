@@ -15,9 +15,10 @@ import {
   hasExpired,
 } from "./compare";
 import { judgeContent } from "./content";
-import { type EnvironmentKeys, deriveKeys, readPassphrase } from "./digest";
+import type { EnvironmentKeys } from "./digest";
+import { Keyring, type RootKeys } from "./keyring";
 import { matchesAny } from "./namePatterns";
-import { type EnvironmentSnapshot, readBaseline } from "./snapshot";
+import { type EnvironmentSnapshot, keyOf, readBaseline } from "./snapshot";
 import { type Observation, observeEnvironment } from "./sources";
 
 /** Names, digests and reasons; never a value. */
@@ -46,20 +47,21 @@ export interface EnvironmentInput {
   /** Undefined while its address is not known (the first preview): then only required names are checked. */
   readonly store: Store | undefined;
   readonly settings: EnvironmentSettings;
-  /** Source `process`, and where `BACKUP_PASSPHRASE` is. Default `process.env`. */
+  /** Source `process`, and where `BACKUP_PASSPHRASE` and `BACKUP_KMS_KEY` are. Default `process.env`. */
   readonly env?: NodeJS.ProcessEnv;
   /** What dotenv paths are relative to. Default: the working folder. */
   readonly folder?: string;
   /** Default: now. */
   readonly now?: Date;
+  readonly signal?: AbortSignal;
 }
 
 /** Everything that was read, with the values in `observation`: stays inside this process. */
 export interface Assessment {
   readonly check: EnvironmentCheck;
   readonly observation: Observation;
-  /** Undefined when the store has no identity yet. */
-  readonly sealing: { readonly passphrase: string; readonly keys: EnvironmentKeys } | undefined;
+  /** What the next snapshot is made with; undefined when the store has no identity yet. */
+  readonly next: RootKeys | undefined;
   readonly baseline: EnvironmentSnapshot | undefined;
 }
 
@@ -67,7 +69,8 @@ export interface Assessment {
  * Reads only.
  *
  * @throws UsageError when a dotenv file or the passphrase is missing, or the passphrase is not the store's.
- * @throws Damage when the accepted snapshot is damaged. @throws Unavailable when the store is.
+ * @throws Damage when the accepted snapshot is damaged. @throws Unavailable when the store is, or KMS. @throws Refusal
+ *   without the right to the key of KMS.
  */
 export async function checkEnvironment(input: EnvironmentInput): Promise<EnvironmentCheck> {
   return (await assessEnvironment(input)).check;
@@ -77,7 +80,7 @@ export async function assessEnvironment(input: EnvironmentInput): Promise<Assess
   const { store, settings } = input;
   const env = input.env ?? process.env;
   const now = input.now ?? new Date();
-  const observation = await observeEnvironment(settings, env, input.folder ?? process.cwd());
+  const observation = await observeEnvironment(settings, env, input.folder ?? process.cwd(), input.signal);
   const projectRef = env["SUPABASE_PROJECT_REF"] || undefined;
   const identity = store === undefined ? undefined : await readStoreIdentity(store);
   if (store === undefined || identity === undefined) {
@@ -85,16 +88,18 @@ export async function assessEnvironment(input: EnvironmentInput): Promise<Assess
     return {
       check: judge(observation, settings, { comparison, now, projectRef }),
       observation,
-      sealing: undefined,
+      next: undefined,
       baseline: undefined,
     };
   }
-  const passphrase = readPassphrase(env);
-  const keys = await deriveKeys(passphrase, Buffer.from(identity.salt, "base64"));
-  const baseline = await readBaseline(store, keys);
+  const keyring = new Keyring(identity, env, { signal: input.signal });
+  const opened = await readBaseline(store, keyring);
+  const baseline = opened?.snapshot;
+  const next = await keyring.next(baseline === undefined ? undefined : keyOf(baseline, keyring));
   const comparison = baseline === undefined ? "no baseline" : "compared";
+  const keys = opened?.keys ?? next;
   const check = judge(observation, settings, { comparison, now, projectRef, keys, baseline });
-  return { check, observation, sealing: { passphrase, keys }, baseline };
+  return { check, observation, next, baseline };
 }
 
 interface Circumstances {
@@ -112,7 +117,7 @@ function judge(
   circumstances: Circumstances,
 ): EnvironmentCheck {
   const { keys, baseline, now } = circumstances;
-  const digested = keys === undefined ? [] : digestVariables(observation, keys);
+  const digested = keys === undefined ? [] : digestVariables(observation.variables, keys);
   const { changes, newlyWatched }: EnvironmentComparison =
     baseline === undefined ? { changes: [], newlyWatched: [] } : compareEnvironment(digested, baseline, settings, now);
   const missing = settings.required.filter((name) => !isPresent(name, observation));
@@ -169,20 +174,20 @@ function judge(
   };
 }
 
-export function digestVariables(observation: Observation, keys: EnvironmentKeys): EnvironmentSnapshot["variables"] {
-  return observation.variables.map((variable) => ({
+/** A variable without its value and digest. */
+type Described = Omit<EnvironmentSnapshot["variables"][number], "digest">;
+
+export function digestVariables(
+  variables: readonly (Described & { readonly value: string })[],
+  keys: EnvironmentKeys,
+): EnvironmentSnapshot["variables"] {
+  return variables.map((variable) => ({
     ...withoutValue(variable),
     digest: keys.digest(variable.name, variable.value),
   }));
 }
 
-function withoutValue({
-  name,
-  source,
-  target,
-  kind,
-  edited,
-}: Observation["variables"][number]): EnvironmentCheck["variables"][number] {
+function withoutValue({ name, source, target, kind, edited }: Described): Described {
   return { name, source, target, kind, ...(edited === undefined ? {} : { edited }) };
 }
 

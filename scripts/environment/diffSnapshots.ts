@@ -2,7 +2,9 @@
 import type { EnvironmentSettings } from "../settings";
 import { type DigestedVariable, compareEnvironment } from "./compare";
 import { digestVariables, describePlace } from "./checkEnvironment";
-import { type SnapshotAccess, openSnapshot } from "./openSnapshot";
+import type { EnvironmentKeys } from "./digest";
+import { type SnapshotAccess, openSnapshot, unseal } from "./openSnapshot";
+import type { OpenedSnapshot } from "./snapshot";
 import { observeEnvironment } from "./sources";
 
 export interface SnapshotDifference {
@@ -34,17 +36,25 @@ export interface DiffInput {
   readonly env?: NodeJS.ProcessEnv;
   /** What dotenv paths are relative to. Default: the working folder. */
   readonly folder?: string;
+  readonly signal?: AbortSignal;
 }
 
 /** Reads only. @throws as `openSnapshot` and `observeEnvironment` do. */
 export async function diffSnapshots(input: DiffInput): Promise<SnapshotDiff> {
   const { access, settings, env = process.env, folder = process.cwd() } = input;
-  const from = await openSnapshot(access, input.from);
+  const { snapshot: from, keys } = await openSnapshot(access, input.from);
   let to: { readonly name: string; readonly variables: readonly DigestedVariable[] };
   if (input.to === "now") {
-    const observation = await observeEnvironment(settings, env, folder);
-    to = { name: "now", variables: digestVariables(observation, access.keys) };
-  } else to = await openSnapshot(access, input.to);
+    const observation = await observeEnvironment(settings, env, folder, input.signal);
+    to = { name: "now", variables: digestVariables(observation.variables, keys) };
+  } else {
+    const opened = await openSnapshot(access, input.to);
+    // Digests under another root key say nothing: the values are opened, and digested anew under this one.
+    to =
+      opened.keys.keyCheck === keys.keyCheck
+        ? opened.snapshot
+        : { name: opened.snapshot.name, variables: await redigest(access, opened, keys) };
+  }
   const { changes, newlyWatched } = compareEnvironment(to.variables, from, settings, new Date());
   const maskOf = (side: readonly DigestedVariable[], place: Place): string | null =>
     side.find((each) => samePlace(each, place))?.digest.slice(0, maskLength) ?? null;
@@ -57,6 +67,14 @@ export async function diffSnapshots(input: DiffInput): Promise<SnapshotDiff> {
     to: maskOf(to.variables, { name, source, target }),
   }));
   return { from: from.name, to: to.name, differences: shown };
+}
+
+async function redigest(
+  access: SnapshotAccess,
+  opened: OpenedSnapshot,
+  keys: EnvironmentKeys,
+): Promise<DigestedVariable[]> {
+  return digestVariables(await unseal(access, opened), keys);
 }
 
 /** `d1:` and six characters: enough to see which snapshots agree. */

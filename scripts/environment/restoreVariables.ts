@@ -35,6 +35,7 @@ export interface RestoreInput {
   /** Names, or patterns with `*`. */
   readonly names: readonly string[];
   readonly env?: NodeJS.ProcessEnv;
+  readonly signal?: AbortSignal;
 }
 
 /**
@@ -44,15 +45,16 @@ export interface RestoreInput {
  *   as `openSnapshot` does.
  */
 export async function planRestore(input: RestoreInput): Promise<RestorePlan> {
-  const { access, names, env = process.env } = input;
-  const snapshot = await openSnapshot(access, input.snapshot);
-  const sealed = await unseal(access, snapshot);
+  const { access, names, env = process.env, signal } = input;
+  const opened = await openSnapshot(access, input.snapshot);
+  const { snapshot } = opened;
+  const sealed = await unseal(access, opened);
   const unknown = names.find((name) => !sealed.some((variable) => matchesAny(variable.name, [name])));
   if (unknown !== undefined) {
     throw new UsageError(`${unknown}: found no such variable in ${snapshot.name}: expected a name or pattern of it`);
   }
   const chosen = sealed.filter(({ name }) => matchesAny(name, names));
-  const platforms = await readPlatforms(chosen, env);
+  const platforms = await readPlatforms(chosen, env, signal);
   const changes: PlannedVariable[] = [];
   const same: string[] = [];
   const left: string[] = [];
@@ -83,16 +85,20 @@ interface Platforms {
   readonly vercel: ReadonlyMap<string, readonly VercelVariable[]>;
 }
 
-async function readPlatforms(chosen: readonly SealedVariable[], env: NodeJS.ProcessEnv): Promise<Platforms> {
+async function readPlatforms(
+  chosen: readonly SealedVariable[],
+  env: NodeJS.ProcessEnv,
+  signal: AbortSignal | undefined,
+): Promise<Platforms> {
   const vercel = new Map<string, readonly VercelVariable[]>();
   for (const target of targetsOf(chosen, "vercel")) {
-    const client = openVercel(env);
+    const client = openVercel(env, signal);
     demandPlace(client.projectId, target.split(" ")[0], "VERCEL_PROJECT_ID");
     vercel.set(target, await readVercelVariables(client, environmentOf(target)));
   }
   const [service] = targetsOf(chosen, "railway");
   if (service === undefined) return { railway: undefined, vercel };
-  const client = openRailway(env);
+  const client = openRailway(env, signal);
   demandPlace(client.serviceId, service, "RAILWAY_SERVICE_ID");
   return { railway: await client.variables(), vercel };
 }
@@ -124,20 +130,21 @@ function whyNot(variable: SealedVariable, { railway }: Platforms): string | unde
  * @throws Refusal naming what does not hold the snapshot's value afterwards.
  */
 export async function restoreVariables(input: RestoreInput, plan: RestorePlan): Promise<void> {
-  const { env = process.env } = input;
+  const { env = process.env, signal } = input;
   const railway = plan.changes.filter(({ variable }) => variable.source === "railway");
   if (railway.length > 0) {
     const values = railway.map(({ variable }) => [variable.name, variable.value] as const);
-    await openRailway(env).setVariables(Object.fromEntries(values));
+    await openRailway(env, signal).setVariables(Object.fromEntries(values));
   }
   for (const { variable, held } of plan.changes.filter(({ variable: { source } }) => source === "vercel")) {
-    const client = openVercel(env);
+    const client = openVercel(env, signal);
     if (held === undefined) await createVercelVariable(client, environmentOf(variable.target), variable);
     else await updateVercelVariable(client, held.id, variable.value);
   }
   const { vercel, ...after } = await readPlatforms(
     plan.changes.map(({ variable }) => variable),
     env,
+    signal,
   );
   const wrong = plan.changes.filter(({ variable: { name, source, target, value } }) => {
     if (source === "railway") return after.railway?.[name] !== value;

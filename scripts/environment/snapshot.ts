@@ -1,10 +1,6 @@
 /**
  * The accepted snapshot of the environment as it is stored: digests in the clear, for quick comparison, and
- * the values sealed beside them, for the day somebody needs them back.
- *
- * The values need none of our tools. With the stock `age` (https://age-encryption.org) and the passphrase:
- *
- *     jq -r .sealed.armor environment_20261122T170212Z_1f0c2b7a.json.enc | age -d
+ * the values sealed beside them, for the day somebody needs them back. docs/restore-by-hand.md opens one without this program.
  *
  * The newest accepted snapshot is the baseline that the gate and the Pulumi program compare with.
  */
@@ -15,14 +11,14 @@ import { type Acknowledgement, acknowledgementSchema } from "../settings";
 import { compactUtc, environmentKey, environmentPrefix } from "../store/layout";
 import { type Store, readBytes } from "../store/store";
 import { type DigestedVariable, digestedVariableSchema, hasExpired } from "./compare";
-import type { EnvironmentKeys } from "./digest";
+import { type Keyring, type RootKey, type RootKeys, rootKeySchema } from "./keyring";
+import { seal, sealedSchema } from "./sealing";
 import type { Observation } from "./sources";
 
 /** Raised when a reader of the old form would misread the new one. */
-const schemaVersion = 1;
+const schemaVersion = 2;
 
-const snapshotSchema = z.object({
-  schemaVersion: z.literal(schemaVersion),
+const common = {
   name: z.string(),
   /** ISO date-time, UTC, by the clock of the machine that accepted it. */
   acceptedAt: z.iso.datetime(),
@@ -31,26 +27,47 @@ const snapshotSchema = z.object({
   variables: z.array(digestedVariableSchema),
   /** Acknowledgements that this snapshot or one before it made use of and that had not expired. */
   acknowledgements: z.array(acknowledgementSchema),
-  /** `age`: an armored age file, by passphrase; inside a JSON document with name, time and the variables' values. */
-  sealed: z.object({ format: z.literal("age"), armor: z.string() }),
   keyCheck: z.string(),
-  /** Of the whole document but this field: SHA-256 finds damage without the passphrase, the MAC finds tampering. */
+  /** Of the whole document but this field: SHA-256 finds damage without any key, the MAC finds tampering. */
   integrity: z.object({ sha256: z.string(), mac: z.string() }),
-});
+};
+
+const snapshotSchema = z.discriminatedUnion("schemaVersion", [
+  z.object({
+    schemaVersion: z.literal(schemaVersion),
+    ...common,
+    key: rootKeySchema,
+    /** Inside a JSON document: the variables with their values. */
+    sealed: sealedSchema,
+  }),
+  z.object({
+    schemaVersion: z.literal(1),
+    ...common,
+    /** An armored age file, by passphrase; inside a JSON document: name, time and the variables with their values. */
+    sealed: z.object({ format: z.literal("age"), armor: z.string() }),
+  }),
+]);
 
 export type EnvironmentSnapshot = z.infer<typeof snapshotSchema>;
 
 const namePattern = /^environment_(\d{8}T\d{6}Z)_[0-9a-f]{8}$/;
+
+/** A snapshot that is proven whole and ours, with the keys that it was made with. */
+export interface OpenedSnapshot {
+  readonly snapshot: EnvironmentSnapshot;
+  readonly keys: RootKeys;
+}
 
 /**
  * The newest accepted snapshot, or undefined when none was ever accepted.
  *
  * @throws Damage when it was truncated, altered or renamed.
  * @throws UsageError when it was made with another passphrase, or by a newer version of this program.
+ * @throws Refusal and Unavailable as `Keyring.open` does.
  */
-export async function readBaseline(store: Store, keys: EnvironmentKeys): Promise<EnvironmentSnapshot | undefined> {
+export async function readBaseline(store: Store, keyring: Keyring): Promise<OpenedSnapshot | undefined> {
   const newest = (await listSnapshots(store)).at(-1);
-  return newest === undefined ? undefined : readSnapshot(store, newest, keys);
+  return newest === undefined ? undefined : readSnapshot(store, newest, keyring);
 }
 
 /** Names, oldest first. */
@@ -61,7 +78,7 @@ export async function listSnapshots(store: Store): Promise<string[]> {
 }
 
 /** @throws as `readBaseline` does. */
-export async function readSnapshot(store: Store, name: string, keys: EnvironmentKeys): Promise<EnvironmentSnapshot> {
+export async function readSnapshot(store: Store, name: string, keyring: Keyring): Promise<OpenedSnapshot> {
   const key = environmentKey(name);
   const bytes = await readBytes(store, key);
   let document: unknown;
@@ -80,7 +97,11 @@ export async function readSnapshot(store: Store, name: string, keys: Environment
   if (snapshot === undefined || sha256(contentOf(document)) !== snapshot.integrity.sha256) {
     throw new Damage(`${key} in ${store.url} is damaged: its content does not match its own SHA-256`);
   }
+  const rootKey = keyOf(snapshot, keyring);
+  const keys = await keyring.open(rootKey);
   if (snapshot.keyCheck !== keys.keyCheck) {
+    // KMS gives the key that it wrapped, or none: only a passphrase can be the wrong one.
+    if (rootKey.kind === "kms") throw new Damage(`${key} in ${store.url} was altered: its data key is another one`);
     throw new UsageError(`BACKUP_PASSPHRASE: found another passphrase than the one that ${key} was made with`, {
       hint: "use the store's passphrase; a new passphrase needs a new store",
     });
@@ -88,7 +109,12 @@ export async function readSnapshot(store: Store, name: string, keys: Environment
   if (keys.authenticate(contentOf(document)) !== snapshot.integrity.mac || snapshot.name !== name) {
     throw new Damage(`${key} in ${store.url} was altered or renamed after it was accepted`);
   }
-  return snapshot;
+  return { snapshot, keys };
+}
+
+/** How the root key of a snapshot is had. */
+export function keyOf(snapshot: EnvironmentSnapshot, keyring: Keyring): RootKey {
+  return snapshot.schemaVersion === 1 ? keyring.ofPassphrase : snapshot.key;
 }
 
 export interface NewSnapshot {
@@ -102,12 +128,7 @@ export interface NewSnapshot {
 }
 
 /** Seals and stores a snapshot; from then on it is the baseline. Returns its name. */
-export async function writeSnapshot(
-  store: Store,
-  keys: EnvironmentKeys,
-  passphrase: string,
-  snapshot: NewSnapshot,
-): Promise<string> {
+export async function writeSnapshot(store: Store, keys: RootKeys, snapshot: NewSnapshot): Promise<string> {
   const name = nextName(snapshot.runId, snapshot.now, snapshot.baseline?.name);
   const acceptedAt = snapshot.now.toISOString();
   const earlier = snapshot.baseline?.acknowledgements ?? [];
@@ -119,14 +140,13 @@ export async function writeSnapshot(
     scope: snapshot.observation.scope,
     variables: snapshot.digested,
     acknowledgements: [...earlier.filter((used) => !hasExpired(used, snapshot.now)), ...snapshot.acknowledgements],
-    sealed: {
-      format: "age",
-      armor: await seal(
-        JSON.stringify({ name, acceptedAt, variables: snapshot.observation.variables }, null, 2),
-        passphrase,
-      ),
-    },
+    key: keys.rootKey,
     keyCheck: keys.keyCheck,
+    sealed: seal(
+      keys.sealingKey(name),
+      { name, acceptedAt },
+      JSON.stringify({ variables: snapshot.observation.variables }, null, 2),
+    ),
   };
   const content = JSON.stringify(document);
   const integrity = { sha256: sha256(content), mac: keys.authenticate(content) };
@@ -159,19 +179,4 @@ function contentOf(document: unknown): string {
 
 function sha256(text: string): string {
   return createHash("sha256").update(text, "utf8").digest("hex");
-}
-
-/**
- * log2 of age's scrypt cost, as that of the digests: who guesses the passphrase would try the cheaper of the
- * two, and age's own default (18) costs this pure JavaScript 2.5 s.
- */
-const sealWorkFactor = 16;
-
-async function seal(text: string, passphrase: string): Promise<string> {
-  // Loading it takes a third of this program's start, and few runs seal anything.
-  const { Encrypter, armor } = await import("age-encryption");
-  const encrypter = new Encrypter();
-  encrypter.setScryptWorkFactor(sealWorkFactor);
-  encrypter.setPassphrase(passphrase);
-  return armor.encode(await encrypter.encrypt(text));
 }

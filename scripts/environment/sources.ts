@@ -53,9 +53,10 @@ export async function observeEnvironment(
   settings: EnvironmentSettings,
   env: NodeJS.ProcessEnv,
   folder: string,
+  signal?: AbortSignal,
 ): Promise<Observation> {
   const named = [...new Set([...settings.critical, ...settings.required, ...strategySafeVariables])].sort();
-  const read = await Promise.all(settings.sources.map((source) => readSource(source, env, folder)));
+  const read = await Promise.all(settings.sources.map((source) => readSource(source, env, folder, signal)));
   const scope: WatchedScope[] = [];
   const variables: ObservedVariable[] = [];
   for (const [place, { target, found }] of read.entries()) {
@@ -73,16 +74,21 @@ export async function observeEnvironment(
   return { scope, variables: variables.sort((a, b) => compareText(sortKey(a), sortKey(b))) };
 }
 
-async function readSource(source: EnvironmentSource, env: NodeJS.ProcessEnv, folder: string): Promise<ReadSource> {
+async function readSource(
+  source: EnvironmentSource,
+  env: NodeJS.ProcessEnv,
+  folder: string,
+  signal: AbortSignal | undefined,
+): Promise<ReadSource> {
   switch (source.kind) {
     case "process":
       return { target: "run", found: known(env) };
     case "dotenv":
       return { target: source.path, found: known(readDotenv(source.path, folder)) };
     case "railway":
-      return readRailway(env);
+      return readRailway(env, signal);
     case "vercel":
-      return readVercel(env, source.target);
+      return readVercel(env, source.target, signal);
   }
 }
 

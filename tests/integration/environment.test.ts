@@ -1,19 +1,24 @@
 /** The accepted environment in a real store: first run, changes, consent, damage, and no value in the clear. */
 import assert from "node:assert/strict";
-import { existsSync, mkdtempSync, readFileSync, readdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { spawnSync } from "node:child_process";
+import { createHash } from "node:crypto";
+import { cpSync, existsSync, mkdtempSync, readFileSync, readdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { Decrypter, armor } from "age-encryption";
-import { Damage, Refusal, UsageError } from "../../scripts/contract/failure";
+import { join, resolve } from "node:path";
+import { Damage, Refusal, Unavailable, UsageError } from "../../scripts/contract/failure";
 import { acceptEnvironment } from "../../scripts/environment/acceptEnvironment";
 import {
   type EnvironmentCheck,
   checkEnvironment,
   environmentCheckSchema,
 } from "../../scripts/environment/checkEnvironment";
+import { diffSnapshots } from "../../scripts/environment/diffSnapshots";
+import { openSnapshot, snapshotAccess, unseal } from "../../scripts/environment/openSnapshot";
+import { generateDataKey, openDataKey } from "../../scripts/platforms/kms";
 import { type EnvironmentSettings, environmentSettingsSchema } from "../../scripts/settings";
 import { FileStore } from "../../scripts/store/fileStore";
 import { claimStore } from "../../scripts/store/storeIdentity";
+import { type KmsFake, type KmsKey, startKms } from "../servers/kms";
 
 const passphrase = "correct horse battery staple";
 
@@ -57,6 +62,20 @@ describe("environment snapshots", function () {
   const accept = (runId: string, over: Record<string, unknown> = {}, now = new Date(), overridden: string[] = []) =>
     acceptEnvironment({ store, settings: settingsOf(over), env, folder, runId, now, overridden });
 
+  /** What docs/restore-by-hand.md says, run as it stands there. */
+  function byHand(name: string, over: Record<string, string>): { variables: { name: string; value: string }[] } {
+    const page = readFileSync(resolve(__dirname, "../../docs/restore-by-hand.md"), "utf8");
+    const [, block = ""] = /^## Values of environment variables\n[^]*?^```sh\n([^]*?)^```/m.exec(page) ?? [];
+    const cwd = join(folder, "store", "environment");
+    const { PATH = "" } = process.env;
+    const done = spawnSync("bash", ["-c", block], {
+      ...{ cwd, encoding: "utf8" },
+      env: { PATH, SNAPSHOT: `${name}.json.enc`, ...over },
+    });
+    assert.equal(done.status, 0, done.stderr);
+    return JSON.parse(done.stdout);
+  }
+
   const stored = () => readdirSync(join(folder, "store", "environment")).sort();
   const newest = () => join(folder, "store", "environment", stored().at(-1)!);
 
@@ -86,7 +105,8 @@ describe("environment snapshots", function () {
     const first = await accept("run-1");
     assert.match(first.name, /^environment_\d{8}T\d{6}Z_[0-9a-f]{8}$/);
     assert.equal(first.written, true);
-    assert.deepEqual(await accept("run-2"), { name: first.name, written: false });
+    const again = await accept("run-2");
+    assert.deepEqual([again.name, again.written, again.variables], [first.name, false, first.variables]);
     assert.deepEqual(stored(), [`${first.name}.json.enc`]);
 
     env["SUPABASE_ANON_KEY"] = "another-anon-key-value";
@@ -163,20 +183,38 @@ describe("environment snapshots", function () {
     ]);
   });
 
-  it("seals the values so that age alone gives them back, and keeps none in the clear", async () => {
+  it("seals the values so that what the documentation says gives them back, and keeps none in the clear", async () => {
     await claim();
     const { name } = await accept("run-1");
     const text = readFileSync(newest(), "utf8");
     for (const value of Object.values(values)) assert.ok(!text.includes(value), `${value} is in the clear`);
-    const decrypter = new Decrypter();
-    decrypter.addPassphrase(passphrase);
-    const sealed = (JSON.parse(text) as { sealed: { armor: string } }).sealed.armor;
-    const opened = JSON.parse(await decrypter.decrypt(armor.decode(sealed), "text")) as {
-      name: string;
-      variables: { name: string; value: string }[];
-    };
-    assert.equal(opened.name, name);
-    assert.deepEqual(Object.fromEntries(opened.variables.map((variable) => [variable.name, variable.value])), values);
+    const { schemaVersion, key, sealed, integrity } = JSON.parse(text);
+    assert.deepEqual([schemaVersion, key.kind, sealed.algorithm], [2, "scrypt", "AES-256-GCM"]);
+    assert.match(integrity.sha256, /^[0-9a-f]{64}$/);
+    const { variables } = byHand(name, { BACKUP_PASSPHRASE: passphrase });
+    assert.deepEqual(valuesOf(variables), values);
+  });
+
+  it("reads what was sealed with age before schemaVersion 2, and goes on from there", async () => {
+    const name = "environment_20261122T120000Z_4e65d3fb";
+    const from = join(__dirname, "environmentSchema1");
+    cpSync(join(from, "store.json"), join(folder, "store", "store.json"));
+    cpSync(join(from, `${name}.json.enc`), join(folder, "store", "environment", `${name}.json.enc`));
+    assert.deepEqual([(await check()).verdict, (await check()).baseline], ["pass", name]);
+    assert.deepEqual(await accept("run-2").then(({ written }) => written), false);
+    const access = await snapshotAccess(store, env);
+    assert.deepEqual(valuesOf(await unseal(access, await openSnapshot(access, name))), values);
+    env["CORS_ORIGIN"] = "https://new.example.com";
+    const second = await accept("run-3");
+    const { schemaVersion } = JSON.parse(readFileSync(newest(), "utf8"));
+    assert.deepEqual([second.written, schemaVersion], [true, 2]);
+    const diff = await diffSnapshots({ access, settings: settingsOf(), from: name, to: second.name });
+    assert.deepEqual(
+      diff.differences.map((each) => each.name),
+      ["CORS_ORIGIN"],
+    );
+    const other = await snapshotAccess(store, { BACKUP_PASSPHRASE: "another one" });
+    await assert.rejects(openSnapshot(other, name), UsageError);
   });
 
   it("tells damage, tampering, a wrong passphrase and a newer form apart", async () => {
@@ -202,14 +240,13 @@ describe("environment snapshots", function () {
     await assert.rejects(check(), isDamage(/altered or renamed/));
     renameSync(renamed, file);
     // Whoever can write to the store, but lacks the passphrase, can make the SHA-256 right, not the MAC.
-    const { createHash } = await import("node:crypto");
     const forged: Record<string, unknown> = { ...document, variables: [] };
     delete forged["integrity"];
     const sha256 = createHash("sha256").update(JSON.stringify(forged)).digest("hex");
     writeOver(JSON.stringify({ ...forged, integrity: { ...(document["integrity"] as object), sha256 } }));
     await assert.rejects(check(), isDamage(/altered or renamed/));
-    writeOver(JSON.stringify({ ...document, schemaVersion: 2 }));
-    await assert.rejects(check(), isUsage(/found schemaVersion 2: this program reads up to 1/));
+    writeOver(JSON.stringify({ ...document, schemaVersion: 3 }));
+    await assert.rejects(check(), isUsage(/found schemaVersion 3: this program reads up to 2/));
 
     writeOver(intact);
     assert.equal((await check()).verdict, "pass");
@@ -217,5 +254,166 @@ describe("environment snapshots", function () {
     await assert.rejects(check(), isUsage(/^BACKUP_PASSPHRASE: found another passphrase/));
     delete env["BACKUP_PASSPHRASE"];
     await assert.rejects(check(), isUsage(/^BACKUP_PASSPHRASE: found nothing/));
+    // What is damaged is told without any key, and comes before a wrong passphrase.
+    writeOver(intact.replace('"run-1"', '"run-2"'));
+    await assert.rejects(check(), isDamage(/does not match its own SHA-256/));
+  });
+
+  it("opens no values that were moved into another snapshot or under another time, whoever moved them", async () => {
+    await claim();
+    const first = await accept("run-1");
+    env["CORS_ORIGIN"] = "https://new.example.com";
+    const second = await accept("run-2");
+    const access = await snapshotAccess(store, env);
+    const [one, two] = await Promise.all([openSnapshot(access, first.name), openSnapshot(access, second.name)]);
+    assert.ok(one.snapshot.schemaVersion === 2 && two.snapshot.schemaVersion === 2);
+    // As somebody could who has the passphrase: every checksum is right, only what was sealed is not for this snapshot.
+    const moved = { ...one, snapshot: { ...one.snapshot, sealed: two.snapshot.sealed } };
+    await assert.rejects(
+      unseal(access, moved),
+      (error) => error instanceof Damage && /cannot be opened/.test(error.message),
+    );
+    const later = { ...one, snapshot: { ...one.snapshot, acceptedAt: "2026-11-22T12:00:00.000Z" } };
+    await assert.rejects(unseal(access, later), Damage);
+    const renamed = { ...one, snapshot: { ...one.snapshot, name: two.snapshot.name } };
+    await assert.rejects(unseal(access, renamed), Damage);
+    assert.equal((await unseal(access, one)).length, Object.keys(values).length);
+  });
+
+  describe("with a data key of KMS", () => {
+    let kms: KmsFake;
+    let key: KmsKey;
+    const formerly = { ...process.env };
+    before(async () => {
+      kms = await startKms();
+      // The SDK reads the process's own.
+      Object.assign(process.env, kms.env);
+    });
+    beforeEach(async () => {
+      kms.calls.length = 0;
+      key = kms.createKey();
+      env["BACKUP_KMS_KEY"] = key.arn;
+      delete env["BACKUP_PASSPHRASE"];
+      await claim();
+    });
+    after(async () => {
+      process.env = formerly;
+      await kms.close();
+    });
+    const document = () => JSON.parse(readFileSync(newest(), "utf8"));
+    const overwrite = (changed: object): void => {
+      const file = newest();
+      rmSync(file);
+      const { integrity, ...content } = changed as { integrity: object };
+      const sha256 = createHash("sha256").update(JSON.stringify(content)).digest("hex");
+      writeFileSync(file, JSON.stringify({ ...content, integrity: { ...integrity, sha256 } }));
+    };
+
+    it("needs no passphrase, tells changes, and asks KMS with the context that policies can demand", async () => {
+      assert.deepEqual([(await check()).comparison, (await check()).verdict], ["no baseline", "pass"]);
+      const first = await accept("run-1");
+      // What a later check says of the same values is what was accepted.
+      assert.deepEqual((await check()).variables, first.variables);
+      assert.equal((await accept("run-2")).written, false);
+      env["SUPABASE_ANON_KEY"] = "another-anon-key-value";
+      assert.equal((await check()).verdict, "halt");
+      const context = { "dbprotect-purpose": "environment-snapshots", "dbprotect-system": "7300000000000000001" };
+      assert.deepEqual(document().key.context, context);
+      for (const call of kms.calls) assert.deepEqual([call.keyArn, call.context], [key.arn, context]);
+      assert.deepEqual(new Set(kms.calls.map(({ action }) => action)), new Set(["GenerateDataKey", "Decrypt"]));
+    });
+
+    it("keeps no value in the clear, and gives them back, also by hand", async () => {
+      const { name } = await accept("run-1");
+      const text = readFileSync(newest(), "utf8");
+      for (const value of Object.values(values)) assert.ok(!text.includes(value), `${value} is in the clear`);
+      const access = await snapshotAccess(store, env);
+      assert.deepEqual(valuesOf(await unseal(access, await openSnapshot(access, name))), values);
+      const { keyArn, wrapped, context } = document().key;
+      const root = (await openDataKey(keyArn, wrapped, context)).toString("base64");
+      assert.deepEqual(valuesOf(byHand(name, { ROOT: root }).variables), values);
+      // Reading needs the snapshot alone, not what the next one is made with.
+      delete env["BACKUP_KMS_KEY"];
+      assert.equal((await check()).verdict, "pass");
+    });
+
+    it("takes over from a passphrase, and from another key, without losing the comparison", async () => {
+      delete env["BACKUP_KMS_KEY"];
+      env["BACKUP_PASSPHRASE"] = passphrase;
+      const first = await accept("run-1");
+      env["BACKUP_KMS_KEY"] = key.arn;
+      env["SUPABASE_ANON_KEY"] = "another-anon-key-value";
+      assert.equal((await check()).verdict, "halt");
+      env["SUPABASE_ANON_KEY"] = values.SUPABASE_ANON_KEY;
+      const second = await accept("run-2");
+      assert.deepEqual([second.written, document().key.keyArn], [true, key.arn]);
+      const access = await snapshotAccess(store, env);
+      const diff = await diffSnapshots({ access, settings: settingsOf(), from: first.name, to: second.name });
+      assert.deepEqual(diff.differences, []);
+      delete env["BACKUP_PASSPHRASE"];
+      const next = kms.createKey();
+      env["BACKUP_KMS_KEY"] = next.arn;
+      assert.equal((await accept("run-3")).written, true);
+      assert.equal(document().key.keyArn, next.arn);
+      assert.equal((await check()).verdict, "pass");
+    });
+
+    it("tells damage, a missing right, an unusable key and an unreachable KMS apart", async () => {
+      await accept("run-1");
+      const intact = document();
+      const other = kms.createKey();
+      const { wrapped } = intact.key as { wrapped: string };
+      const flipped = Buffer.from(wrapped, "base64");
+      flipped[20]! ^= 1;
+      for (const changed of [
+        { wrapped: flipped.toString("base64") },
+        { context: { ...intact.key.context, "dbprotect-system": "7300000000000000002" } },
+        { keyArn: other.arn },
+      ]) {
+        overwrite({ ...intact, key: { ...intact.key, ...changed } });
+        await assert.rejects(check(), Damage, JSON.stringify(changed));
+      }
+      // A data key that KMS gives for somebody else's snapshot, put into this one.
+      const foreign = await generateDataKey(key.arn, intact.key.context);
+      overwrite({ ...intact, key: { ...intact.key, wrapped: foreign.wrapped } });
+      await assert.rejects(
+        check(),
+        (error) => error instanceof Damage && /data key is another one/.test(error.message),
+      );
+      overwrite({ ...intact, runId: "run-2" });
+      await assert.rejects(check(), (error) => error instanceof Damage && /altered or renamed/.test(error.message));
+      overwrite(intact);
+      assert.equal((await check()).verdict, "pass");
+
+      key.refused.add("Decrypt");
+      await assert.rejects(
+        check(),
+        (error) => error instanceof Refusal && /KMS refuses kms:Decrypt$/.test(error.message),
+      );
+      key.refused.clear();
+      for (const state of ["Disabled", "PendingDeletion"] as const) {
+        key.state = state;
+        await assert.rejects(check(), (error) => error instanceof UsageError && /is disabled, or/.test(error.message));
+      }
+      key.state = "Enabled";
+      kms.fail("DependencyTimeoutException", 9);
+      await assert.rejects(
+        check(),
+        (error) => error instanceof Unavailable && /^KMS in eu-central-1: /.test(error.message),
+      );
+      kms.fail("", 0);
+      for (const arn of ["alias/backups", "arn:aws:kms:eu-central-1:111122223333:alias/backups", "nonsense"]) {
+        env["BACKUP_KMS_KEY"] = arn;
+        await assert.rejects(
+          check(),
+          (error) => error instanceof UsageError && /^BACKUP_KMS_KEY: /.test(error.message),
+        );
+      }
+      env["BACKUP_KMS_KEY"] = key.arn.replace(/.$/, (last) => (last === "0" ? "1" : "0"));
+      await assert.rejects(check(), (error) => error instanceof UsageError && /has no such key/.test(error.message));
+    });
   });
 });
+
+const valuesOf = (variables: readonly { name: string; value: string }[]): Record<string, string> =>
+  Object.fromEntries(variables.map(({ name, value }) => [name, value]));
