@@ -10,7 +10,7 @@ import { type RetentionSettings, retentionSettingsSchema } from "../scripts/sett
 import { type ColdStorage, earliestColdDays, lifecycleRules, promisedDays, tiers } from "./bucketLifecycle";
 import { type LockSettings, lockParameters, lockedDays } from "./bucketLock";
 import { bucketPolicy } from "./bucketPolicy";
-import { type AwsPlace, type PolicyStatement, encryptionKey, useThrough } from "./encryptionKey";
+import { type AwsPlace, type PolicyStatement, encryptionKey, useForEnvironment, useThrough } from "./encryptionKey";
 
 export interface BackupBucketArgs {
   /** Prefix of all keys, without slashes at its ends; one prefix belongs to one database. Defaults to the stack's name. */
@@ -62,6 +62,8 @@ export interface BackupBucketArgs {
   readonly inventoryBucket?: pulumi.Input<string> | undefined;
   /** Whether S3 tells EventBridge of each object. Defaults to true, for an existing bucket to false. Plain. */
   readonly eventBridge?: boolean | undefined;
+  /** Whether the key that is created also gives the data keys of environment snapshots. Defaults to false. Plain. */
+  readonly environmentSnapshots?: boolean | undefined;
   /** What the tiers promise: `expiry: age`, `coldStorage` and the lock follow it. Defaults to the settings' defaults. */
   readonly retention?: RetentionSettings | undefined;
   /** Tags of bucket and key. Defaults to none but the provider's own. */
@@ -197,7 +199,13 @@ export class BackupBucket extends pulumi.ComponentResource {
       `${name}-key`,
       {
         description: `${name}: backups of a database`,
-        usage: (place) => pulumi.output(args.replicatorArn).apply((role) => keyUsage(place, role)),
+        usage: (place) =>
+          pulumi
+            .output(args.replicatorArn)
+            .apply((role) => [
+              ...keyUsage(place, role),
+              ...(args.environmentSnapshots === true ? [useForEnvironment(place)] : []),
+            ]),
         tags: args.tags,
       },
       { parent: this },

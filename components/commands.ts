@@ -23,6 +23,8 @@ export interface CommandAccess {
   readonly databaseUrl?: pulumi.Input<string>;
   /** Keys the digests and seals the values of the environment's snapshots. Defaults to `BACKUP_PASSPHRASE` in the environment of `pulumi up`. */
   readonly backupPassphrase?: pulumi.Input<string>;
+  /** ARN of a KMS key that takes the passphrase's place. Defaults to `BACKUP_KMS_KEY` in the environment of `pulumi up`. */
+  readonly environmentKeyArn?: pulumi.Input<string>;
 }
 
 /** What only the gate and the environment's snapshot are told; a release takes it from the receipt. */
@@ -167,6 +169,7 @@ function accessEnvironment(access: CommandAccess): Record<string, pulumi.Input<s
     BACKUP_STORE: access.backupStore,
     DBPROTECT_STACK: stackName(),
     ...(access.awsRegion === undefined ? {} : { AWS_REGION: access.awsRegion }),
+    ...(access.environmentKeyArn === undefined ? {} : { BACKUP_KMS_KEY: access.environmentKeyArn }),
     ...(access.databaseUrl === undefined ? {} : { DATABASE_URL: pulumi.secret(access.databaseUrl) }),
     ...(access.backupPassphrase === undefined ? {} : { BACKUP_PASSPHRASE: pulumi.secret(access.backupPassphrase) }),
   };

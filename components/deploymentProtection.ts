@@ -61,6 +61,11 @@ export interface DeploymentProtectionArgs {
   readonly databaseUrl?: pulumi.Input<string> | undefined;
   /** Keys the digests and seals the values of the environment's snapshots. Defaults to `BACKUP_PASSPHRASE` in the environment of `pulumi up`; see `databaseUrl`. */
   readonly backupPassphrase?: pulumi.Input<string> | undefined;
+  /**
+   * What seals the environment's snapshots in the passphrase's place: the ARN of a KMS key, or `bucket`: the key that is
+   * created with the bucket, which then also gives data keys for this purpose. Defaults to none: the passphrase. Plain.
+   */
+  readonly environmentKey?: string | undefined;
   /** Shell words that start the operational program; see `CommandAccess.program`. */
   readonly program?: string | undefined;
 }
@@ -88,6 +93,12 @@ export class DeploymentProtection extends pulumi.ComponentResource {
     if (args.alerts !== undefined && args.schedule === undefined) {
       throw new pulumi.RunError(`${name}: found alerts without schedule: expected dumps to watch: add schedule`);
     }
+    if (args.environmentKey === "bucket" && (args.backupStore !== undefined || args.bucket?.encryption === "s3")) {
+      const found = args.backupStore === undefined ? "encryption: s3" : "backupStore";
+      throw new pulumi.RunError(
+        `${name}: found environmentKey: bucket with ${found}: expected a bucket with a KMS key: name the key's ARN`,
+      );
+    }
     super("database-protection:index:DeploymentProtection", name, {}, opts);
     const operation = operationSettingsSchema.parse(args.operation ?? {});
     const { releaseVersion, appUrl, frontendUrl } = args;
@@ -96,11 +107,12 @@ export class DeploymentProtection extends pulumi.ComponentResource {
     this.alertTopic =
       args.alerts === undefined ? undefined : new AlertTopic(`${name}-dumps-alerts`, args.alerts, { parent: this });
     const replicationTopicArn = args.replicated === true ? this.alertTopic?.arn : undefined;
-    const bucketArgs = { retention: operation.retention, replicationTopicArn, ...args.bucket };
+    const environmentSnapshots = args.environmentKey === "bucket";
+    const bucketArgs = { retention: operation.retention, replicationTopicArn, environmentSnapshots, ...args.bucket };
     this.bucket =
       args.backupStore === undefined ? new BackupBucket(`${name}-bucket`, bucketArgs, { parent: this }) : undefined;
     this.backupStore = this.bucket?.url ?? pulumi.output(args.backupStore ?? "");
-    this.access = commandAccess(args, this.backupStore, this.bucket?.region);
+    this.access = commandAccess(args, this.backupStore, this.bucket);
 
     this.schedule = args.schedule === undefined ? undefined : this.dumps(`${name}-dumps`, args, args.schedule);
 
@@ -174,11 +186,13 @@ export class DeploymentProtection extends pulumi.ComponentResource {
 function commandAccess(
   args: DeploymentProtectionArgs,
   backupStore: pulumi.Output<string>,
-  awsRegion: pulumi.Output<string> | undefined,
+  bucket: BackupBucket | undefined,
 ): CommandAccess {
+  const environmentKeyArn = args.environmentKey === "bucket" ? bucket?.kmsKeyArn : args.environmentKey;
   return {
     backupStore,
-    ...(awsRegion === undefined ? {} : { awsRegion }),
+    ...(bucket === undefined ? {} : { awsRegion: bucket.region }),
+    ...(environmentKeyArn === undefined ? {} : { environmentKeyArn }),
     ...(args.program === undefined ? {} : { program: args.program }),
     ...(args.databaseUrl === undefined ? {} : { databaseUrl: args.databaseUrl }),
     ...(args.backupPassphrase === undefined ? {} : { backupPassphrase: args.backupPassphrase }),

@@ -70,7 +70,7 @@ export function taskPolicy(places: readonly S3Place[], kmsKeys: readonly string[
     ),
     allow("TagWhatMayExpire", ["s3:PutObjectTagging"], below("backups/")),
     locked.length === 0 ? undefined : allow("LockWhatIsWritten", ["s3:PutObjectRetention"], below("", locked)),
-    kmsKeys.length === 0 ? undefined : allow("UseKey", ["kms:Decrypt", "kms:GenerateDataKey"], kmsKeys),
+    useKey(kmsKeys),
   );
 }
 
@@ -85,7 +85,7 @@ export function healthPolicy(places: readonly S3Place[], kmsKeys: readonly strin
     allow("ListStore", ["s3:ListBucket"], bucketArns, { StringLike: { "s3:prefix": prefixes } }),
     allow("ReadStore", looking, at("*")),
     allow("Remember", ["s3:PutObject"], at("control/health.json")),
-    kmsKeys.length === 0 ? undefined : allow("UseKey", ["kms:Decrypt", "kms:GenerateDataKey"], kmsKeys),
+    useKey(kmsKeys),
   );
 }
 
@@ -188,8 +188,15 @@ export function drillPolicy(places: readonly S3Place[], kmsKeys: readonly string
     allow("ReadStore", ["s3:GetObject"], below(["*"])),
     allow("WriteRecords", ["s3:AbortMultipartUpload", "s3:PutObject"], below([...records, ...probes])),
     locked.length === 0 ? undefined : allow("LockRecords", ["s3:PutObjectRetention"], below(records, locked)),
-    kmsKeys.length === 0 ? undefined : allow("UseKey", ["kms:Decrypt", "kms:GenerateDataKey"], kmsKeys),
+    useKey(kmsKeys),
   );
+}
+
+/** For objects in S3 only: the same key may seal what a task has no business with. */
+function useKey(kmsKeys: readonly string[]): PolicyStatement | undefined {
+  if (kmsKeys.length === 0) return undefined;
+  const throughS3 = { StringLike: { "kms:ViaService": "s3.*.amazonaws.com" } };
+  return allow("UseKey", ["kms:Decrypt", "kms:GenerateDataKey"], kmsKeys, throughS3);
 }
 
 function lookAt(places: readonly S3Place[], partition: string): PolicyStatement[] {

@@ -7,7 +7,7 @@ import * as secretsmanager from "@pulumi/aws/secretsmanager";
 import type * as sfn from "@pulumi/aws/sfn";
 import * as pulumi from "@pulumi/pulumi";
 import { type OperationSettingsInput, operationSettingsSchema } from "../scripts/settings";
-import { containerProgram, scheduledDump } from "./commands";
+import { containerProgram, scheduledDump, stackName } from "./commands";
 import { DumpImage, type DumpImageArgs } from "./dumpImage";
 import { s3Places, taskPolicy } from "./dumpPolicies";
 import type { AwsPlace } from "./encryptionKey";
@@ -89,6 +89,7 @@ function dumpTask(
       AWS_REGION: database.awsRegion ?? place.region,
       BACKUP_STORE: database.backupStore,
       DBPROTECT_SETTINGS: JSON.stringify(operationSettingsSchema.parse(operation ?? {})),
+      DBPROTECT_STACK: stackName(),
     },
     secrets: { DATABASE_URL: databaseUrlSecret(name, database, key, { parent }) },
     rights: storeRights(name, database, place, taskPolicy),

@@ -86,6 +86,26 @@ export function useThrough(place: AwsPlace, sid: string, via: string, more: read
   };
 }
 
+/**
+ * Whoever the account's own policies allow it, for the data keys of environment snapshots and nothing else: these name their
+ * purpose in the encryption context, which KMS authenticates (scripts/environment/keyring.ts).
+ */
+export function useForEnvironment(place: AwsPlace): PolicyStatement {
+  return {
+    Sid: "EnvironmentSnapshots",
+    Effect: "Allow",
+    Principal: { AWS: accountPrincipal(place) },
+    Action: ["kms:Decrypt", "kms:GenerateDataKey"],
+    Resource: "*",
+    Condition: {
+      StringEquals: {
+        "kms:CallerAccount": place.account,
+        "kms:EncryptionContext:dbprotect-purpose": "environment-snapshots",
+      },
+    },
+  };
+}
+
 /** @param opts `parent` decides the provider. */
 export function encryptionKey(
   name: string,

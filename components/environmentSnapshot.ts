@@ -40,6 +40,7 @@ interface SnapshotInputs {
   readonly command: string;
   readonly backupStore: string;
   readonly awsRegion?: string;
+  readonly environmentKeyArn?: string;
   readonly settings: string;
   readonly stack: string;
   /** Filled in by `check`: what is there now, and which accepted snapshot it was compared with. */
@@ -77,7 +78,7 @@ class EnvironmentSnapshotProvider implements pulumi.dynamic.ResourceProvider<Sna
 
   async check(_olds: SnapshotInputs, news: SnapshotInputs): Promise<pulumi.dynamic.CheckResult<SnapshotInputs>> {
     // The very first preview: there is no store to compare with yet, and the component says so.
-    if (news.backupStore === unknownValue) return { inputs: news };
+    if (news.backupStore === unknownValue || news.environmentKeyArn === unknownValue) return { inputs: news };
     // With a property the engine would print that property's value as well; a rejection it would print with its stack.
     const failed = (reason: string) => ({ inputs: news, failures: [{ property: "", reason }] });
     try {
@@ -144,6 +145,7 @@ function readReport(
     DBPROTECT_STACK: inputs.stack,
   };
   if (inputs.awsRegion !== undefined) env["AWS_REGION"] = inputs.awsRegion;
+  if (inputs.environmentKeyArn !== undefined) env["BACKUP_KMS_KEY"] = inputs.environmentKeyArn;
   return new Promise((resolve, reject) => {
     exec(`${inputs.command}${flags}`, { env, maxBuffer: 16 * 1024 * 1024 }, (error, stdout, stderr) => {
       try {
@@ -195,6 +197,7 @@ export class EnvironmentSnapshot extends pulumi.dynamic.Resource {
         command: commandLine("environmentSnapshot", args.access.program),
         backupStore,
         ...(args.access.awsRegion === undefined ? {} : { awsRegion: args.access.awsRegion }),
+        ...(args.access.environmentKeyArn === undefined ? {} : { environmentKeyArn: args.access.environmentKeyArn }),
         settings: JSON.stringify(args.context.operation),
         stack: stackName(),
         // Outputs must be there, undefined, for the engine to fill them in.

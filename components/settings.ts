@@ -13,7 +13,7 @@ import { isConfigSecret } from "./sdk";
 const namespace = "database-protection";
 
 /** May only be set with `--secret`; left unset, the Commands find them in the environment of `pulumi up`. */
-const secretKeys = ["databaseUrl", "backupPassphrase"] as const;
+const secretKeys = ["databaseUrl", "backupPassphrase", "alertsWebhookUrl"] as const;
 
 const webAddress = z
   .string()
@@ -212,6 +212,13 @@ const configSchema = z.strictObject({
     )
     .optional(),
   bucket: bucketSettingsSchema.optional(),
+  environmentKey: z
+    .string()
+    .regex(
+      /^(bucket|arn:aws[\w-]*:kms:[a-z0-9-]+:\d{12}:key\/[A-Za-z0-9-]+)$/,
+      "expected the ARN of a KMS key (no alias), or bucket",
+    )
+    .optional(),
   schedule: scheduleSettingsSchema.optional(),
   alerts: alertsSettingsSchema.optional(),
   releaseVersion: z
@@ -240,10 +247,12 @@ export interface ProgramSettings {
   readonly backupStore: string | undefined;
   /** Undefined wherever `backupStore` is set. */
   readonly bucket: BucketSettings | undefined;
+  /** What seals the environment's snapshots: the ARN of a KMS key, or `bucket`; undefined: the passphrase. */
+  readonly environmentKey: string | undefined;
   /** Undefined: nothing is dumped by the stack's own schedule. */
   readonly schedule: ScheduleSettings | undefined;
   /** Undefined: nobody is told by the stack's own alarms. */
-  readonly alerts: AlertsSettings | undefined;
+  readonly alerts: (AlertsSettings & { readonly webhookUrl?: pulumi.Output<string> }) | undefined;
   /** What is released, say a git SHA; undefined when nothing is. */
   readonly releaseVersion: string | undefined;
   /** What the operational commands are told. */
@@ -261,10 +270,14 @@ export interface ProgramSettings {
 export function readSettings(env: NodeJS.ProcessEnv = process.env): ProgramSettings {
   const result = configSchema.safeParse(readDocument(env), { reportInput: true });
   if (!result.success) throw mistakeOf(result.error.issues[0]);
-  const { backupStore, bucket, schedule, alerts, releaseVersion, appUrl, frontendUrl } = result.data;
+  const { backupStore, bucket, environmentKey, schedule, alerts, releaseVersion, appUrl, frontendUrl } = result.data;
   const operation = operationOf(result.data);
   if (backupStore !== undefined && bucket !== undefined) {
     throw mistake("bucket", "found together with backupStore", "expected one of the two", "remove");
+  }
+  if (environmentKey === "bucket" && (backupStore !== undefined || bucket?.encryption === "s3")) {
+    const found = `found bucket, with ${backupStore === undefined ? "bucket.encryption: s3" : "backupStore"}`;
+    throw mistake("environmentKey", found, "expected the ARN of a KMS key, or a bucket that has one", "remove");
   }
   if (schedule !== undefined && operation.platform.level === 1) {
     throw mistake("schedule", "found with platform.level: 1", "expected Level 2 or 3, to which dumps belong", "remove");
@@ -300,14 +313,20 @@ export function readSettings(env: NodeJS.ProcessEnv = process.env): ProgramSetti
       "set it, or RELEASE_VERSION in the environment",
     );
   }
+  const webhookUrl = config.getSecret("alertsWebhookUrl")?.apply(demandWebhook);
+  if (webhookUrl !== undefined && alerts === undefined) {
+    const fix = `pulumi config set --path '${namespace}:alerts.heartbeatHours' 26`;
+    throw mistake("alertsWebhookUrl", "found without alerts", "expected alarms to tell of", fix);
+  }
   const continuous = continuousSettings(result.data);
   return {
     continuous,
     replicated: continuous !== undefined,
     backupStore,
     bucket,
+    environmentKey,
     schedule,
-    alerts,
+    alerts: alerts === undefined || webhookUrl === undefined ? alerts : { ...alerts, webhookUrl },
     releaseVersion,
     operation,
     appUrl,
@@ -317,11 +336,18 @@ export function readSettings(env: NodeJS.ProcessEnv = process.env): ProgramSetti
   };
 }
 
+/** Its address is its key: a mistake in it is told without it. */
+function demandWebhook(url: string): string {
+  if (/^https:\/\/[^\s/@]+\/\S+$/.test(url)) return url;
+  const fix = `pulumi config set --secret ${namespace}:alertsWebhookUrl`;
+  throw mistake("alertsWebhookUrl", "found something else", "expected https://hooks.slack.com/services/…", fix);
+}
+
 type Configuration = z.infer<typeof configSchema>;
 
 /** What the operational commands are told: everything but what decides which resources there are. */
 function operationOf(found: Configuration): OperationSettings {
-  const { backupStore, bucket, schedule, alerts, level, replication, restoreDrill, ...rest } = found;
+  const { backupStore, bucket, environmentKey, schedule, alerts, level, replication, restoreDrill, ...rest } = found;
   const { releaseVersion, appUrl, frontendUrl, ...operation } = rest;
   return operation;
 }
@@ -393,7 +419,15 @@ function readDocument(env: NodeJS.ProcessEnv): Record<string, unknown> {
 }
 
 function isTextKey(key: string): boolean {
-  return ["backupStore", "releaseVersion", "checks", "appUrl", "frontendUrl", "integrationCommand"].includes(key);
+  return [
+    "backupStore",
+    "environmentKey",
+    "releaseVersion",
+    "checks",
+    "appUrl",
+    "frontendUrl",
+    "integrationCommand",
+  ].includes(key);
 }
 
 function parseObject(key: string, text: string): unknown {

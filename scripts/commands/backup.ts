@@ -5,6 +5,7 @@ import { withConnection } from "../database/connect";
 import { readClock } from "../database/clock";
 import { readIdentity } from "../database/identity";
 import { type DatabaseTarget, targetFromEnvironment } from "../database/target";
+import { backupMetrics, tellMetrics } from "../monitoring/runMetrics";
 import { chooseScheduledTier } from "../retention/scheduledTier";
 import type { RetentionTier } from "../store/layout";
 import type { Store } from "../store/store";
@@ -45,6 +46,9 @@ export function configure(command: Command): void {
       const { reference, manifest, verification } = await takeVerifiedBackup({
         ...{ ...run, target, tier, depth },
         ...(jobs === undefined ? {} : { jobs }),
+      }).catch(async (error: unknown) => {
+        await tellMetrics(backupMetrics(undefined), progress, interrupted);
+        throw error;
       });
       for (const { what, why } of manifest.notRestored) progress(`not in a restore: ${what}: ${why}`);
       const bytes = manifest.archives.reduce((sum, archive) => sum + archive.bytes, 0);
@@ -61,6 +65,7 @@ export function configure(command: Command): void {
         },
         `${reference.name} (${reference.tier}) in ${store.url}: ${verification.rows} rows of ${verification.tables} tables in ${(bytes / 1e6).toFixed(1)} MB, depth ${verification.depth} (${how})`,
       );
+      await tellMetrics(backupMetrics({ ...verification, bytes }), progress, interrupted);
     });
 }
 

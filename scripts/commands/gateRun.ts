@@ -1,11 +1,12 @@
 /** `gate run`: the full gate. */
 import { type Command, Option } from "commander";
 import { fullSteps, runGate } from "../gate/gate";
+import { gateMetrics, tellMetrics } from "../monitoring/runMetrics";
 import { renderGate } from "../report/gateReport";
 import { showSteps } from "../report/stepProgress";
 import { parseDuration } from "./duration";
 import { gateContext } from "./gateContext";
-import { printResult } from "./session";
+import { interrupted, printResult, progress } from "./session";
 
 export function configure(command: Command): void {
   command
@@ -30,6 +31,7 @@ export function configure(command: Command): void {
             : renderGate(result);
         printResult(options.json === true, result, text);
         process.exitCode = result.exitCode;
+        await tellMetrics(gateMetrics(result), progress, interrupted);
       },
     );
 }

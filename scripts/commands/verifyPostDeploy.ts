@@ -2,6 +2,7 @@
 import type { Command } from "commander";
 import { Failure, exitCode } from "../contract/failure";
 import { targetFromEnvironment } from "../database/target";
+import { releaseMetrics, tellMetrics } from "../monitoring/runMetrics";
 import { type PostDeployResult, verifyPostDeploy } from "../release/postDeploy";
 import { openPlatforms } from "../release/rollbackTargets";
 import { renderRollback } from "../report/rollback";
@@ -31,6 +32,7 @@ export function configure(command: Command): void {
       printResult(options.json === true, result, render(result));
       if (result.verdict === "fail") for (const finding of result.findings) progress(`error: ${finding}`);
       process.exitCode = result.verdict === "pass" ? exitCode.pass : exitCode.refused;
+      await tellMetrics(releaseMetrics(result), progress, interrupted);
     });
 }
 

@@ -126,6 +126,44 @@ describe("components", function () {
       });
     });
 
+    it("gives data keys for snapshots of the environment where that is asked for, to nothing else, and to no task", async () => {
+      const { get, registered, errors } = await record("protectionWithBucketKey");
+      assert.deepEqual(errors, []);
+      const [, , environment, ...others] = documentOf(get("database-bucket-key"));
+      assert.deepEqual(others, []);
+      assert.deepEqual(environment, {
+        Sid: "EnvironmentSnapshots",
+        Effect: "Allow",
+        Principal: { AWS: "arn:aws:iam::111122223333:root" },
+        Action: ["kms:Decrypt", "kms:GenerateDataKey"],
+        Resource: "*",
+        Condition: {
+          StringEquals: {
+            "kms:CallerAccount": "111122223333",
+            "kms:EncryptionContext:dbprotect-purpose": "environment-snapshots",
+          },
+        },
+      });
+      const arn = "arn:aws:kms:eu-central-1:111122223333:database-bucket-key";
+      for (const command of ["database-gate-run"])
+        assert.equal((get(command).inputs["environment"] as Record<string, unknown>)["BACKUP_KMS_KEY"], arn);
+      assert.equal(get("database-environment").inputs["environmentKeyArn"], arn);
+      // What a scheduled task may do with the key, it may do through S3 only.
+      for (const role of ["database-dumps-database-task", "database-dumps-health-database-task"]) {
+        const rights = registered.find((each) => each.name === role && each.type === "aws:iam/rolePolicy:RolePolicy");
+        const use = documentOf(rights!).find(({ Sid }) => Sid === "UseKey");
+        assert.deepEqual(use?.["Condition"], { StringLike: { "kms:ViaService": "s3.*.amazonaws.com" } }, role);
+      }
+    });
+
+    it("takes a key of one's own for the environment, wherever the store is", async () => {
+      const { get, registered } = await record("protectionWithKey");
+      const arn = "arn:aws:kms:eu-central-1:111122223333:key/1";
+      assert.equal((get("database-gate-run").inputs["environment"] as Record<string, unknown>)["BACKUP_KMS_KEY"], arn);
+      assert.equal(get("database-environment").inputs["environmentKeyArn"], arn);
+      assert.ok(!registered.some(({ type }) => type === "aws:kms/key:Key"));
+    });
+
     it("adopts a bucket that exists without creating one, and does not touch its notifications", async () => {
       const { registered, get, outputs, errors } = await record("bucketThatExists");
       assert.deepEqual(errors, []);

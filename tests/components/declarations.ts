@@ -203,6 +203,21 @@ export const declarations = {
     return program("index.ts");
   },
 
+  /** The program with a schedule, alarms and a channel, from configuration alone. */
+  programWithChannel: () => {
+    const image = "111122223333.dkr.ecr.eu-central-1.amazonaws.com/dbprotect:1.2.3";
+    pulumi.runtime.setAllConfig(
+      {
+        "database-protection:schedule": JSON.stringify({ image }),
+        "database-protection:alerts": JSON.stringify({ heartbeatHours: 26 }),
+        "database-protection:databaseUrl": "postgres://u:spoken-friend@h/d",
+        "database-protection:alertsWebhookUrl": "https://hooks.slack.com/services/T0/B0/spoken-friend",
+      },
+      ["database-protection:databaseUrl", "database-protection:alertsWebhookUrl"],
+    );
+    return program("index.ts");
+  },
+
   alarmsInAChannel: () => {
     new Alerting("alarms", {
       topicArn: "arn:aws:sns:eu-central-1:111122223333:alarms",
@@ -288,6 +303,21 @@ export const declarations = {
   protectionWithStore: () => {
     const protection = new DeploymentProtection("database", { backupStore: "file:///srv/backups" });
     return { backupStore: protection.backupStore };
+  },
+
+  protectionWithBucketKey: () => {
+    const protection = new DeploymentProtection("database", {
+      environmentKey: "bucket",
+      schedule: { image: "example/dbprotect:1" },
+      databaseUrl: "postgres://u:spoken-friend@h/d",
+    });
+    return { backupStore: protection.backupStore };
+  },
+
+  protectionWithKey: () => {
+    const environmentKey = "arn:aws:kms:eu-central-1:111122223333:key/1";
+    new DeploymentProtection("database", { backupStore: "file:///srv/backups", environmentKey });
+    return {};
   },
 
   databaseOfTheSameStack: () => {

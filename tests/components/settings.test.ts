@@ -119,6 +119,21 @@ describe("components/settings", () => {
       { railway: { command: "railway up" } },
       /^database-protection:releaseVersion: found nothing, although railway is configured: expected .*: set it, or RELEASE_VERSION/,
     ],
+    [
+      "an alias for the environment's key",
+      { environmentKey: "arn:aws:kms:eu-central-1:111122223333:alias/backups" },
+      /^database-protection:environmentKey: found "arn:.*": expected the ARN of a KMS key \(no alias\), or bucket: /,
+    ],
+    [
+      "the bucket's key for the environment without a bucket",
+      { environmentKey: "bucket", backupStore: "file:///srv/backups" },
+      /^database-protection:environmentKey: found bucket, with backupStore: expected the ARN of a KMS key/,
+    ],
+    [
+      "the bucket's key for the environment where S3 keeps the keys",
+      { environmentKey: "bucket", bucket: { encryption: "s3" } },
+      /^database-protection:environmentKey: found bucket, with bucket\.encryption: s3: expected/,
+    ],
     ["a version with spaces", { releaseVersion: "a b" }, /^database-protection:releaseVersion: found "a b": expected /],
     [
       "text where a number belongs",
@@ -222,9 +237,27 @@ describe("components/settings", () => {
   const yaml = (name: string) =>
     load(readFileSync(path.join(root, name), "utf8")) as { config: Record<string, unknown> };
 
+  it("takes a webhook of Slack for the alarms, as a secret and nothing else", async () => {
+    const url = "https://hooks.slack.com/services/T0/B0/spoken-friend";
+    const wanted = { schedule, alerts: {} };
+    assert.equal(read(wanted).alerts, undefined, "an empty object says not set");
+    const set = { schedule, alerts: { heartbeatHours: 26 } };
+    const webhookUrl = read(set, { alertsWebhookUrl: url }).alerts?.webhookUrl;
+    assert.ok(webhookUrl !== undefined && (await pulumi.isSecret(webhookUrl)));
+    assert.equal(await new Promise((resolve) => void pulumi.unsecret(webhookUrl).apply(resolve)), url);
+    assert.match(
+      mistakeIn({ ...set, alertsWebhookUrl: url }),
+      /^database-protection:alertsWebhookUrl: found plain text: expected a secret: (?!.*spoken-friend)/,
+    );
+    assert.match(
+      mistakeIn({ schedule }, { alertsWebhookUrl: url }),
+      /^database-protection:alertsWebhookUrl: found without alerts: expected alarms to tell of: (?!.*spoken-friend)/,
+    );
+  });
+
   it("declares every key that is no secret in Pulumi.yaml, typed, described and with a default", () => {
     const declared = yaml("Pulumi.yaml").config as Record<string, Record<string, unknown>>;
-    const secrets = ["databaseUrl", "backupPassphrase"];
+    const secrets = ["databaseUrl", "backupPassphrase", "alertsWebhookUrl"];
     assert.deepEqual(Object.keys(declared).sort(), configKeys.filter((name) => !secrets.includes(name)).sort());
     for (const [name, declaration] of Object.entries(declared)) {
       assert.ok(declaration["type"] !== undefined && declaration["default"] !== undefined, name);

@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { type Client } from "pg";
 import { searchPostgres } from "../../bin/setup/postgresSearch.js";
 import { type CliRun, runCli } from "../servers/cli";
+import { startCloudWatch } from "../servers/cloudwatch";
 import { closeCrmClients, deploymentVariables, freshCrm, freshStore } from "../servers/crm";
 import { overwrite } from "../servers/damageFile";
 
@@ -130,7 +131,9 @@ describe("exit codes", () => {
 
     it("2: a confirmation is needed and there is no terminal: nothing is created", async () => {
       const env = { DATABASE_URL: url, BACKUP_STORE: freshStore() };
-      assert.equal((await runCli(["db:backup", "--depth", "1"], env)).code, 0);
+      const told = await withMetrics((metrics) => runCli(["db:backup", "--depth", "1"], { ...env, ...metrics }));
+      assert.equal(told.run.code, 0);
+      assert.deepEqual(told.names, ["BackupVerified", "BackupArchiveBytes"]);
       demand(await runCli(["db:restore", "latest"], env), 2, /--yes/);
       const { rows } = await client.query("SELECT FROM pg_database WHERE datname LIKE '%restored%'");
       assert.equal(rows.length, 0);
@@ -243,13 +246,30 @@ describe("exit codes", () => {
     this.timeout(60_000);
     const store = freshStore();
     const env = { DATABASE_URL: url, BACKUP_STORE: store, DBPROTECT_RELEASE_VERSION: "v1", ...deploymentVariables };
-    assert.equal((await runCli(["gate", "run"], env)).code, 0);
+    const told = await withMetrics((metrics) => runCli(["gate", "run"], { ...env, ...metrics }));
+    assert.equal(told.run.code, 0);
+    assert.deepEqual(told.names, ["GatePassed", "GateSeconds"]);
     const folder = join(new URL(store).pathname, "receipts");
     const file = join(folder, readdirSync(folder)[0]!);
     overwrite(file, readFileSync(file, "utf8").replace('"v1"', '"v2"'));
     demand(await runCli(["release", "railway"], env), 4, /not the receipt that the gate wrote/);
   });
 });
+
+/** A run whose metrics go to a CloudWatch, and the names of those that came. */
+async function withMetrics(
+  run: (env: Record<string, string>) => Promise<CliRun>,
+): Promise<{ readonly run: CliRun; readonly names: readonly string[] }> {
+  const cloudwatch = await startCloudWatch();
+  try {
+    const env = { ...cloudwatch.env, DBPROTECT_METRICS: "cloudwatch", DBPROTECT_STACK: "crm/prod" };
+    const ended = await run(env);
+    const names = cloudwatch.requests.flatMap(({ MetricData }) => MetricData.map(({ MetricName }) => MetricName));
+    return { run: ended, names };
+  } finally {
+    await cloudwatch.close();
+  }
+}
 
 /** Mounts a tmpfs with these options, which only root may. */
 function mounts(options: string, folder: string): boolean {

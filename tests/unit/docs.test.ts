@@ -188,7 +188,7 @@ describe("documentation", function () {
     const documented = rows(section(readme, "## Configuration")).flatMap(([first = ""]) => codeIn(first));
     assertSame(documented, configKeys);
     const declared = [...(read("Pulumi.yaml").split("\nconfig:\n")[1] ?? "").matchAll(/^ {2}(\w+):$/gm)];
-    const secrets = ["databaseUrl", "backupPassphrase"];
+    const secrets = ["databaseUrl", "backupPassphrase", "alertsWebhookUrl"];
     assertSame([...declared.map(([, key]) => key ?? ""), ...secrets], configKeys);
   });
 
