@@ -1,127 +1,124 @@
 /**
- * Precision and recall of the static judge beside squawk and postgres-language-server, per class, on a folder of labelled
- * fixtures: `<class>/<name>.sql`, each file one set; without a folder the project's own cases. Classes: destroys, breaks, weakens, blocks, additive. See docs/benchmarks.md.
+ * Precision and recall of the judge of migrations on labelled SQL, by class: the static judge beside squawk and
+ * postgres-language-server, and with `--trial` what both judges together catch of what can be run. See docs/benchmarks.md.
  *
- * Usage: node --require tsx/cjs bench/judge.ts [<folder>] [--squawk <binary>] [--pgls <binary>] [--misses]
+ * Usage: node --require tsx/cjs bench/judge.ts [<folder> [--labels <table>]] [--squawk <binary>] [--pgls <binary>] [--trial] [--misses]
+ * Without a folder: the project's own cases.
  */
-import { execFile } from "node:child_process";
-import { mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { basename, join } from "node:path";
-import { parseArgs, promisify } from "node:util";
-import { judgeTwice } from "../scripts/migrations/secondOpinion";
-import {
-  type Case,
-  additive,
-  blocking,
-  breaking,
-  destroying,
-  opening,
-  procedural,
-} from "../tests/unit/migrations/cases";
+import { parseArgs } from "node:util";
+import { startCluster } from "../scripts/scratch/cluster";
+import { type Fixture, classes, readFixtures } from "./judge/fixtures";
+import { type Linter, judge, languageServer, squawk } from "./judge/linters";
+import { ownFixtures } from "./judge/ownFixtures";
+import { tryFixture } from "./judge/tried";
 
-const classes = ["destroys", "breaks", "weakens", "blocks", "additive"] as const;
-
-interface Linter {
-  readonly name: string;
-  /** Does it refuse this file? */
-  refuses(path: string): Promise<boolean>;
-}
-
-const ours: Linter = {
-  name: "dbprotect",
-  refuses: async (path) =>
-    (await judgeTwice([{ file: basename(path), sql: readFileSync(path, "utf8") }])).verdict === "refused",
-};
-
-/** Rules of squawk that are about style, types and missing timeouts: it would refuse nearly every file by them. */
-const styleRules = [
-  ...["prefer-robust-stmts", "prefer-bigint-over-int", "prefer-bigint-over-smallint", "prefer-text-field"],
-  ...["prefer-identity", "prefer-timestamp-tz", "ban-char-field", "require-lock-timeout", "require-statement-timeout"],
-];
-
-const squawk = (binary: string): Linter => ({
-  name: "squawk",
-  refuses: (path) => fails(binary, ["--assume-in-transaction", `--exclude=${styleRules.join(",")}`, path]),
-});
-
-/** Its rules of the same kind, switched off. */
-const styleRulesOfServer = [
-  ...[
-    "lockTimeoutWarning",
-    "requireStatementTimeout",
-    "requireIdleInTransactionTimeout",
-    "preferBigInt",
-    "preferJsonb",
-  ],
-  ...["preferBigintOverInt", "preferBigintOverSmallint", "preferIdentity", "preferRobustStmts", "preferTextField"],
-  ...["preferTimestamptz", "banCharField", "transactionNesting", "multipleAlterTable"],
-];
-
-const languageServer = (binary: string, folder: string): Linter => {
-  const safety = Object.fromEntries(styleRulesOfServer.map((rule) => [rule, "off"]));
-  const settings = { linter: { enabled: true, rules: { recommended: true, safety } } };
-  writeFileSync(join(folder, "postgres-language-server.jsonc"), JSON.stringify(settings));
-  const words = ["check", "--error-on-warnings", "--config-path", join(folder, "postgres-language-server.jsonc")];
-  return { name: "postgres-language-server", refuses: (path) => fails(binary, [...words, path]) };
-};
-
-/** The project's own cases of one file, as fixtures: what each family must refuse, and what must pass. */
-function writeOwn(folder: string): string {
-  const refused = (cases: readonly Case[]): readonly Case[] => cases.filter((one) => one.refused.length > 0);
-  const own = {
-    destroys: refused([...destroying, ...procedural]),
-    breaks: refused(breaking),
-    weakens: refused(opening),
-    blocks: refused(blocking),
-    additive: [...additive, ...opening, ...blocking].filter((one) => one.refused.length === 0),
-  };
-  for (const name of classes) {
-    mkdirSync(join(folder, name), { recursive: true });
-    own[name].forEach(({ sql }, place) => {
-      if (typeof sql === "string") writeFileSync(join(folder, name, `${place}.sql`), sql);
-    });
-  }
-  return folder;
-}
-
-async function fails(binary: string, words: readonly string[]): Promise<boolean> {
-  try {
-    await promisify(execFile)(binary, words, { timeout: 60_000 });
-    return false;
-  } catch (error) {
-    if (typeof (error as { code?: unknown }).code !== "number") throw error; // it did not run at all
-    return true;
-  }
-}
+const counted = classes.filter((name) => name !== "other");
 
 async function main(): Promise<void> {
   const { values, positionals } = parseArgs({
     allowPositionals: true,
-    options: { squawk: { type: "string" }, pgls: { type: "string" }, misses: { type: "boolean", default: false } },
+    options: {
+      labels: { type: "string" },
+      squawk: { type: "string" },
+      pgls: { type: "string" },
+      trial: { type: "boolean", default: false },
+      misses: { type: "boolean", default: false },
+    },
   });
-  const scratch = mkdtempSync(join(tmpdir(), "dbprotect-judge-"));
-  process.on("exit", () => rmSync(scratch, { recursive: true, force: true }));
-  const folder = positionals[0] ?? writeOwn(scratch);
+  const [folder] = positionals;
+  const all = folder === undefined ? ownFixtures() : readFixtures(folder, values.labels);
+  const fixtures = all.filter((fixture) => fixture.class !== "other");
+  console.log(`${fixtures.length} files; ${all.length - fixtures.length} more are outside of the classes\n`);
   const linters = [
-    ours,
+    judge,
     ...(values.squawk === undefined ? [] : [squawk(values.squawk)]),
-    ...(values.pgls === undefined ? [] : [languageServer(values.pgls, scratch)]),
+    ...(values.pgls === undefined ? [] : [languageServer(values.pgls)]),
   ];
-  console.log(`| class | files | ${linters.map(({ name }) => `${name} refuses`).join(" | ")} |`);
-  console.log(`| --- | --- | ${linters.map(() => "---").join(" | ")} |`);
-  for (const name of classes) {
-    const files = readdirSync(join(folder, name)).filter((file) => file.endsWith(".sql"));
-    const cells: string[] = [];
-    for (const linter of linters) {
-      const refused: string[] = [];
-      for (const file of files) if (await linter.refuses(join(folder, name, file))) refused.push(file);
-      cells.push(`${refused.length} (${Math.round((100 * refused.length) / Math.max(files.length, 1))} %)`);
-      const missed = files.filter((file) => refused.includes(file) === (name === "additive"));
-      if (values.misses && linter === ours) console.error(`${name}: ${missed.join(", ") || "none"}`);
-    }
-    console.log(`| ${name} | ${files.length} | ${cells.join(" | ")} |`);
+  await compare(fixtures, linters, values.misses);
+  if (values.trial) await tryAll(fixtures, values.misses);
+}
+
+/** Recall: of the files of a class, those that are refused, for whatever reason. Precision: of what is refused by its rules. */
+async function compare(fixtures: readonly Fixture[], linters: readonly Linter[], misses: boolean): Promise<void> {
+  const verdicts = new Map<Linter, ReadonlyMap<Fixture, ReadonlySet<string>>>();
+  for (const linter of linters) {
+    const refused = new Map<Fixture, ReadonlySet<string>>();
+    for (const fixture of fixtures) refused.set(fixture, await linter.refuses(fixture.sql));
+    verdicts.set(linter, refused);
   }
+  const rows = counted.map((name) => {
+    const files = fixtures.filter((fixture) => fixture.class === name);
+    const cells = linters.map((linter) => {
+      const verdict = verdicts.get(linter)!;
+      const refused = files.filter((fixture) => verdict.get(fixture)!.size > 0);
+      if (misses && linter === judge) tell(`${name}, static`, name === "additive" ? refused : without(files, refused));
+      if (name === "additive") return share(refused.length, files.length);
+      const alarms = fixtures.filter((fixture) => fixture.class === "additive" && verdict.get(fixture)!.has(name));
+      const precision = share(refused.length, refused.length + alarms.length);
+      return `${share(refused.length, files.length)}, ${precision}`;
+    });
+    return [name === "additive" ? "additive (refused)" : name, String(files.length), ...cells];
+  });
+  table(["class", "files", ...linters.map(({ name }) => `${name}: recall, precision`)], rows);
+}
+
+async function tryAll(fixtures: readonly Fixture[], misses: boolean): Promise<void> {
+  const cluster = await startCluster({
+    listen: "loopback",
+    lifetime: { kind: "parent" },
+    purpose: "test",
+    settings: { fsync: "off" },
+  });
+  process.env["SCRATCH_DATABASE_URL"] = cluster.url;
+  try {
+    const tried = new Map<Fixture, Awaited<ReturnType<typeof tryFixture>>>();
+    for (const fixture of fixtures) tried.set(fixture, await tryFixture(cluster.url, fixture.sql));
+    const rows = counted.map((name) => {
+      const files = fixtures.filter((fixture) => fixture.class === name);
+      const run = files.filter((fixture) => tried.get(fixture)!.cannotRun === undefined);
+      const refusedBy = [
+        run.filter((fixture) => tried.get(fixture)!.refusedStatically),
+        run.filter((fixture) => tried.get(fixture)!.trial.length > 0),
+        run.filter((fixture) => tried.get(fixture)!.refusedStatically || tried.get(fixture)!.trial.length > 0),
+      ];
+      if (misses) {
+        for (const fixture of without(files, run))
+          console.error(`cannot run: ${fixture.name}: ${tried.get(fixture)!.cannotRun}`);
+        tell(`${name}, both`, name === "additive" ? refusedBy[2]! : without(run, refusedBy[2]!));
+        if (name === "additive") {
+          for (const fixture of refusedBy[1]!)
+            console.error(`${fixture.name}: ${tried.get(fixture)!.trial.join("; ")}`);
+        }
+      }
+      const label = name === "additive" ? "additive (refused)" : name;
+      return [
+        label,
+        String(files.length),
+        String(run.length),
+        ...refusedBy.map((some) => share(some.length, run.length)),
+      ];
+    });
+    console.log("");
+    table(["class", "files", "can be run", "static, with the catalog", "trial alone", "both"], rows);
+  } finally {
+    await cluster.stop();
+  }
+}
+
+function without(all: readonly Fixture[], some: readonly Fixture[]): Fixture[] {
+  return all.filter((fixture) => !some.includes(fixture));
+}
+
+function tell(what: string, fixtures: readonly Fixture[]): void {
+  console.error(`${what}: ${fixtures.map(({ name }) => name).join(", ") || "none"}`);
+}
+
+function share(part: number, whole: number): string {
+  return whole === 0 ? "-" : `${part} (${Math.round((100 * part) / whole)} %)`;
+}
+
+function table(head: readonly string[], rows: readonly (readonly string[])[]): void {
+  for (const row of [head, head.map(() => "---"), ...rows]) console.log(`| ${row.join(" | ")} |`);
 }
 
 main().catch((error: unknown) => {

@@ -28,11 +28,15 @@ async function judgeDefinition(definition: Routine["definition"], inspector: Ins
     await judgeAtomicBody(definition.sql_body, inspector);
     return;
   }
-  const language = option(definition.options, "language");
   const words = strings(as(option(definition.options, "as"), "List")?.items);
-  await judgeText(as(language, "String")?.sval ?? "sql", words[0] ?? "", inspector, () => {
+  await judgeText(languageOf(definition), words[0] ?? "", inspector, () => {
     return `the function ${display(writtenName(strings(definition.funcname)))}`;
   });
+}
+
+/** In lower case. */
+export function languageOf(definition: Routine["definition"]): string {
+  return as(option(definition.options, "language"), "String")?.sval?.toLowerCase() ?? "sql";
 }
 
 /** Judges a DO block, which runs where it stands. */

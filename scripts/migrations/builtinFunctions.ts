@@ -6,8 +6,9 @@
  *   SELECT proname AS name
  *     FROM pg_proc p LEFT JOIN pg_description d ON d.objoid = p.oid AND d.classoid = 'pg_proc'::regclass
  *    WHERE pronamespace = 'pg_catalog'::regnamespace
- *      AND NOT coalesce(d.description ~ '^(implementation of|I/O|internal|aggregate|less-equal-greater|sort support|planner support|btree|hash|join selectivity|restriction selectivity|(GIN|GiST|SP-GiST|BRIN)|statistics:)', false)
+ *      AND NOT coalesce(d.description ~ '^(implementation of|I/O|internal|aggregate [a-z]+ function|less-equal-greater|sort support|planner support|btree|hash|join selectivity|restriction selectivity|(GIN|GiST|SP-GiST|BRIN)|statistics:)', false)
  *      AND 'internal'::regtype <> ALL (proargtypes::oid[]) AND 'cstring'::regtype <> ALL (proargtypes::oid[])
+ *       OR proname IN ('starts_with', 'pg_backend_pid')
  *    GROUP BY proname HAVING bool_and(provolatile <> 'v')
  *    ORDER BY proname COLLATE "C";
  */
@@ -33,12 +34,14 @@ icu_unicode_version in_range inet_client_addr inet_client_port inet_merge inet_s
 inet_server_port initcap int2 int2larger int2smaller int4 int4inc int4larger int4multirange int4range
 int4range_canonical int4range_subdiff int4smaller int8 int8dec int8dec_any int8inc int8inc_any int8larger
 int8multirange int8range int8range_canonical int8range_subdiff int8smaller interval interval_larger interval_smaller
-is_normalized isclosed isempty isfinite ishorizontal isopen isparallel isperp isvertical json_array_elements
-json_array_elements_text json_array_length json_build_array json_build_object json_each json_each_text
-json_extract_path json_extract_path_text json_object json_object_keys json_populate_record json_populate_recordset
-json_strip_nulls json_to_record json_to_recordset json_to_tsvector json_typeof jsonb_array_elements
-jsonb_array_elements_text jsonb_array_length jsonb_build_array jsonb_build_object jsonb_each jsonb_each_text
-jsonb_extract_path jsonb_extract_path_text jsonb_insert jsonb_object jsonb_object_keys jsonb_path_exists
+is_normalized isclosed isempty isfinite ishorizontal isopen isparallel isperp isvertical json_agg json_agg_strict
+json_array_elements json_array_elements_text json_array_length json_build_array json_build_object json_each
+json_each_text json_extract_path json_extract_path_text json_object json_object_agg json_object_agg_strict
+json_object_agg_unique json_object_agg_unique_strict json_object_keys json_populate_record json_populate_recordset
+json_strip_nulls json_to_record json_to_recordset json_to_tsvector json_typeof jsonb_agg jsonb_agg_strict
+jsonb_array_elements jsonb_array_elements_text jsonb_array_length jsonb_build_array jsonb_build_object jsonb_each
+jsonb_each_text jsonb_extract_path jsonb_extract_path_text jsonb_insert jsonb_object jsonb_object_agg
+jsonb_object_agg_strict jsonb_object_agg_unique jsonb_object_agg_unique_strict jsonb_object_keys jsonb_path_exists
 jsonb_path_exists_tz jsonb_path_match jsonb_path_match_tz jsonb_path_query jsonb_path_query_array
 jsonb_path_query_array_tz jsonb_path_query_first jsonb_path_query_first_tz jsonb_path_query_tz jsonb_populate_record
 jsonb_populate_record_valid jsonb_populate_recordset jsonb_pretty jsonb_set jsonb_set_lax jsonb_strip_nulls
@@ -50,16 +53,17 @@ network network_larger network_smaller normalize notlike now npoints nth_value n
 numeric_div_trunc numeric_exp numeric_inc numeric_larger numeric_ln numeric_log numeric_smaller numeric_sqrt
 nummultirange numnode numrange numrange_subdiff obj_description octet_length oid oidlarger oidsmaller oidvectortypes
 overlaps overlay parse_ident path pclose percent_rank percentile_cont percentile_disc
-pg_available_extension_versions pg_available_extensions pg_basetype pg_char_to_encoding pg_client_encoding
-pg_collation_for pg_collation_is_visible pg_column_compression pg_column_is_updatable pg_column_size
-pg_column_toast_chunk_id pg_conf_load_time pg_config pg_conversion_is_visible pg_current_snapshot pg_current_xact_id
-pg_current_xact_id_if_assigned pg_cursor pg_describe_object pg_encoding_max_length pg_encoding_to_char
-pg_event_trigger_ddl_commands pg_event_trigger_dropped_objects pg_event_trigger_table_rewrite_oid
-pg_event_trigger_table_rewrite_reason pg_extension_update_paths pg_filenode_relation pg_function_is_visible
-pg_get_catalog_foreign_keys pg_get_constraintdef pg_get_expr pg_get_function_arg_default pg_get_function_arguments
-pg_get_function_identity_arguments pg_get_function_result pg_get_function_sqlbody pg_get_functiondef pg_get_indexdef
-pg_get_keywords pg_get_object_address pg_get_partition_constraintdef pg_get_partkeydef pg_get_publication_tables
-pg_get_replica_identity_index pg_get_replication_slots pg_get_ruledef pg_get_serial_sequence pg_get_statisticsobjdef
+pg_available_extension_versions pg_available_extensions pg_backend_pid pg_basetype pg_char_to_encoding
+pg_client_encoding pg_collation_for pg_collation_is_visible pg_column_compression pg_column_is_updatable
+pg_column_size pg_column_toast_chunk_id pg_conf_load_time pg_config pg_conversion_is_visible pg_current_snapshot
+pg_current_xact_id pg_current_xact_id_if_assigned pg_cursor pg_describe_object pg_encoding_max_length
+pg_encoding_to_char pg_event_trigger_ddl_commands pg_event_trigger_dropped_objects
+pg_event_trigger_table_rewrite_oid pg_event_trigger_table_rewrite_reason pg_extension_update_paths
+pg_filenode_relation pg_function_is_visible pg_get_catalog_foreign_keys pg_get_constraintdef pg_get_expr
+pg_get_function_arg_default pg_get_function_arguments pg_get_function_identity_arguments pg_get_function_result
+pg_get_function_sqlbody pg_get_functiondef pg_get_indexdef pg_get_keywords pg_get_object_address
+pg_get_partition_constraintdef pg_get_partkeydef pg_get_publication_tables pg_get_replica_identity_index
+pg_get_replication_slots pg_get_ruledef pg_get_serial_sequence pg_get_statisticsobjdef
 pg_get_statisticsobjdef_columns pg_get_statisticsobjdef_expressions pg_get_triggerdef pg_get_userbyid pg_get_viewdef
 pg_has_role pg_identify_object pg_identify_object_as_address pg_index_column_has_property pg_index_has_property
 pg_indexam_has_property pg_indexam_progress_phasename pg_input_error_info pg_input_is_valid pg_is_other_temp_schema
@@ -78,7 +82,7 @@ regexp_split_to_array regexp_split_to_table regexp_substr regr_avgx regr_avgy re
 regr_slope regr_sxx regr_sxy regr_syy repeat replace reverse right round row_number row_security_active row_to_json
 rpad rtrim scale schema_to_xml schema_to_xml_and_xmlschema schema_to_xmlschema session_user set_bit set_byte
 set_masklen setweight sha224 sha256 sha384 sha512 shobj_description sign similar_escape similar_to_escape sin sind
-sinh slope split_part sqrt statement_timestamp stddev stddev_pop stddev_samp string_agg string_to_array
+sinh slope split_part sqrt starts_with statement_timestamp stddev stddev_pop stddev_samp string_agg string_to_array
 string_to_table strip strpos substr substring sum system_user table_to_xml table_to_xml_and_xmlschema
 table_to_xmlschema tan tand tanh text text_larger text_smaller textlen tidlarger tidsmaller time time_larger
 time_smaller timestamp timestamp_larger timestamp_smaller timestamptz timestamptz_larger timestamptz_smaller timetz

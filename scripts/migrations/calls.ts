@@ -2,12 +2,12 @@
  * Calls of functions. What the migration runs must be known: a function of PostgreSQL that only reads and
  * computes, or one whose body the set itself defines.
  */
-import type { FuncCall } from "libpg-query";
+import type { FuncCall, Node } from "libpg-query";
 import { extensionsWith, isHarmlessBuiltin } from "./builtinFunctions";
 import type { Inspector } from "./inspector";
 import { judgeLiveRoutines } from "./liveRoutines";
 import type { RuleId } from "./ruleCatalog";
-import { type WrittenName, as, display } from "./syntaxTree";
+import { type WrittenName, as, display, strings, writtenName } from "./syntaxTree";
 
 /** Functions of PostgreSQL that act, and the rule that says why they are refused. */
 const actingFunctions: readonly (readonly [pattern: RegExp, rule: RuleId, effect: string])[] = [
@@ -46,9 +46,37 @@ function judgeActing(name: WrittenName, call: FuncCall, inspector: Inspector): b
   }
   const acting = actingFunctions.find(([pattern]) => pattern.test(name.name));
   if (acting === undefined || isHarmlessBuiltin(name.name)) return false;
+  if (name.name === "setval" && isOwnSequence(call.args?.[0], inspector)) return true;
   const [, rule, effect] = acting;
   inspector.report(rule, `${name.name}() ${effect}`, call.location);
   return true;
+}
+
+/** A sequence of the set, or that of a serial or identity column of a table of the set: nobody has a value of it yet. */
+function isOwnSequence(argument: Node | undefined, { scope }: Inspector): boolean {
+  const text = textOf(argument);
+  if (text !== undefined) {
+    const sequence = nameOf(text);
+    if (scope.hasObject("sequence", sequence)) return true;
+    const places = [...sequence.name.matchAll(/_/g)].map(({ index }) => index);
+    const tables = places.map((end) => ({ ...sequence, name: sequence.name.slice(0, end) }));
+    return sequence.name.endsWith("_seq") && tables.some((table) => scope.isFreeTable(table));
+  }
+  const call = as(argument, "FuncCall");
+  const table = strings(call?.funcname).at(-1) === "pg_get_serial_sequence" ? textOf(call?.args?.[0]) : undefined;
+  return table !== undefined && scope.isFreeTable(nameOf(table));
+}
+
+/** Of a string constant, also one cast to `regclass`. */
+function textOf(argument: Node | undefined): string | undefined {
+  return as(as(argument, "TypeCast")?.arg ?? argument, "A_Const")?.sval?.sval;
+}
+
+/** `app.clients` or `"Clients"`, as `regclass` reads it. */
+function nameOf(text: string): WrittenName {
+  const parts = text.match(/"(?:[^"]|"")*"|[^.]+/g) ?? [];
+  const unquoted = (part: string): string => part.slice(1, -1).replaceAll('""', '"');
+  return writtenName(parts.map((part) => (part.startsWith('"') ? unquoted(part) : part.toLowerCase())));
 }
 
 /** pg_dump writes `SELECT pg_catalog.set_config('search_path', '', false)`. */
@@ -74,7 +102,13 @@ function pathOf(value: string): string[] {
 /** Custom settings (`app.user_id`, `request.jwt.claims`) and timeouts. */
 const harmlessConfig = /^[a-z_]+\.|^(lock|statement|idle_in_transaction_session)_timeout$/i;
 
+/** The name under which the scope knows an aggregate that the set made: what it runs was judged there. */
+export function aggregateName(aggregate: WrittenName): WrittenName {
+  return { schema: aggregate.schema, name: `aggregate ${aggregate.name}` };
+}
+
 function isKnown(name: WrittenName, inspector: Inspector): boolean {
+  if (inspector.scope.hasObject("other", aggregateName(name))) return true;
   if (isBuiltinName(name) && isHarmlessBuiltin(name.name)) return true;
   return extensionsWith(name.name).some((extension) => inspector.scope.hasExtension(extension));
 }

@@ -9,6 +9,12 @@ export interface Catalog {
   isPartitioned(schema: string, table: string): Promise<boolean>;
   /** Does a checked constraint say `column IS NOT NULL`? */
   isCheckedNotNull(schema: string, table: string, column: string): Promise<boolean>;
+  /** The column of a constraint that says `column IS NOT NULL`, and whether it is NOT NULL itself; undefined: another one. */
+  checkedColumn(
+    schema: string,
+    table: string,
+    constraint: string,
+  ): Promise<{ readonly column: string; readonly notNull: boolean } | undefined>;
   /** Does the view ask for its reader's rights (`security_invoker`)? */
   isInvokerView(schema: string, view: string): Promise<boolean>;
   /** Functions, procedures and aggregates of that name in these schemas, every overload. */
@@ -36,6 +42,7 @@ export const noCatalog: Catalog = {
   columnType: () => Promise.resolve(undefined),
   isPartitioned: () => Promise.resolve(false),
   isCheckedNotNull: () => Promise.resolve(false),
+  checkedColumn: () => Promise.resolve(undefined),
   isInvokerView: () => Promise.resolve(false),
   routines: () => Promise.resolve([]),
   operatorRoutines: () => Promise.resolve([]),
@@ -79,6 +86,19 @@ export async function liveCatalog(client: ClientBase): Promise<Catalog> {
               AND pg_catalog.pg_get_expr(k.conbin, k.conrelid) = pg_catalog.format('(%I IS NOT NULL)', $3::text))`,
         [schema, table, column],
       ),
+    checkedColumn: async (schema, table, constraint) => {
+      const { rows } = await client.query<{ column: string; notNull: boolean }>(
+        `SELECT a.attname AS column, a.attnotnull AS "notNull"
+           FROM pg_catalog.pg_constraint k
+           JOIN pg_catalog.pg_class c ON c.oid = k.conrelid
+           JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+           JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum = k.conkey[1]
+          WHERE n.nspname = $1 AND c.relname = $2 AND k.conname = $3 AND k.contype = 'c'
+            AND pg_catalog.pg_get_expr(k.conbin, k.conrelid) = pg_catalog.format('(%I IS NOT NULL)', a.attname)`,
+        [schema, table, constraint],
+      );
+      return rows[0];
+    },
     routines: async (schemas, name) =>
       (
         await client.query<LiveRoutine>(`${routineColumns} WHERE n.nspname = ANY ($1::text[]) AND p.proname = $2`, [

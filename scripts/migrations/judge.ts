@@ -102,7 +102,7 @@ async function judgeFile(
     const before = new Set(court.findings.keys());
     await inspector.judge(statement.node);
     const of = [...court.findings].flatMap(([key, finding]) => (before.has(key) ? [] : [finding.rule]));
-    if (own) continue;
+    if (own || isValidation(statement.node)) continue;
     for (const { rule, index: place, reason } of opinions) {
       const offset = fragment.source.byteOfIndex(place);
       if (offset < statement.start || offset >= statement.end) continue;
@@ -120,6 +120,12 @@ function isOfOwnTable(node: ParsedStatement["node"], scope: Scope): boolean {
   if (relation === undefined) return false;
   const name = relationName(relation);
   return scope.isCreatedTable(name) || scope.hasObject("materialized view", name);
+}
+
+/** What VALIDATE CONSTRAINT keeps waiting, `judgeValidation` knows: squawk takes the constraint of any table for this one's. */
+function isValidation(node: ParsedStatement["node"]): boolean {
+  const commands = as(node, "AlterTableStmt")?.cmds ?? [];
+  return commands.length > 0 && commands.every((one) => as(one, "AlterTableCmd")?.subtype === "AT_ValidateConstraint");
 }
 
 /** PostgreSQL refuses a new enum value in the transaction that adds it (error 55P04): told by its literal. */

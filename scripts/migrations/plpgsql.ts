@@ -29,6 +29,26 @@ export function proceduralSteps(statement: string, body: string): Step[] {
   return reader.steps;
 }
 
+/**
+ * Does a trigger function (a whole CREATE FUNCTION) return NULL wherever it returns? Before a row is written that discards it.
+ *
+ * @throws SyntaxFault as `proceduralSteps`.
+ */
+export function alwaysReturnsNull(statement: string): boolean {
+  const returns: string[] = [];
+  const read = (tree: unknown): void => {
+    if (Array.isArray(tree)) tree.forEach(read);
+    else if (isRecord(tree)) {
+      for (const [key, value] of Object.entries(tree)) {
+        if (key === "PLpgSQL_stmt_return") returns.push(/"query":"(.*?)"/.exec(JSON.stringify(value))?.[1] ?? "a row");
+        read(value);
+      }
+    }
+  };
+  read(parseProcedural(statement));
+  return returns.length > 0 && returns.every((value) => value.toUpperCase() === "NULL");
+}
+
 const loops = new Set(
   ["loop", "while", "fori", "fors", "forc", "foreach_a", "dynfors"].map((name) => `PLpgSQL_stmt_${name}`),
 );

@@ -29,6 +29,10 @@ interface CreatedTable {
 /** Everything besides tables that a drop may name. */
 export type ObjectKind =
   | "column"
+  /** A new column that the application need not write: it has a default, or numbers itself. */
+  | "filled column"
+  /** A new column that refuses NULL. */
+  | "required column"
   | "constraint"
   | "extension"
   | "foreign table"
@@ -37,6 +41,8 @@ export type ObjectKind =
   | "materialized view"
   /** A column that a checked constraint keeps from being NULL. */
   | "checked column"
+  /** An existing column that the set made NOT NULL. */
+  | "not null"
   /** A constraint that is NOT VALID yet. */
   | "unchecked constraint"
   | "policy"

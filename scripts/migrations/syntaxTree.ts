@@ -49,6 +49,15 @@ export function display(name: WrittenName): string {
   return name.schema === undefined || name.schema === "" ? name.name : `${name.schema}.${name.name}`;
 }
 
+/** Is a yes-or-no option of a utility statement on? Without a value it is (PostgreSQL's defGetBoolean). */
+export function hasOption(options: readonly Node[] | undefined, name: string): boolean {
+  const option = (options ?? []).map((node) => as(node, "DefElem")).findLast((one) => one?.defname === name);
+  if (option === undefined) return false;
+  const word = as(option.arg, "String")?.sval?.toLowerCase() ?? "";
+  const number = as(option.arg, "Integer");
+  return !["false", "off"].includes(word) && (number === undefined || (number.ival ?? 0) !== 0);
+}
+
 /**
  * Calls `onNode` for every wrapped node below (and including) `tree`, in the order of the tree's fields.
  * Returning false leaves out what is below that node. Not recursive: expressions nest thousands deep.

@@ -5,7 +5,7 @@
 import type { Node } from "libpg-query";
 import type { ParsedStatement } from "./parser";
 import type { RuleId } from "./ruleCatalog";
-import { as } from "./syntaxTree";
+import { as, hasOption } from "./syntaxTree";
 
 export interface RunPlan {
   /** `alone`: its single statement (and the SETs beside it) runs outside a transaction. */
@@ -81,10 +81,6 @@ function whyAlone(node: Node): string | undefined {
 
 function reindexesMany(kind: string | undefined): boolean {
   return ["REINDEX_OBJECT_SCHEMA", "REINDEX_OBJECT_SYSTEM", "REINDEX_OBJECT_DATABASE"].includes(kind ?? "");
-}
-
-function hasOption(options: readonly Node[] | undefined, name: string): boolean {
-  return (options ?? []).some((node) => as(node, "DefElem")?.defname === name);
 }
 
 function detachesConcurrently(node: Node): boolean {

@@ -5,7 +5,7 @@ import { partKey } from "../fileOutline";
 import type { Handlers, Inspector } from "../inspector";
 import { scanTokens } from "../parser";
 import { type WrittenName, as, display, relationName, strings, typeNameOf } from "../syntaxTree";
-import { judgeColumnLocks, judgeConstraintLocks, judgeValidation, requiredByCheck } from "./locks";
+import { judgeColumnLocks, judgeConstraintLocks, judgeValidation, requiredByCheck, requiredColumn } from "./locks";
 import { judgeViewOptions } from "./security";
 import { judgeSequenceOptions } from "./sequences";
 
@@ -66,14 +66,13 @@ const commandRules: { readonly [K in NonNullable<AlterTableCmd["subtype"]>]?: Co
   AT_DropConstraint: dropConstraint,
   AT_DropColumn: dropColumn,
   AT_AlterConstraint: alterConstraint,
-  AT_ColumnDefault: async ({ command, inspector, offset }, table) => {
-    if (command.def !== undefined) await inspector.attached().inspect([command.def]);
-    else if (!isNewColumn(table, command.name, inspector)) {
-      inspector.report("drop-default", `takes the default from ${column(table, command.name)}`, offset);
-    }
-  },
+  AT_ColumnDefault: changeDefault,
   AT_SetNotNull: async ({ command, inspector, offset }, table) => {
-    if (isNewColumn(table, command.name, inspector)) return;
+    if (isNewColumn(table, command.name, inspector)) {
+      requireNewColumn(table, command.name, inspector, offset);
+      return;
+    }
+    inspector.scope.addObject("not null", table, command.name);
     if (await requiredByCheck(table, command.name ?? "", inspector)) {
       inspector.report(
         "checked-not-null",
@@ -87,7 +86,10 @@ const commandRules: { readonly [K in NonNullable<AlterTableCmd["subtype"]>]?: Co
   AT_SetIdentity: ({ command, inspector, offset }) => {
     judgeSequenceOptions(as(command.def, "List")?.items, "an identity column", inspector, offset);
   },
-  AT_DropNotNull: reports("drop-not-null", (alteration, table) => `lets ${named(alteration, table)} be NULL`),
+  AT_DropNotNull: ({ command, inspector, offset }, table) => {
+    if (inspector.scope.dropObject("required column", table, command.name)) return;
+    inspector.report("drop-not-null", `lets ${column(table, command.name)} be NULL`, offset);
+  },
   AT_ChangeOwner: reports("change-owner", (_, table) => `changes the owner of ${display(table)}`),
   AT_DropIdentity: reports(
     "drop-identity",
@@ -184,17 +186,50 @@ async function addColumn({ command, alter, inspector, offset }: Alteration, tabl
   // With IF NOT EXISTS the column may be an old one, with values.
   if (command.missing_ok === true) return;
   inspector.scope.addObject("column", table, name);
+  if (isFilled(definition)) inspector.scope.addObject("filled column", table, name);
+  if (refusesNull(definition)) inspector.scope.addObject("required column", table, name);
   if (definition.typeName !== undefined) inspector.scope.setColumnType(table, name, definition.typeName);
 }
 
 const serialTypes = new Set(["serial", "bigserial", "smallserial", "serial2", "serial4", "serial8"]);
 
-/** NOT NULL, and nothing that fills it. */
 function isRequired(definition: ColumnDef): boolean {
-  const types = constraintsOf(definition).map((constraint) => constraint.contype);
-  if (!types.includes("CONSTR_NOTNULL") && !types.includes("CONSTR_PRIMARY")) return false;
-  const filled = types.some((type) => ["CONSTR_DEFAULT", "CONSTR_GENERATED", "CONSTR_IDENTITY"].includes(type ?? ""));
-  return !filled && !serialTypes.has(typeNameOf(definition.typeName).name);
+  return refusesNull(definition) && !isFilled(definition);
+}
+
+function refusesNull(definition: ColumnDef): boolean {
+  return constraintsOf(definition).some(({ contype }) => contype === "CONSTR_NOTNULL" || contype === "CONSTR_PRIMARY");
+}
+
+/** By itself, when a statement does not name it. */
+function isFilled(definition: ColumnDef): boolean {
+  const fills = ["CONSTR_DEFAULT", "CONSTR_GENERATED", "CONSTR_IDENTITY"];
+  return (
+    constraintsOf(definition).some(({ contype }) => fills.includes(contype ?? "")) ||
+    serialTypes.has(typeNameOf(definition.typeName).name)
+  );
+}
+
+async function changeDefault({ command, inspector, offset }: Alteration, table: WrittenName): Promise<void> {
+  const { scope } = inspector;
+  await inspector.attached().inspect([command.def]);
+  if (command.def !== undefined && as(command.def, "A_Const")?.isnull !== true) {
+    scope.addObject("filled column", table, command.name);
+  } else if (!isNewColumn(table, command.name, inspector)) {
+    inspector.report("drop-default", `takes the default from ${column(table, command.name)}`, offset);
+  } else if (scope.dropObject("filled column", table, command.name)) {
+    if (scope.hasObject("required column", table, command.name)) {
+      requireNewColumn(table, command.name, inspector, offset);
+    }
+  }
+}
+
+/** A column of the set refuses NULL from now on: the running application does not write it. */
+function requireNewColumn(table: WrittenName, name: string | undefined, inspector: Inspector, offset: number): void {
+  inspector.scope.addObject("required column", table, name);
+  if (inspector.scope.hasObject("filled column", table, name)) return;
+  const what = `${column(table, name)} must be written, but the running application does not know it`;
+  inspector.report("required-column", what, offset);
 }
 
 function constraintsOf(definition: ColumnDef): Constraint[] {
@@ -205,13 +240,20 @@ async function addConstraint({ command, inspector, offset }: Alteration, table: 
   const constraint = as(command.def, "Constraint");
   if (constraint === undefined) return;
   await inspector.inspect([constraint.raw_expr, constraint.exclusions, constraint.where_clause]);
-  if (constraint.conname !== undefined) inspector.scope.addObject("constraint", table, constraint.conname);
+  const { conname, indexname } = constraint;
+  if (conname !== undefined) inspector.scope.addObject("constraint", table, conname);
+  // An index that becomes a constraint takes its name (ALTER TABLE, "ADD table_constraint_using_index").
+  if (conname !== undefined && indexname !== undefined && conname !== indexname) {
+    inspector.report("rename-part", `renames the index ${indexname} to ${conname}`, offset);
+  }
   const columns = strings(constraint.fk_attrs);
   const fresh = columns.length > 0 && columns.every((name) => isNewColumn(table, name, inspector));
   judgeReference(constraint, table, fresh, inspector, offset);
   judgeConstraintLocks(constraint, table, inspector, offset);
-  const required = strings(constraint.keys)[0];
-  if (constraint.contype === "CONSTR_NOTNULL" && !isNewColumn(table, required, inspector)) {
+  const required = constraint.contype === "CONSTR_NOTNULL" ? strings(constraint.keys)[0] : requiredColumn(constraint);
+  if (required === undefined) return;
+  if (isNewColumn(table, required, inspector)) requireNewColumn(table, required, inspector, offset);
+  else if (constraint.contype === "CONSTR_NOTNULL") {
     inspector.report("set-not-null", `makes ${column(table, required)} refuse NULL`, offset);
   }
 }
@@ -305,15 +347,27 @@ function addInheritance({ command, inspector }: Alteration): void {
   inspector.scope.entangle(relationName(as(command.def, "RangeVar")));
 }
 
-function dropConstraint({ command, inspector, offset }: Alteration, table: WrittenName): void {
+async function dropConstraint({ command, inspector, offset }: Alteration, table: WrittenName): Promise<void> {
   const name = command.name ?? "";
   const what = `the constraint ${name} of ${display(table)}`;
   if (inspector.scope.dropObject("constraint", table, name)) return;
+  if (await saysNotNullAgain(table, name, inspector)) {
+    inspector.report("replace-object", `drops ${what}, which says what NOT NULL says`, offset);
+    return;
+  }
   if (command.behavior === "DROP_CASCADE") {
     inspector.report("drop-cascade", `drops ${what} and whatever depends on it`, offset);
   } else if (inspector.makesLater(partKey("constraint", table, name))) {
     inspector.report("replace-object", `replaces ${what}`, offset);
   } else inspector.report("drop-constraint", `drops ${what}`, offset);
+}
+
+/** A constraint `CHECK (column IS NOT NULL)` of the live database, on a column that is NOT NULL there or by this set. */
+async function saysNotNullAgain(table: WrittenName, constraint: string, inspector: Inspector): Promise<boolean> {
+  const schema = inspector.scope.schemaOf(table);
+  if (schema === undefined) return false;
+  const checked = await inspector.catalog.checkedColumn(schema, table.name, constraint);
+  return checked !== undefined && (checked.notNull || inspector.scope.hasObject("not null", table, checked.column));
 }
 
 function dropColumn({ command, alter, inspector, offset }: Alteration, table: WrittenName): void {

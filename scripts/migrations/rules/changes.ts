@@ -38,10 +38,18 @@ export const changeRules: Handlers = {
     if (inspector.scope.hasObject("type", writtenName(strings(alter.typeName)))) return;
     // parsenodes.h, AlterDomainStmt: T default, N drop NOT NULL, O set NOT NULL, C/X add/drop constraint, V validate.
     if (alter.subtype === "O") inspector.report("set-not-null", `makes the domain ${domain} refuse NULL`);
+    else if (alter.subtype === "C" && as(alter.def, "Constraint")?.skip_validation !== true)
+      inspector.report("constraint-scans-table", `checks every value of ${domain} while nobody can write its tables`);
     else if (alter.subtype === "X")
       inspector.report("drop-constraint", `drops the constraint ${alter.name ?? ""} of ${domain}`);
     else if (alter.subtype === "T" && alter.def === undefined)
       inspector.report("drop-default", `takes the default from ${domain}`);
+  },
+
+  AlterExtensionStmt: (alter, inspector) => {
+    const name = alter.extname ?? "";
+    if (inspector.scope.hasObject("extension", { schema: "", name })) return;
+    inspector.report("unanalysable-function", `runs the script that updates the extension ${name}`);
   },
 
   AlterPublicationStmt: (alter, inspector) => {

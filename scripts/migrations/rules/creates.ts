@@ -2,6 +2,7 @@
 import type { CreateStmt, Node } from "libpg-query";
 import type { Handlers, Inspector } from "../inspector";
 import { judgeReplacedView, judgeViewOptions } from "./security";
+import { aggregateName } from "../calls";
 import { operatorName } from "../operators";
 import { type WrittenName, as, display, relationName, strings, writtenName } from "../syntaxTree";
 
@@ -61,6 +62,9 @@ export const createRules: Handlers = {
     if (create.kind === "OBJECT_OPERATOR") {
       inspector.scope.addObject("other", operatorName(writtenName(strings(create.defnames))));
     }
+    if (create.kind === "OBJECT_AGGREGATE") {
+      inspector.scope.addObject("other", aggregateName(writtenName(strings(create.defnames))));
+    }
     if (create.kind === "OBJECT_TYPE") addType(create.defnames, inspector);
   },
   CreateCastStmt: async (create, inspector) => {
@@ -77,7 +81,9 @@ export const createRules: Handlers = {
 async function createTable(create: CreateStmt, inspector: Inspector): Promise<void> {
   const table = relationName(create.relation);
   const temporary = create.relation?.relpersistence === "t" || table.schema === "pg_temp";
-  await inspector.attached().inspect([create.tableElts, create.constraints, create.partbound]);
+  await inspector.attached().inspect([create.tableElts, create.constraints]);
+  // The bounds of a partition are computed at once.
+  await inspector.inspect([create.partbound]);
   if (create.relation?.relpersistence === "u") inspector.report("unlogged-table", `${display(table)} is unlogged`);
   // Temporary tables are the session's own, whether this statement makes them or an earlier one did.
   if (create.if_not_exists === true && !temporary) return;

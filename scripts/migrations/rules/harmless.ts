@@ -24,7 +24,6 @@ export const harmlessRules: Handlers = {
   ImportForeignSchemaStmt: passes,
   AlterCollationStmt: passes,
   AlterDatabaseRefreshCollStmt: passes,
-  AlterExtensionStmt: passes,
   AlterObjectDependsStmt: passes,
   AlterStatsStmt: passes,
   CheckPointStmt: passes,

@@ -5,7 +5,17 @@
 import type { ColumnDef, Constraint, Node } from "libpg-query";
 import { isSteadyBuiltin } from "../builtinFunctions";
 import type { Handlers, Inspector } from "../inspector";
-import { type WrittenName, as, display, relationName, strings, typeNameOf, visit, writtenName } from "../syntaxTree";
+import {
+  type WrittenName,
+  as,
+  display,
+  hasOption,
+  relationName,
+  strings,
+  typeNameOf,
+  visit,
+  writtenName,
+} from "../syntaxTree";
 
 export const lockRules: Handlers = {
   IndexStmt: async (create, inspector) => {
@@ -23,16 +33,15 @@ export const lockRules: Handlers = {
   },
 
   ReindexStmt: (reindex, inspector) => {
-    const options = (reindex.params ?? []).map((node) => as(node, "DefElem")?.defname);
     const name = relationName(reindex.relation);
-    if (options.includes("concurrently") || isOwn(name, inspector) || inspector.scope.hasObject("index", name)) return;
+    if (hasOption(reindex.params, "concurrently")) return;
+    if (isOwn(name, inspector) || inspector.scope.hasObject("index", name)) return;
     const what = reindex.relation === undefined ? (reindex.name ?? "the database") : display(name);
     inspector.report("reindex-blocks-writers", `rebuilds indexes of ${what} while nobody can write`);
   },
 
   VacuumStmt: (vacuum, inspector) => {
-    const full = (vacuum.options ?? []).map((node) => as(node, "DefElem")).find((one) => one?.defname === "full");
-    if (full === undefined || isOff(full.arg)) return;
+    if (!hasOption(vacuum.options, "full")) return;
     const tables = (vacuum.rels ?? []).map((node) => relationName(as(node, "VacuumRelation")?.relation));
     const what = tables.length === 0 ? "every table" : tables.map(display).join(", ");
     inspector.report("vacuum-full", `writes ${what} anew while nobody can read`);
@@ -102,12 +111,12 @@ export function judgeConstraintLocks(
   inspector: Inspector,
   offset: number,
 ): void {
-  const { contype, conname, indexname, raw_expr: expression } = constraint;
+  const { contype, conname, indexname } = constraint;
   const later = constraint.skip_validation === true || constraint.is_enforced === false;
   if (contype === "CONSTR_FOREIGN" || contype === "CONSTR_CHECK") {
     if (!later) scans(`checks every row of ${display(table)}`, inspector, offset);
     else if (conname !== undefined) inspector.scope.addObject("unchecked constraint", table, conname);
-    const column = notNullColumn(expression);
+    const column = requiredColumn(constraint);
     if (column === undefined) return;
     if (!later) inspector.scope.addObject("checked column", table, column);
     else if (conname !== undefined) inspector.scope.noteRequired(table, conname, column);
@@ -138,9 +147,9 @@ function scans(reason: string, inspector: Inspector, offset: number): void {
   inspector.report("constraint-scans-table", `${reason} while nobody can write`, offset);
 }
 
-/** `column IS NOT NULL`, and nothing else. */
-function notNullColumn(expression: Node | undefined): string | undefined {
-  const test = as(expression, "NullTest");
+/** That of `CHECK (column IS NOT NULL)`, and nothing else. */
+export function requiredColumn(constraint: Constraint): string | undefined {
+  const test = as(constraint.raw_expr, "NullTest");
   return test?.nulltesttype === "IS_NOT_NULL" ? strings(as(test.arg, "ColumnRef")?.fields).at(-1) : undefined;
 }
 
@@ -165,9 +174,4 @@ async function isParentOnly(inherits: boolean | undefined, table: WrittenName, i
 
 function isOwn(table: WrittenName, inspector: Inspector): boolean {
   return inspector.scope.isCreatedTable(table) || inspector.scope.hasObject("materialized view", table);
-}
-
-function isOff(argument: Node | undefined): boolean {
-  const word = as(argument, "String")?.sval?.toLowerCase() ?? "";
-  return ["false", "off", "0", "no"].includes(word) || as(argument, "Integer")?.ival === 0;
 }

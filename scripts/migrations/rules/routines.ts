@@ -1,17 +1,20 @@
 /** Code that is stored or run: functions, DO blocks, CALL, triggers, rules. Bodies count when they run. */
+import type { CreateTrigStmt } from "libpg-query";
 import { functionKey, inputTypes } from "../fileOutline";
-import { judgeProcedure } from "../bodies";
+import { judgeProcedure, languageOf } from "../bodies";
 import type { Handlers, Inspector } from "../inspector";
+import { SyntaxFault } from "../parser";
+import { alwaysReturnsNull } from "../plpgsql";
 import { type WrittenName, display, relationName, strings, typeNameOf, writtenName } from "../syntaxTree";
 import { attachFunction } from "./creates";
-import { judgeNewDefiner } from "./security";
+import { judgeNewRoutine } from "./security";
 
 export const routineRules: Handlers = {
   CreateFunctionStmt: async (create, inspector) => {
     const name = writtenName(strings(create.funcname));
     const { fragment, start, end, inBody } = inspector.position;
     await inspector.attached().inspect(create.parameters);
-    judgeNewDefiner(create, inspector);
+    judgeNewRoutine(create, inspector);
     if (inBody) {
       // Defined by code that runs later: its body cannot be told apart from one that is called.
       await inspector.attached().judgeBody({ id: idOf(inspector), definition: create, fragment, start, end });
@@ -48,6 +51,10 @@ export const routineRules: Handlers = {
       `the trigger ${create.trigname ?? ""} on ${display(table)}`,
       inspector,
     );
+    if (discardsRows(create, inspector)) {
+      const what = `the trigger ${create.trigname ?? ""} discards what the application writes to ${display(table)}`;
+      inspector.report("rule-changes-rows", what);
+    }
     if (create.replace !== true) inspector.scope.addObject("trigger", table, create.trigname);
   },
 
@@ -66,6 +73,19 @@ export const routineRules: Handlers = {
     if (create.replace !== true) inspector.scope.addObject("rule", table, create.rulename);
   },
 };
+
+/** BEFORE a row of an existing table, a function of the set that only ever returns NULL (catalog/pg_trigger.h: 2 is BEFORE). */
+function discardsRows({ relation, row, timing, funcname }: CreateTrigStmt, inspector: Inspector): boolean {
+  if (row !== true || timing !== 2 || inspector.scope.isFreeTable(relationName(relation))) return false;
+  return inspector.scope.routines(writtenName(strings(funcname))).some(({ definition, fragment, start, end }) => {
+    try {
+      return languageOf(definition) === "plpgsql" && alwaysReturnsNull(fragment.source.sliceBytes(start, end));
+    } catch (error) {
+      if (error instanceof SyntaxFault) return false; // told where its body is judged
+      throw error;
+    }
+  });
+}
 
 /** Its place: one statement defines one function. */
 function idOf({ position: { fragment, start } }: Inspector): string {

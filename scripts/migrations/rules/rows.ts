@@ -89,8 +89,9 @@ export const rowRules: Handlers = {
     if (copy.is_program === true) inspector.report("server-program", "COPY … PROGRAM runs a program on the server");
     else if (copy.is_from === true && copy.filename === undefined) {
       inspector.report("copy-from-client", `COPY ${display(table)} FROM STDIN waits for data that a file cannot send`);
-    } else if (copy.is_from !== true && copy.filename !== undefined) {
-      inspector.report("server-file", `COPY … TO writes the server's file ${copy.filename}`);
+    } else if (copy.filename !== undefined) {
+      const does = copy.is_from === true ? "FROM reads" : "TO writes";
+      inspector.report("server-file", `COPY … ${does} the server's file ${copy.filename}`);
     }
     if (copy.is_from === true) refuseCatalogWrites(table, copy.relation, inspector);
     if (copy.query !== undefined) await inspector.inspect([copy.query]);

@@ -2,7 +2,8 @@
 import type { CreateFunctionStmt, DefElem, GrantStmt, Node } from "libpg-query";
 import { rowSecurityKey, searchPathKey, setsSearchPath } from "../fileOutline";
 import type { Handlers, Inspector } from "../inspector";
-import { type WrittenName, as, display, relationName, strings, writtenName } from "../syntaxTree";
+import { type WrittenName, as, display, relationName, strings, visit, writtenName } from "../syntaxTree";
+import { judgeRoutineSettings } from "./settings";
 
 export const securityRules: Handlers = {
   GrantStmt: (grant, inspector) => {
@@ -61,15 +62,20 @@ export const securityRules: Handlers = {
   AlterFunctionStmt: (alter, inspector) => {
     const name = writtenName(strings(alter.func?.objname));
     const actions = optionsOf(alter.actions);
+    judgeRoutineSettings(actions, `the function ${display(name)}`, inspector);
     const resets = actions.some((action) => resetsSearchPath(action));
     if (!isDefiner(actions) && !resets) return;
     if (!setsSearchPath(actions)) judgeDefiner(name, resets && !isDefiner(actions), inspector);
   },
 };
 
-/** A function that runs with its owner's rights looks names up where the caller says, unless it says itself. */
-export function judgeNewDefiner(create: CreateFunctionStmt, inspector: Inspector): void {
+/**
+ * With which settings and rights a function runs: one that runs with its owner's rights looks names up where the caller says,
+ * unless it says itself.
+ */
+export function judgeNewRoutine(create: CreateFunctionStmt, inspector: Inspector): void {
   const options = optionsOf(create.options);
+  judgeRoutineSettings(options, `the function ${display(writtenName(strings(create.funcname)))}`, inspector);
   // The names in a body of BEGIN ATOMIC are resolved when it is made.
   if (!isDefiner(options) || setsSearchPath(options) || create.sql_body !== undefined) return;
   judgeDefiner(writtenName(strings(create.funcname)), false, inspector);
@@ -161,33 +167,62 @@ function judgePolicy(
   inspector.report("open-policy", `the policy ${what} lets every row pass`);
 }
 
-/** True whatever the row is: `true`, `1 = 1`, `… OR true`, `'t'::boolean`. */
+/**
+ * True whatever the row and whoever asks: `true`, `1 = 1`, `… OR true`, `'t'::boolean`, `id = id`. What depends on nothing
+ * counts as true unless it is plainly false: nobody writes a condition for that.
+ */
 function isAlwaysTrue(condition: Node): boolean {
-  const constant = as(condition, "A_Const");
-  if (constant !== undefined) return constant.boolval?.boolval === true || isTrueWord(constant.sval?.sval);
-  const cast = as(condition, "TypeCast")?.arg;
-  if (cast !== undefined) return isAlwaysTrue(cast);
   const combined = as(condition, "BoolExpr");
   if (combined?.boolop === "OR_EXPR") return (combined.args ?? []).some(isAlwaysTrue);
   if (combined?.boolop === "AND_EXPR") return (combined.args ?? []).every(isAlwaysTrue);
   const comparison = as(condition, "A_Expr");
-  if (comparison?.kind !== "AEXPR_OP" || strings(comparison.name).at(-1) !== "=") return false;
-  const [left, right] = [comparison.lexpr, comparison.rexpr].map((side) => valueOf(side));
-  return left !== undefined && left === right;
+  if (comparison?.kind === "AEXPR_OP" && strings(comparison.name).at(-1) === "=") {
+    const [left, right] = [comparison.lexpr, comparison.rexpr].map(withoutPlaces);
+    return left === right;
+  }
+  return dependsOnNothing(condition) && !isPlainlyFalse(condition);
 }
 
-function valueOf(node: Node | undefined): string | undefined {
-  const constant = as(node, "A_Const");
-  return constant === undefined ? undefined : JSON.stringify({ ...constant, location: 0 });
+function dependsOnNothing(condition: Node): boolean {
+  let constant = true;
+  visit(condition, (kind) => {
+    if (varyingKinds.has(kind)) constant = false;
+  });
+  return constant;
+}
+
+/** Columns, tables, functions, `current_user` and the like. */
+const varyingKinds: ReadonlySet<string> = new Set([
+  "ColumnRef",
+  "RangeVar",
+  "FuncCall",
+  "SQLValueFunction",
+  "ParamRef",
+]);
+
+function isPlainlyFalse(condition: Node): boolean {
+  const constant = as(condition, "A_Const");
+  if (constant !== undefined) return constant.boolval?.boolval !== true && !isTrueWord(constant.sval?.sval);
+  const cast = as(condition, "TypeCast")?.arg;
+  if (cast !== undefined) return isPlainlyFalse(cast);
+  const negated = as(condition, "BoolExpr");
+  return negated?.boolop === "NOT_EXPR" && (negated.args ?? []).every((argument) => !isPlainlyFalse(argument));
+}
+
+function withoutPlaces(tree: Node | undefined): string {
+  return JSON.stringify(tree, (key, value: unknown) => (key === "location" ? undefined : value)) ?? "";
 }
 
 function isTrueWord(word: string | undefined): boolean {
   return word !== undefined && ["t", "true", "y", "yes", "on", "1"].includes(word.toLowerCase());
 }
 
+/** Who may replicate reads every row. */
+const powerfulOptions: ReadonlySet<string> = new Set(["superuser", "bypassrls", "isreplication"]);
+
 function judgeRole(options: readonly Node[] | undefined, role: string, inspector: Inspector): void {
-  const powers = optionsOf(options).filter(({ defname }) => ["superuser", "bypassrls"].includes(defname ?? ""));
-  const given = powers.filter((option) => isOn(option)).map(({ defname }) => defname);
+  const powers = optionsOf(options).filter(({ defname }) => powerfulOptions.has(defname ?? ""));
+  const given = powers.filter((option) => isOn(option)).map(({ defname }) => defname?.replace(/^is/, ""));
   if (given.length > 0) inspector.report("role-powers", `gives the role ${role} ${given.join(" and ")}`);
 }
 

@@ -1,19 +1,35 @@
 /** Session settings, and statements that change settings of roles, databases and the server. */
-import type { VariableSetStmt } from "libpg-query";
+import type { DefElem, VariableSetStmt } from "libpg-query";
 import type { Handlers, Inspector } from "../inspector";
 import { as } from "../syntaxTree";
 
 export const settingRules: Handlers = {
   VariableSetStmt: judgeSet,
   AlterSystemStmt: (_, inspector) => inspector.report("alter-setting", "changes a setting of the whole server"),
-  AlterDatabaseSetStmt: (alter, inspector) =>
-    inspector.report(
-      "alter-role-setting",
-      `changes ${alter.setstmt?.name ?? "a setting"} for new sessions of the database`,
-    ),
-  AlterRoleSetStmt: (alter, inspector) =>
-    inspector.report("alter-role-setting", `changes ${alter.setstmt?.name ?? "a setting"} for new sessions of a role`),
+  AlterDatabaseSetStmt: (alter, inspector) => judgeStoredSet(alter.setstmt, "new sessions of the database", inspector),
+  AlterRoleSetStmt: (alter, inspector) => judgeStoredSet(alter.setstmt, "new sessions of a role", inspector),
 };
+
+function judgeStoredSet(statement: VariableSetStmt | undefined, whose: string, inspector: Inspector): void {
+  const name = statement?.name ?? "a setting";
+  if (statement !== undefined && isProtectedSet(statement)) {
+    inspector.report("session-setting", `sets ${name} for ${whose}`);
+  } else inspector.report("alter-role-setting", `changes ${name} for ${whose}`);
+}
+
+/** The settings that a function runs with (`CREATE FUNCTION … SET`). */
+export function judgeRoutineSettings(options: readonly DefElem[], what: string, inspector: Inspector): void {
+  for (const { arg } of options) {
+    const set = as(arg, "VariableSetStmt");
+    if (set === undefined || !isProtectedSet(set)) continue;
+    inspector.report("session-setting", `${what} runs with ${set.name ?? ""} set`);
+  }
+}
+
+/** To a value of its own: back to the default is harmless. */
+function isProtectedSet(statement: VariableSetStmt): boolean {
+  return statement.kind === "VAR_SET_VALUE" && protectedSettings.has((statement.name ?? "").toLowerCase());
+}
 
 /** Settings that would switch off triggers, durability or checks, or change how this very text is read. */
 const protectedSettings = new Set([

@@ -6,7 +6,9 @@ import { freshDatabase } from "../../servers/postgres";
 
 const schema = `
   CREATE SCHEMA app;
-  CREATE TABLE clients (id int PRIMARY KEY, stage text, email text CONSTRAINT has_email CHECK (email IS NOT NULL));
+  CREATE TABLE clients (id int PRIMARY KEY CONSTRAINT has_id CHECK (id IS NOT NULL),
+    stage text CONSTRAINT is_stage CHECK (stage IS NOT NULL AND stage <> ''),
+    email text CONSTRAINT has_email CHECK (email IS NOT NULL));
   CREATE TABLE events (id int) PARTITION BY LIST (id);
   CREATE VIEW mine WITH (security_invoker = true) AS SELECT * FROM clients;
   CREATE FUNCTION purge(keep int DEFAULT 1) RETURNS int LANGUAGE plpgsql AS $$
@@ -54,6 +56,16 @@ const cases: readonly [title: string, sql: string, ...refused: string[]][] = [
     "CREATE OR REPLACE FUNCTION purge(keep integer) RETURNS int LANGUAGE sql AS 'SELECT 1';\nSELECT purge(1);",
   ],
   ["NOT NULL where a constraint says so", "ALTER TABLE clients ALTER COLUMN email SET NOT NULL;"],
+  [
+    "the constraint that NOT NULL makes needless",
+    "ALTER TABLE clients ALTER COLUMN email SET NOT NULL;\nALTER TABLE clients DROP CONSTRAINT has_email;\nALTER TABLE clients DROP CONSTRAINT has_id;",
+  ],
+  [
+    "a constraint that says more than NOT NULL, and one that nothing else says",
+    "ALTER TABLE clients DROP CONSTRAINT has_email;\nALTER TABLE clients DROP CONSTRAINT is_stage;",
+    "drop-constraint:1:21 drops",
+    "drop-constraint:2:21 drops",
+  ],
   ["an index of a partitioned table alone", "CREATE INDEX i ON ONLY events (id);"],
   [
     "a view that loses its reader's rights",

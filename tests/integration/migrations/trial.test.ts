@@ -19,6 +19,7 @@ const schema = `
   CREATE TABLE tasks (id bigserial PRIMARY KEY, client_id int REFERENCES clients ON DELETE CASCADE);
   INSERT INTO tasks (client_id) SELECT 1 + i % 2000 FROM generate_series(1, 500) i;
   CREATE TABLE imports (id int PRIMARY KEY);
+  CREATE UNIQUE INDEX imported ON imports (id);
   ALTER TABLE clients ENABLE ROW LEVEL SECURITY;
   GRANT SELECT ON tasks TO pg_read_all_settings;
   CREATE FUNCTION touch() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN NEW.touched := OLD.touched + 1; RETURN NEW; END';
@@ -128,13 +129,14 @@ describe("the trial of migrations", function () {
       "CREATE INDEX CONCURRENTLY clients_name ON clients (name);",
       "CREATE TABLE unqualified (id int); INSERT INTO tasks (client_id) VALUES (1);",
       "ALTER TABLE clients ALTER COLUMN name TYPE varchar(500);",
+      "ALTER TABLE imports ADD CONSTRAINT imported_once UNIQUE USING INDEX imported;",
     ]);
     assert.deepEqual(trial.findings, []);
     assert.deepEqual(
       trial.files.map(({ file }) => file),
-      ["1.sql", "2.sql", "3.sql", "4.sql"],
+      ["1.sql", "2.sql", "3.sql", "4.sql", "5.sql"],
     );
-    assert.match(summarizeTrial(trial), /^4 file\(s\) ran in \d\.\d s on the restored copy: nothing is lost$/);
+    assert.match(summarizeTrial(trial), /^5 file\(s\) ran in \d\.\d s on the restored copy: nothing is lost$/);
     const [strongest] = trial.locks;
     assert.deepEqual([strongest?.table, strongest?.mode], ["public.clients", "ACCESS EXCLUSIVE"]);
     assert.ok(strongest!.milliseconds >= 100 && strongest!.milliseconds < 1000, JSON.stringify(trial.locks));

@@ -614,7 +614,8 @@ export const additive: readonly Case[] = [
     "ALTER TABLE c ADD CONSTRAINT k FOREIGN KEY (a) REFERENCES b NOT VALID;",
     "ALTER TABLE c VALIDATE CONSTRAINT k;",
   ]),
-  passes("a constraint from an index", "ALTER TABLE c ADD CONSTRAINT k UNIQUE USING INDEX i;"),
+  passes("a constraint from an index", "ALTER TABLE c ADD CONSTRAINT k UNIQUE USING INDEX i;", "rename-part:1"),
+  passes("a constraint from an index of its name", "ALTER TABLE c ADD CONSTRAINT i UNIQUE USING INDEX i;"),
   passes("INSERT", "INSERT INTO settings (key, value) VALUES ('a', 'drop table clients; delete from clients');"),
   passes("INSERT … ON CONFLICT DO NOTHING", "INSERT INTO settings (key) VALUES ('a') ON CONFLICT (key) DO NOTHING;"),
   passes("MERGE that only inserts", "MERGE INTO c USING s ON c.id = s.id WHEN NOT MATCHED THEN INSERT VALUES (s.id);"),
@@ -702,7 +703,7 @@ export const context: readonly Case[] = [
   ),
   passes(
     "a new column dropped, tightened and retyped",
-    "ALTER TABLE c ADD COLUMN a int, ADD COLUMN b int; ALTER TABLE c DROP COLUMN a; ALTER TABLE c ALTER COLUMN b SET NOT NULL, ALTER COLUMN b TYPE smallint;",
+    "ALTER TABLE c ADD COLUMN a int, ADD COLUMN b int DEFAULT 0; ALTER TABLE c DROP COLUMN a; ALTER TABLE c ALTER COLUMN b SET NOT NULL, ALTER COLUMN b TYPE smallint;",
   ),
   passes(
     "objects made and dropped",

@@ -10,6 +10,8 @@ import {
   noCatalog,
 } from "../../../scripts/migrations/judge";
 import { ruleCatalog } from "../../../scripts/migrations/ruleCatalog";
+import { askSquawk } from "../../../scripts/migrations/squawk";
+import { harmless, hostile } from "./adversarialCases";
 import {
   type Case,
   additive,
@@ -51,6 +53,24 @@ for (const [family, cases] of Object.entries(families)) {
     }
   });
 }
+
+describe("the judge: what is written against it", () => {
+  for (const [title, sql, ...rules] of hostile) {
+    it(`refuses ${title}`, async () => {
+      const refused = (await findingsOf(sql)).filter(({ severity }) => severity === "refuse");
+      assert.deepEqual([...new Set(refused.map(({ rule }) => rule))].sort(), rules);
+    });
+  }
+
+  it("lets pass what only looks like it, squawk asked as well", async () => {
+    const files = harmless.map(([title, sql]) => ({ file: title, sql }));
+    const opinions = await askSquawk(files);
+    for (const file of files) {
+      const { verdict, findings } = await judgeMigrations([file], undefined, opinions);
+      assert.equal(verdict, "pass", `${file.file}: ${JSON.stringify(findings)}`);
+    }
+  });
+});
 
 describe("the judge: places", () => {
   it("counts characters, not bytes, and draws the caret below them", async () => {
