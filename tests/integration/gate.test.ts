@@ -3,7 +3,7 @@
  * alone would have caught: so no step is decoration.
  */
 import assert from "node:assert/strict";
-import { mkdtempSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Client } from "pg";
@@ -271,6 +271,40 @@ describe("the gate", () => {
       const { context } = await scene({ migrations: { path: folder }, environment: environmentOf() });
       demandHalt(await runGate(context), "migrations", exitCode.refused, /20260101000000_purge\.sql:2:1 /);
       assert.equal((await without("migrations", context)).verdict, "pass");
+    });
+
+    it("migrations (1): no script takes it back, where that halts; where it warns, the evidence says so", async function () {
+      this.timeout(60_000);
+      const folder = mkdtempSync(join(tmpdir(), "dbprotect-prisma-"));
+      const file = "20260101_note/migration.sql";
+      mkdirSync(join(folder, "20260101_note"));
+      writeFileSync(join(folder, file), "CREATE TABLE note (id int);\n");
+      const migrations = { path: folder, tool: "prisma", command: "true" } as const;
+      const { context } = await scene({ migrations: { ...migrations, rollbackScript: "halt" } });
+      const gate = (changes: OperationSettingsInput): Promise<GateResult> => {
+        const settings = operationSettingsSchema.parse({ environment: context.settings.environment, ...changes });
+        return runReadOnlyGate({ ...context, settings });
+      };
+      const halted = await runReadOnlyGate(context);
+      demandHalt(
+        halted,
+        "migrations",
+        exitCode.refused,
+        /20260101_note\/migration\.sql: the script that takes it back/,
+      );
+      const override = { reason: "agreed in CHG-1234", person: "Ada", expires: "2099-01-01" };
+      const overrides = [{ what: `migrations:${file}:no-rollback`, ...override }];
+      assert.equal((await gate({ migrations: { ...migrations, rollbackScript: "halt" }, overrides })).verdict, "pass");
+      const warned = await gate({ migrations });
+      assert.match(
+        JSON.stringify(warned.steps),
+        /WARNING: 20260101_note\/migration\.sql: the script that takes it back/,
+      );
+      const silent = await gate({ migrations: { ...migrations, rollbackScript: "ignore" } });
+      assert.deepEqual([warned.verdict, silent.verdict], ["pass", "pass"]);
+      assert.doesNotMatch(JSON.stringify(silent.steps), /takes it back/);
+      writeFileSync(join(folder, "20260101_note", "down.sql"), "DROP TABLE note;\n");
+      assert.equal((await runReadOnlyGate(context)).verdict, "pass");
     });
 
     it("trial (1): a file that adds a row sets off a trigger that deletes; an override lets that table's loss pass", async function () {

@@ -6,6 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { judgeMigrations } from "../../../scripts/migrations/judge";
 import { decodeMigration } from "../../../scripts/migrations/lint";
+import { askSquawk } from "../../../scripts/migrations/squawk";
 import { githubAnnotation } from "../../../scripts/report/lintFormats";
 import { randomNumbers, seeds } from "../../servers/campaign";
 import { type CliRun, runCli } from "../../servers/cli";
@@ -92,21 +93,54 @@ describe("migrations:lint", function () {
     "\n",
     "CREATE FUNCTION f() RETURNS int LANGUAGE plpgsql AS ",
   ];
+  const anyBytes = (seed: number): ReturnType<typeof decodeMigration> => {
+    const random = randomNumbers(seed);
+    const pieces = Array.from({ length: 1 + Math.floor(random() * 400) }, () =>
+      random() < 0.1
+        ? Buffer.from([Math.floor(random() * (seed % 2 === 0 ? 128 : 256))]) // every other one is UTF-8
+        : Buffer.from(`${fragments[Math.floor(random() * fragments.length)]!} `),
+    );
+    return decodeMigration(`${seed}.sql`, Buffer.concat(pieces));
+  };
   for (const seed of seeds(200)) {
     it(`any bytes give a verdict or their place within a second: seed ${seed}`, async () => {
-      const random = randomNumbers(seed);
-      const pieces = Array.from({ length: 1 + Math.floor(random() * 400) }, () =>
-        random() < 0.1
-          ? Buffer.from([Math.floor(random() * 256)])
-          : Buffer.from(`${fragments[Math.floor(random() * fragments.length)]!} `),
-      );
-      const { sql, fault } = decodeMigration("f.sql", Buffer.concat(pieces));
+      const { file, sql, fault } = anyBytes(seed);
       const started = performance.now();
-      const { verdict, findings } = await judgeMigrations([{ file: "f.sql", sql }]);
+      const { verdict, findings } = await judgeMigrations([{ file, sql }]);
       assert.ok(performance.now() - started < 1000);
       for (const { line, column, excerpt } of [...findings, ...(fault === undefined ? [] : [fault])])
         assert.ok(line >= 1 && column >= 1 && excerpt.includes("^"));
       assert.ok(fault !== undefined || verdict === "refused" || !findings.some(({ rule }) => rule === "unparseable"));
     });
   }
+
+  it("what squawk says of any bytes only ever adds: it is not asked of what does not parse", async () => {
+    // A few that parse are among them: short ones, and all of one statement's words.
+    const valid = [
+      "SELECT 1",
+      "DROP TABLE a",
+      "/* */ CREATE INDEX i ON a (b)",
+      "DO $$ BEGIN NULL; END $$",
+      "SELECT E'\\'' -- é",
+    ];
+    const short = valid.map((sql, place) => ({ file: `valid ${place}`, sql }));
+    const files = [...Array.from({ length: 200 }, (_, seed) => anyBytes(seed)), ...short];
+    const opinions = await askSquawk(files);
+    let unparseable = 0;
+    for (const { file, sql } of files) {
+      const alone = await judgeMigrations([{ file, sql }]);
+      const together = await judgeMigrations([{ file, sql }], undefined, opinions);
+      for (const finding of alone.findings)
+        assert.deepEqual(
+          together.findings.find(
+            ({ rule, line, column }) => rule === finding.rule && line === finding.line && column === finding.column,
+          ),
+          finding,
+        );
+      if (!alone.findings.some(({ rule }) => rule === "unparseable")) continue;
+      unparseable += 1;
+      assert.deepEqual([together.verdict, opinions.has(file)], ["refused", false], sql);
+    }
+    assert.ok(unparseable > 100 && opinions.has("valid 2"), `${unparseable} did not parse`);
+  });
 });
