@@ -163,6 +163,12 @@ const entries: readonly Entry[] = [
     inTimeline: true,
   },
   {
+    name: "db:assess",
+    description: "what is damaged and since when, and which way back to take; reads only",
+    module: "assess",
+    inTimeline: true,
+  },
+  {
     name: "db:emergency-restore",
     description: "the last known good backup takes the live database's place",
     module: "emergencyRestore",

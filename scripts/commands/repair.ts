@@ -1,12 +1,13 @@
 /** `db:repair`: puts back what a release lost, from the copy that its gate restored; shows first what it will write. */
 import type { Command } from "commander";
-import { exitCode } from "../contract/failure";
+import { UsageError, exitCode } from "../contract/failure";
 import { displayName } from "../database/sqlText";
 import { targetFromEnvironment } from "../database/target";
 import { type RepairPlan, isEmpty, rowRepairsOf } from "../repair/plan";
 import { type PreparedRepair, prepareRepair } from "../repair/repair";
-import { chooseLossReceipt, parseColumns } from "../repair/request";
+import { basisOfBackup, chooseLossReceipt, parseColumns } from "../repair/request";
 import { renderTable } from "../report/table";
+import { readOperationSettings } from "../settings";
 import type { LiveComparison } from "../verification/liveComparison";
 import { findingsOf, summarize } from "../verification/verifyReceipt";
 import { confirm, interrupted, printResult, progress } from "./session";
@@ -14,6 +15,8 @@ import { storeFromEnvironment } from "./store";
 
 interface Options {
   readonly receipt?: string;
+  readonly backup?: string;
+  readonly settings?: string;
   readonly tables?: string[];
   readonly columns?: string[];
   readonly out?: string;
@@ -24,6 +27,8 @@ interface Options {
 export function configure(command: Command): void {
   command
     .option("--receipt <run id>", "of which release; default: the one that a freeze names, else the newest open one")
+    .option("--backup <name>", "what is lost since this backup, whatever lost it; no release is asked for")
+    .option("--settings <file>", "with --backup: settings as JSON; default: DBPROTECT_SETTINGS, else all defaults")
     .option("--tables <names...>", "put back the missing rows of these; default: of those that fail the comparison")
     .option("--columns <table:columns...>", "give changed rows the former values of these: public.clients:email,phone")
     .option("--out <file>", "where it shows what it will write; default: reports/repair-<run id>.sql")
@@ -31,9 +36,14 @@ export function configure(command: Command): void {
     .option("--json", "one JSON document on stdout")
     .action(async (options: Options) => {
       const store = storeFromEnvironment();
+      if (options.backup !== undefined && options.receipt !== undefined)
+        throw new UsageError("--backup and --receipt contradict each other: expected one of them");
+      const basis =
+        options.backup === undefined
+          ? await chooseLossReceipt(store, options.receipt)
+          : await basisOfBackup(store, options.backup, readOperationSettings(options.settings));
       const repair = await prepareRepair({
-        store,
-        ...(await chooseLossReceipt(store, options.receipt)),
+        ...{ store, ...basis },
         live: targetFromEnvironment("DATABASE_URL"),
         ...(options.tables === undefined ? {} : { tables: options.tables }),
         columns: parseColumns(options.columns ?? []),
@@ -64,7 +74,7 @@ async function mayWrite(repair: PreparedRepair, { yes = false, json = false }: O
 
 function describePlan({ plan, file }: PreparedRepair): string {
   return [
-    `puts back what release ${plan.releaseVersion} lost (receipt ${plan.runId}), from ${plan.backup} into ${plan.database}:`,
+    `puts back ${plan.loss}, from ${plan.backup} into ${plan.database}:`,
     tableOf(plan),
     ...linesOf(plan),
     `every statement: ${file ?? ""}`,

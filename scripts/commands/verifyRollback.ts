@@ -21,7 +21,7 @@ export function configure(command: Command): void {
         ...(options.receipt === undefined ? {} : { runId: options.receipt }),
       });
       const { receipt } = trusted;
-      await demandSameDatabase({ store, ...trusted, live });
+      await demandSameDatabase({ receipt, live });
       const { lsn, utc } = receipt.recoveryPoint;
       progress(
         `recovery point of ${receipt.releaseVersion || "the release"}: ${utc}, ${lsn} (receipt ${receipt.runId})`,

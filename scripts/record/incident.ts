@@ -19,7 +19,7 @@ export const tableImpactSchema = z.object({
   /** `schema.name`. */
   table: z.string(),
   rowsBefore: z.int(),
-  /** Null: the table is gone. */
+  /** Null: the table is gone, or lacks columns. */
   rowsNow: z.int().nullable(),
   missing: z.int(),
   /** Rows with other content; whether that is damage is for people to say, unless `damaged`. */
@@ -28,6 +28,8 @@ export const tableImpactSchema = z.object({
   damaged: z.int(),
   /** False: the numbers are what the checksums prove, and there may be more. */
   exact: z.boolean(),
+  /** Why it counts as damaged; null: by its policy it may. */
+  why: z.string().nullable(),
 });
 
 export type TableImpact = z.infer<typeof tableImpactSchema>;

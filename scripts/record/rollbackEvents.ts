@@ -1,7 +1,7 @@
 /** Rollbacks of the application, each event written once below `incidents/`: one began, and how it ended. */
 import { z } from "zod";
-import { encodeDocument } from "../store/documents";
-import { incidentEventKey } from "../store/layout";
+import { encodeDocument, readDocument } from "../store/documents";
+import { incidentEventKey, incidentsPrefix } from "../store/layout";
 import type { Store } from "../store/store";
 
 export const sideResultSchema = z.object({
@@ -40,4 +40,11 @@ const numbers: Readonly<Record<RollbackEvent["event"], number>> = { "rollback-st
 export async function recordRollback(store: Store, event: Omit<RollbackEvent, "schemaVersion" | "at">): Promise<void> {
   const document: RollbackEvent = { schemaVersion: 1, ...event, at: new Date().toISOString() };
   await store.create(incidentEventKey(event.runId, numbers[event.event], event.event), encodeDocument(document));
+}
+
+/** Of the newest 20 rollbacks that ended well: how many seconds each took. */
+export async function listRollbackSeconds(store: Store): Promise<number[]> {
+  const keys = (await store.list(incidentsPrefix)).filter(({ key }) => key.endsWith("-rollback-ended.json"));
+  const events = await Promise.all(keys.slice(-20).map(({ key }) => readDocument(store, key, rollbackEventSchema)));
+  return events.flatMap((event) => (event?.verdict === "rolled back" && event.seconds !== null ? [event.seconds] : []));
 }

@@ -22,7 +22,10 @@ import { leftAloneQuery, narrowColumns, stagingTable } from "./script";
 
 export interface PlanInput {
   readonly store: Store;
-  readonly receipt: Receipt;
+  readonly receipt: Pick<Receipt, "runId" | "releaseVersion" | "backup">;
+  readonly loss: string;
+  /** Default: what the first verification of the receipt saw. */
+  readonly boundary: string | undefined;
   readonly live: DatabaseTarget;
   readonly fingerprint: Fingerprint;
   readonly comparison: LiveComparison;
@@ -48,11 +51,12 @@ export async function makePlan(input: PlanInput): Promise<RepairPlan> {
   const live = await readLiveTables(session, fingerprint.tables);
   const server = await readServer(session);
   const planner = new Planner(input, live, server.encoding);
-  const boundary = Object.keys(input.columns).length === 0 ? null : await readBoundary(input);
+  const boundary = Object.keys(input.columns).length === 0 ? null : (input.boundary ?? (await readBoundary(input)));
   const rows = await planner.rowRepairs();
   const columns = boundary === null ? [] : await planner.columnRepairs(boundary);
   const { sequences, settled } = await planSequences(input);
   return {
+    loss: input.loss,
     runId: receipt.runId,
     releaseVersion: receipt.releaseVersion,
     backup: receipt.backup.name,

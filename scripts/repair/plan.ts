@@ -35,6 +35,8 @@ export interface SequenceRepair extends QualifiedName {
 }
 
 export interface RepairPlan {
+  /** What it puts back, for people: `what release v1 lost (receipt …)`. */
+  readonly loss: string;
   readonly runId: string;
   readonly releaseVersion: string;
   readonly backup: string;

@@ -26,11 +26,22 @@ import { type RepairPlan, isEmpty, rowRepairsOf } from "./plan";
 import { writeRepairFile } from "./repairFile";
 import { type Statement, conflictState, countState, transactionOf } from "./script";
 
+/** What is put back from: a receipt, or a backup together with the settings to judge by. */
+export type RepairBasis = Pick<
+  Receipt,
+  "runId" | "releaseVersion" | "stack" | "database" | "backup" | "scratch" | "settings" | "migrations"
+>;
+
 export interface RepairInput {
   readonly store: Store;
-  readonly receipt: Receipt;
-  /** What the receipt hashes to. */
-  readonly receiptSha256: string;
+  readonly receipt: RepairBasis;
+  /** What the receipt hashes to; null: it is none, and nothing is recorded of it. */
+  readonly receiptSha256: string | null;
+  /**
+   * The `pg_snapshot` after which changed values are nobody's damage. Default: what the first verification of the receipt
+   * saw.
+   */
+  readonly boundary?: string;
   readonly live: DatabaseTarget;
   /** Tables whose missing rows are put back; default: those that fail the comparison. */
   readonly tables?: readonly string[];
@@ -104,6 +115,8 @@ class Repair {
     const plan = await this.interruptible(() =>
       makePlan({
         ...this.input,
+        loss: this.loss(),
+        boundary: this.input.boundary ?? (this.input.receiptSha256 === null ? comparison.visibility : undefined),
         fingerprint: before.fingerprint,
         comparison,
         session: this.session,
@@ -133,15 +146,22 @@ class Repair {
     await this.scratch.close();
   }
 
+  private loss(): string {
+    const { receipt, receiptSha256 } = this.input;
+    return receiptSha256 === null
+      ? `what is lost since ${receipt.backup.name}`
+      : `what release ${receipt.releaseVersion} lost (receipt ${receipt.runId})`;
+  }
+
   private async apply(plan: RepairPlan, conflicts: readonly string[], before: Before): Promise<LiveComparison> {
-    const { store, receipt, onProgress } = this.input;
+    const { store, receipt, receiptSha256, onProgress } = this.input;
     if (conflicts.length > 0) throw refusedBy(conflicts);
     await this.interruptible(() => this.write(transactionOf(plan)));
     onProgress("committed; comparing again");
     // A closed receipt stays closed: an event would open it.
-    if (await isOpen(store, receipt.runId)) {
+    if (receiptSha256 !== null && (await isOpen(store, receipt.runId))) {
       const done = rowRepairsOf(plan).map(({ table, rows }) => `${table.schema}.${table.name}: ${rows} row(s)`);
-      await recordEvent(store, identityOfReceipt(this.input), "repaired", done.join("\n"));
+      await recordEvent(store, identityOfReceipt({ receipt, receiptSha256 }), "repaired", done.join("\n"));
     }
     return this.compare(before, false);
   }

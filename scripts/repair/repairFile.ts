@@ -82,7 +82,7 @@ function headerOf(plan: RepairPlan): string[] {
   const part = (title: string, lines: readonly string[]): string[] =>
     lines.length === 0 ? [] : [`${title}:`, ...lines.map((line) => `  ${line}`)];
   return [
-    `What the release ${plan.releaseVersion} (receipt ${plan.runId}) lost of ${plan.database}, from ${plan.backup}.`,
+    `Puts back ${plan.loss}, of ${plan.database}, from ${plan.backup}.`,
     "This file holds rows of that database: keep it as you keep the database, and delete it afterwards.",
     "db:repair runs these statements in one transaction. What you change here has no effect on it; you can run the",
     'file yourself: psql --no-psqlrc --file=<this file> "$DATABASE_URL"',

@@ -1,9 +1,12 @@
 /** What somebody asks a repair for: of which release, and which columns. */
+import { readManifest, resolveBackup } from "../backup/manifest";
 import { readFreezes } from "../control/freeze";
 import { UsageError } from "../contract/failure";
 import type { TrustedReceipt } from "../record/receipt";
 import { chooseReceipt } from "../release/postDeploy";
+import type { OperationSettings } from "../settings";
 import type { Store } from "../store/store";
+import type { RepairBasis } from "./repair";
 
 /**
  * The receipt that was asked for, else the one whose failed verification froze releases, else the newest open one.
@@ -16,6 +19,28 @@ export async function chooseLossReceipt(store: Store, runId: string | undefined)
   if (frozen.length > 1)
     throw new UsageError(`releases are frozen by ${frozen.length} receipts: expected --receipt ${frozen.join(" or ")}`);
   return chooseReceipt({ store, ...(frozen[0] === undefined ? {} : { runId: frozen[0] }) });
+}
+
+/** A backup instead of a receipt: what is lost since it was taken, whatever lost it. @throws UsageError for no backup's name. */
+export async function basisOfBackup(
+  store: Store,
+  name: string,
+  settings: OperationSettings,
+): Promise<{ receipt: RepairBasis; receiptSha256: null }> {
+  const reference = await resolveBackup(store, name);
+  const { database } = await readManifest(store, reference);
+  const backup = { ...reference, depth: 0, restoreSeconds: null, rpoSeconds: null };
+  const receipt = {
+    runId: name,
+    releaseVersion: "",
+    stack: "",
+    database,
+    backup,
+    scratch: null,
+    settings,
+    migrations: [],
+  };
+  return { receipt, receiptSha256: null };
 }
 
 /**

@@ -54,10 +54,11 @@ export function renderIncident(incident: Incident): string {
 const impactColumns: readonly { title: string; value: (row: TableImpact) => string }[] = [
   { title: "TABLE", value: ({ table }) => table },
   { title: "ROWS BEFORE", value: ({ rowsBefore }) => rowsBefore.toLocaleString("en-US") },
-  { title: "ROWS NOW", value: ({ rowsNow }) => rowsNow?.toLocaleString("en-US") ?? "gone" },
+  { title: "ROWS NOW", value: ({ rowsNow }) => rowsNow?.toLocaleString("en-US") ?? "-" },
   { title: "MISSING", value: ({ missing, exact }) => atLeast(missing, exact) },
   { title: "CHANGED", value: ({ changed, exact }) => atLeast(changed, exact) },
   { title: "DAMAGED", value: ({ damaged }) => damaged.toLocaleString("en-US") },
+  { title: "WHY", value: ({ why }) => why ?? "" },
 ];
 
 function atLeast(count: number, exact: boolean): string {

@@ -8,11 +8,16 @@ export function impactOf({ tables }: LiveComparison): TableImpact[] {
 }
 
 export function impactOfTable(table: TableComparison): TableImpact {
-  const { rowsBefore, rowsNow, missing, changed, unwritten, coverage, columns } = table;
+  const { rowsBefore, rowsNow, missing, changed, unwritten, coverage, failure } = table;
   return {
-    ...{ table: table.table, rowsBefore, rowsNow: columns.now === 0 ? null : rowsNow },
-    ...{ missing, changed, damaged: unwritten, exact: coverage === "content" },
+    ...{ table: table.table, rowsBefore, rowsNow: isAltered(table) ? null : rowsNow },
+    ...{ missing, changed, damaged: unwritten, exact: coverage === "content", why: failure },
   };
+}
+
+/** Whether the table is gone, or columns of it: its rows cannot be put back one by one. */
+export function isAltered({ failure, columns, missing, rowsBefore }: TableComparison): boolean {
+  return failure !== null && (columns.now === 0 || (columns.compared < columns.before && missing === rowsBefore));
 }
 
 /** Lines for people; empty: every row of every table was compared by content. */

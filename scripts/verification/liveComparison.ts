@@ -29,7 +29,7 @@ export interface TableComparison {
   readonly table: string;
   readonly coverage: Coverage;
   /** How many of the columns that the table has now were compared: those that it had in the snapshot. */
-  readonly columns: { readonly compared: number; readonly now: number };
+  readonly columns: { readonly compared: number; readonly before: number; readonly now: number };
   readonly rowsBefore: number;
   readonly rowsNow: number;
   readonly missing: number;
@@ -171,7 +171,10 @@ class TablesComparison {
     return {
       table: displayName(table),
       coverage: table.coverage,
-      columns: { compared: table.columns.filter((column) => columns.includes(column)).length, now: columns.length },
+      columns: {
+        compared: table.columns.filter((column) => columns.includes(column)).length,
+        ...{ before: table.columns.length, now: columns.length },
+      },
       rowsBefore: table.rows,
       rowsNow,
       missing: 0,

@@ -206,7 +206,13 @@ export async function compareWithBackup(input: BackupComparisonInput): Promise<R
 }
 
 /** @throws UsageError when the live database is not the one that the receipt speaks of. */
-export async function demandSameDatabase({ receipt, live }: ReceiptVerificationInput): Promise<void> {
+export async function demandSameDatabase({
+  receipt,
+  live,
+}: {
+  readonly receipt: Pick<Receipt, "runId" | "database">;
+  readonly live: DatabaseTarget;
+}): Promise<void> {
   const identity = await withConnection(live, (client) => readIdentity(client, live));
   if (isSameDatabase(identity, receipt.database)) return;
   throw new UsageError(
@@ -237,7 +243,13 @@ export function summarize(comparison: LiveComparison): string {
   return `${present} of ${rows} rows of the snapshot are there in ${comparison.tables.length} tables, ${gone}; since then ${changed} changed, ${added} added`;
 }
 
-export function identityOfReceipt({ receipt, receiptSha256 }: ReceiptVerificationInput): RunIdentity {
+export function identityOfReceipt({
+  receipt,
+  receiptSha256,
+}: {
+  readonly receipt: Pick<Receipt, "runId" | "releaseVersion" | "stack">;
+  readonly receiptSha256: string;
+}): RunIdentity {
   const { runId, releaseVersion, stack } = receipt;
   return { runId, releaseVersion, stack, receiptSha256 };
 }

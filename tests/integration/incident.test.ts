@@ -156,7 +156,7 @@ describe("an incident", function () {
       assert.deepEqual(impact, [
         {
           ...{ table: "public.tasks", rowsBefore: 150, rowsNow: 143 },
-          ...{ missing: 7, changed: 0, damaged: 0, exact: true },
+          ...{ missing: 7, changed: 0, damaged: 0, exact: true, why: impact[0]?.why ?? null },
         },
       ]);
       assert.equal(idsBefore?.deployments.railway, "r-1");
@@ -271,7 +271,10 @@ describe("an incident", function () {
       const impact = { table: "public.tasks", rowsBefore: 150, rowsNow: null, missing: 150, changed: 0, damaged: 0 };
       await recordIncident(store, id, {
         ...{ event: "assessed", person: null, text: "restore", notVerified: ["public.notes: compared by keys only"] },
-        ...{ impact: [{ ...impact, exact: false }], began: { notBefore: "2026-01-01T00:00:00Z", notAfter: null } },
+        ...{
+          impact: [{ ...impact, exact: false, why: "the table is gone" }],
+          began: { notBefore: "2026-01-01T00:00:00Z", notAfter: null },
+        },
       });
       await recordIncident(store, id, {
         ...{ event: "closed", person: "Grace Hopper", reason: "restored", prevention: ["least privilege"] },

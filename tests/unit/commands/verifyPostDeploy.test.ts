@@ -8,7 +8,7 @@ describe("what db:verify:post-deploy says", () => {
   const said = (missing: number): string[] => {
     const table = { table: "public.tasks", coverage: "content", rowsBefore: 10, rowsNow: 10 - missing } as const;
     const found = { missing, moved: 0, changed: 0, unwritten: 0, added: 0, missingKeys: [], unwrittenKeys: [] };
-    const tables = [{ ...table, ...found, columns: { compared: 2, now: 3 }, writes, failure: null }];
+    const tables = [{ ...table, ...found, columns: { compared: 2, before: 2, now: 3 }, writes, failure: null }];
     const definitions = { failures: [], explained: ["trigger gone: 1.sql (drop-trigger)"], catalogChanges };
     return render({
       verdict: "pass",
