@@ -125,6 +125,7 @@ export function gateEnvironment(
 export function drillsEnvironment(access: CommandAccess): Record<string, pulumi.Input<string>> {
   const { BACKUP_STORE, AWS_REGION, DBPROTECT_STACK } = accessEnvironment(access);
   return {
+    ...endsWithParent,
     BACKUP_STORE: BACKUP_STORE!,
     DBPROTECT_STACK: DBPROTECT_STACK!,
     ...(AWS_REGION === undefined ? {} : { AWS_REGION }),
@@ -141,6 +142,7 @@ export function replicateExistingEnvironment(job: {
   readonly destinationBucketArn: pulumi.Input<string>;
 }): Record<string, pulumi.Input<string>> {
   return {
+    ...endsWithParent,
     AWS_REGION: job.region,
     BACKUP_STORE: job.backupStore,
     DBPROTECT_REPLICATION: pulumi.jsonStringify({
@@ -158,14 +160,19 @@ export function platformEnvironment(
   operation: OperationSettings,
 ): Record<string, pulumi.Input<string>> {
   return {
+    ...endsWithParent,
     DBPROTECT_SETTINGS: JSON.stringify(operation),
     ...(databaseUrl === undefined ? {} : { DATABASE_URL: pulumi.secret(databaseUrl) }),
   };
 }
 
+/** An interrupted `up` kills the shell that starts a Command; what it started ends with it, and cleans up first. */
+const endsWithParent = { DBPROTECT_ENDS_WITH_PARENT: "yes" };
+
 /** Only what was configured: the rest is inherited, so that it never reaches the state. */
 function accessEnvironment(access: CommandAccess): Record<string, pulumi.Input<string>> {
   return {
+    ...endsWithParent,
     BACKUP_STORE: access.backupStore,
     DBPROTECT_STACK: stackName(),
     ...(access.awsRegion === undefined ? {} : { AWS_REGION: access.awsRegion }),

@@ -14,8 +14,6 @@ export interface DeployGateArgs {
   readonly access: CommandAccess;
   /** What the gate checks, and for which release. */
   readonly context: OperationContext;
-  /** Longest run of the whole gate: backup, restore, comparison and trial. Defaults to `4h`. */
-  readonly timeout?: string;
 }
 
 /** What `gate preview` prints; it exits 0 with either verdict. */
@@ -40,6 +38,8 @@ export class DeployGate extends pulumi.ComponentResource {
   constructor(name: string, args: DeployGateArgs, opts?: pulumi.ComponentResourceOptions) {
     super("database-protection:index:DeployGate", name, {}, opts);
     const passed = this.preview(args);
+    // Past it the gate is ended, cleans up, and nothing is released.
+    const longest = `${args.context.operation.gate.timeoutSeconds}s`;
     this.command = new local.Command(
       `${name}-run`,
       {
@@ -55,7 +55,7 @@ export class DeployGate extends pulumi.ComponentResource {
       {
         parent: this,
         dependsOn: passed,
-        customTimeouts: { create: args.timeout ?? "4h", update: args.timeout ?? "4h" },
+        customTimeouts: { create: longest, update: longest },
       },
     );
     // With a secret among its inputs the engine marks every output secret; the hash of a receipt is none.

@@ -164,6 +164,8 @@ export const gateSettingsSchema = z.strictObject({
   backup: z.enum(["full", "reuse"]).default("full"),
   /** Minutes that a backup may be old to be reused; also the longest span of writes that it may lack. Default 60. */
   reuseMinutes: z.int().min(1).max(1440).default(60),
+  /** Seconds that the gate of a `pulumi up` may take: backup, restore, comparison, trial. Default 14,400: four hours. */
+  timeoutSeconds: z.int().min(1).max(172_800).default(14_400),
 });
 
 export type GateSettings = z.infer<typeof gateSettingsSchema>;

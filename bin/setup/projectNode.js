@@ -57,6 +57,11 @@ function continuesUnderProjectNode(script) {
   for (const signal of /** @type {const} */ (["SIGINT", "SIGTERM", "SIGHUP"])) {
     process.on(signal, () => child.kill(signal));
   }
+  if (process.env["DBPROTECT_ENDS_WITH_PARENT"] === "yes") {
+    // The script's parent is this process, which lives on when its own is killed.
+    const parent = process.ppid;
+    setInterval(() => process.ppid !== parent && child.kill("SIGTERM"), 500).unref();
+  }
   child.once("error", (error) => {
     console.error(`${node}: ${error.message}; run: npm run setup`);
     process.exit(2);

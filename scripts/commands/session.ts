@@ -1,5 +1,5 @@
 /**
- * What every command shares: the signal that Ctrl-C and SIGTERM set off, where results and progress go, and
+ * What every command shares: the signal that Ctrl-C, SIGTERM and the end of Pulumi's shell set off, where results and progress go, and
  * the question before something changes.
  */
 import { UsageError, Refusal } from "../contract/failure";
@@ -7,25 +7,42 @@ import { redact } from "../contract/redaction";
 
 const interruption = new AbortController();
 
-/** Aborted by the first SIGINT or SIGTERM; a later one ends the process at once. */
+/** Aborted by the first SIGINT or SIGTERM, or a parent that is gone; a later signal ends the process at once. */
 export const interrupted: AbortSignal = interruption.signal;
 
 /** Seconds within which a second signal is the same Ctrl-C: a launcher hands on what the terminal sent us as well. */
 const sameSignalSeconds = 1;
 
-export function listenForSignals(): void {
+export function listenForSignals(env: NodeJS.ProcessEnv = process.env): void {
   let first = 0;
+  const stop = (why: string): void => {
+    first = performance.now();
+    process.stderr.write(`${why}: stopping, cleaning up (once more to stop at once)\n`);
+    interruption.abort();
+  };
   for (const signal of ["SIGINT", "SIGTERM"] as const) {
     process.on(signal, () => {
-      if (interruption.signal.aborted) {
-        if (performance.now() - first > sameSignalSeconds * 1000) process.exit(130);
-        return;
-      }
-      first = performance.now();
-      process.stderr.write(`${signal}: stopping, cleaning up (once more to stop at once)\n`);
-      interruption.abort();
+      if (!interruption.signal.aborted) stop(signal);
+      else if (performance.now() - first > sameSignalSeconds * 1000) process.exit(130);
     });
   }
+  if (env["DBPROTECT_ENDS_WITH_PARENT"] === "yes") watchParent(() => stop("the process that started this one is gone"));
+}
+
+/** Milliseconds between two looks at it. */
+const parentInterval = 500;
+
+/**
+ * Pulumi kills the shell of a Command, and nobody else, when `up` is interrupted or the Command takes too long; then it waits
+ * until our pipes are closed, for as long as we go on.
+ */
+function watchParent(onGone: () => void): void {
+  const parent = process.ppid;
+  const timer = setInterval(() => {
+    if (process.ppid === parent) return;
+    clearInterval(timer);
+    if (!interruption.signal.aborted) onGone();
+  }, parentInterval).unref();
 }
 
 /** Progress and logs: stderr, one line, without secrets. */

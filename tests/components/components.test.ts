@@ -395,7 +395,7 @@ describe("components", function () {
       assert.equal(get("release-railway").inputs["create"], "npx dbprotect release railway");
       assert.equal(get("database-gate-run").inputs["create"], "npx dbprotect gate run --print receipt");
       assert.equal(get("release-railway").timeout, "7800s");
-      assert.equal(get("database-gate-run").timeout, "4h");
+      assert.equal(get("database-gate-run").timeout, "14400s");
     });
   });
 });

@@ -102,6 +102,7 @@ export function programScenes(engine: () => Engine): void {
         "BACKUP_PASSPHRASE",
         "BACKUP_STORE",
         "DATABASE_URL",
+        "DBPROTECT_ENDS_WITH_PARENT",
         "DBPROTECT_RELEASE_VERSION",
         "DBPROTECT_STACK",
       ];

@@ -13,6 +13,8 @@ export interface RecordedCall {
 export interface RecorderAnswers {
   /** By the command's words; default 0. */
   readonly exitCodes?: Readonly<Record<string, number>>;
+  /** This command works until it is told to stop: `hanging` holds its process id, `cleaned-up` is there when it has ended. */
+  readonly hangs?: string;
   /** Digest of the one variable that `env:snapshot` reports. */
   readonly digest?: string;
   readonly baseline?: string | null;
@@ -26,7 +28,13 @@ export class RecorderProject {
 
   constructor() {
     for (const part of ["index.ts", "components", "Pulumi.yaml", "package.json", "tsconfig.json"]) this.copy(part);
-    for (const part of ["scripts/settings.ts", "scripts/thresholds.ts", "scripts/contract"]) this.copy(part);
+    for (const part of [
+      "scripts/settings.ts",
+      "scripts/thresholds.ts",
+      "scripts/contract",
+      "scripts/commands/session.ts",
+    ])
+      this.copy(part);
     symlinkSync(path.join(root, "node_modules"), path.join(this.folder, "node_modules"));
     mkdirSync(path.join(this.folder, "bin"));
     cpSync(path.join(__dirname, "recorder", "dbprotect.js"), path.join(this.folder, "bin", "dbprotect.js"));

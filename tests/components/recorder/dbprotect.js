@@ -5,14 +5,14 @@
  */
 "use strict";
 
-const { appendFileSync, existsSync, readFileSync } = require("node:fs");
+const { appendFileSync, existsSync, readFileSync, writeFileSync } = require("node:fs");
 const { join } = require("node:path");
 
 const folder = join(__dirname, "..");
 const words = process.argv.slice(2).join(" ");
 const answersFile = join(folder, "recorder.json");
 
-/** @type {{ exitCodes?: Record<string, number>, digest?: string, baseline?: string | null }} */
+/** @type {{ exitCodes?: Record<string, number>, hangs?: string, digest?: string, baseline?: string | null }} */
 const answers = existsSync(answersFile) ? JSON.parse(readFileSync(answersFile, "utf8")) : {};
 const exitCode = answers.exitCodes?.[words] ?? 0;
 
@@ -20,7 +20,19 @@ const watched = /^(DBPROTECT_.*|BACKUP_.*|DATABASE_URL|APP_URL|FRONTEND_URL|AWS_
 const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => watched.test(name)));
 appendFileSync(join(folder, "calls.ndjson"), `${JSON.stringify({ words, env })}\n`);
 
-if (words === "gate preview" && exitCode === 99) {
+if (words === answers.hangs) {
+  // Works on until it is told to stop, in the way of every command, and cleans up then.
+  require("tsx/cjs/api").register();
+  const { interrupted, listenForSignals } = require(join(folder, "scripts", "commands", "session"));
+  listenForSignals();
+  const working = setInterval(() => undefined, 1000);
+  interrupted.addEventListener("abort", () => {
+    clearInterval(working);
+    writeFileSync(join(folder, "cleaned-up"), words);
+    process.exitCode = 130;
+  });
+  writeFileSync(join(folder, "hanging"), String(process.pid));
+} else if (words === "gate preview" && exitCode === 99) {
   // Prints nothing at all, and says that all is well.
 } else if (words === "gate preview") {
   const halted = exitCode !== 0;
