@@ -82,10 +82,18 @@ export default tseslint.config(
     languageOptions: {
       sourceType: "commonjs",
       globals: Object.fromEntries(
-        ["require", "module", "process", "console", "Buffer", "setTimeout", "__dirname", "__filename"].map((name) => [
-          name,
-          "readonly",
-        ]),
+        [
+          "require",
+          "module",
+          "process",
+          "console",
+          "Buffer",
+          "setTimeout",
+          "setInterval",
+          "clearInterval",
+          "__dirname",
+          "__filename",
+        ].map((name) => [name, "readonly"]),
       ),
     },
   },
