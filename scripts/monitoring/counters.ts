@@ -7,7 +7,7 @@ import { changeControl } from "../control/controlDocument";
 import { healthKey } from "../store/layout";
 import type { Store } from "../store/store";
 import type { SignalName } from "../thresholds";
-import { type Reading, absent, found, unread } from "./reading";
+import { type Reading, absent, found, megabytes, unread } from "./reading";
 
 export const countersSchema = z.object({
   /** By the database's clock. */
@@ -193,8 +193,4 @@ function since({ at }: Counters): string {
 
 function percent(part: number, whole: number): number {
   return whole === 0 ? 0 : (100 * part) / whole;
-}
-
-export function megabytes(bytes: number): string {
-  return `${(bytes / 1e6).toFixed(1)} MB`;
 }

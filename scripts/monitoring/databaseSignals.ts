@@ -7,8 +7,8 @@ import { z } from "zod";
 import { codeOf, messageOf } from "../contract/failure";
 import { quoteIdentifier } from "../database/sqlText";
 import type { SignalName } from "../thresholds";
-import { type Counters, megabytes } from "./counters";
-import { type Reading, absent, attempt, found, unread } from "./reading";
+import type { Counters } from "./counters";
+import { type Reading, absent, attempt, found, megabytes, unread } from "./reading";
 
 /** Our own long reads (a backup's snapshot) are no news. Set in `database/target.ts`. */
 const ownSessions = "dbprotect";

@@ -43,3 +43,8 @@ export async function attempt(
     return signals.map((signal) => unread(signal, explain(error)));
   }
 }
+
+/** How a reading writes an amount of bytes: `12.3 MB`. */
+export function megabytes(bytes: number): string {
+  return `${(bytes / 1e6).toFixed(1)} MB`;
+}

@@ -7,8 +7,7 @@ import { readLastDrill, readLastPassedDrill } from "../record/drillRecords";
 import { readInventory } from "../retention/inventory";
 import type { Store } from "../store/store";
 import type { SignalName } from "../thresholds";
-import { megabytes } from "./counters";
-import { type Reading, absent, attempt, found } from "./reading";
+import { type Reading, absent, attempt, found, megabytes } from "./reading";
 
 export interface StoreSignalInput {
   readonly store: Store;
