@@ -2,7 +2,11 @@
 # The container of scheduled dumps and drills: dbprotect, and the PostgreSQL that a restore is proven with. It needs a
 # writable /scratch and nothing else; built by the stack, or by: docker build -t dbprotect .
 
-FROM node:24.21.0-bookworm-slim AS build
+# An exact version, but no digest: what the registry serves under it tomorrow may be rebuilt. Pin what you have looked at:
+#   docker build --build-arg NODE_IMAGE=node:24.21.0-bookworm-slim@sha256:<digest> .
+ARG NODE_IMAGE=node:24.21.0-bookworm-slim
+
+FROM ${NODE_IMAGE} AS build
 WORKDIR /source
 COPY package.json package-lock.json .npmrc ./
 RUN npm ci --omit=dev
@@ -12,7 +16,7 @@ COPY checks ./checks
 COPY LICENSE ./
 RUN node bin/pack.js /packed
 
-FROM node:24.21.0-bookworm-slim
+FROM ${NODE_IMAGE}
 # A backup is restored on a server of its own major.
 ARG POSTGRES_MAJORS="14 15 16 17 18"
 # Extensions that the databases use, as packages of PostgreSQL's own repository name them: "pgvector cron postgis-3".

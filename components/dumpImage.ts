@@ -15,6 +15,11 @@ export interface DumpImageArgs {
    * Without them a restore cannot be proven. Defaults to none. Plain.
    */
   readonly postgresExtensions?: readonly string[] | undefined;
+  /**
+   * The base image by digest, `node:24.21.0-bookworm-slim@sha256:…`: what a registry serves under a version may be rebuilt.
+   * Defaults to the Dockerfile's exact version, without a digest. Plain.
+   */
+  readonly nodeImage?: string | undefined;
   /** Folder of this project's sources. Defaults to where these components are. Plain. */
   readonly context?: string | undefined;
 }
@@ -69,6 +74,7 @@ export class DumpImage extends pulumi.ComponentResource {
         // Relative to the project's folder, so that the state is the same on every machine.
         context: { location: contextFolder(args.context) },
         buildArgs: {
+          ...(args.nodeImage === undefined ? {} : { NODE_IMAGE: args.nodeImage }),
           POSTGRES_MAJORS: (args.postgresMajors ?? [14, 15, 16, 17, 18]).join(" "),
           POSTGRES_EXTENSIONS: (args.postgresExtensions ?? []).join(" "),
         },
@@ -95,7 +101,12 @@ function contextFolder(context: string | undefined): string {
 }
 
 /** They become part of a command in the image. */
-function demandNames(name: string, { postgresMajors = [], postgresExtensions = [] }: DumpImageArgs): void {
+function demandNames(name: string, args: DumpImageArgs): void {
+  const { nodeImage, postgresMajors = [], postgresExtensions = [] } = args;
+  if (nodeImage !== undefined && !/^[\w./:-]+@sha256:[0-9a-f]{64}$/.test(nodeImage))
+    throw new pulumi.RunError(
+      `${name}: found the base image ${JSON.stringify(nodeImage)}: expected it by digest: node:24.21.0-bookworm-slim@sha256:…`,
+    );
   const major = postgresMajors.find((each) => !Number.isInteger(each) || each < 14 || each > 18);
   if (major !== undefined) throw new pulumi.RunError(`${name}: found PostgreSQL ${major}: expected 14 to 18`);
   const extension = postgresExtensions.find((each) => !/^[a-z0-9][a-z0-9.+-]*$/.test(each));

@@ -224,7 +224,10 @@ describe("components/dumpSchedule", function () {
     const { inputs } = built.get("database-dumps-container-image");
     const repository = "111122223333.dkr.ecr.eu-central-1.amazonaws.com/database-dumps-container-repository";
     assert.deepEqual(inputs["context"], { location: "." });
-    assert.deepEqual(inputs["buildArgs"], { POSTGRES_MAJORS: "17", POSTGRES_EXTENSIONS: "pgvector cron" });
+    assert.deepEqual(inputs["buildArgs"], {
+      NODE_IMAGE: `node:24.21.0-bookworm-slim@sha256:${"0".repeat(64)}`,
+      ...{ POSTGRES_MAJORS: "17", POSTGRES_EXTENSIONS: "pgvector cron" },
+    });
     assert.deepEqual(
       [inputs["tags"], inputs["platforms"], inputs["push"], inputs["buildOnPreview"]],
       [[`${repository}:current`], ["linux/amd64"], true, false],

@@ -3,11 +3,24 @@ import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
 import * as path from "node:path";
-import { DockerfileParser, type Dockerfile, type From, type Instruction } from "dockerfile-ast";
+import { DockerfileParser, type Dockerfile, type Instruction } from "dockerfile-ast";
 import { fetchedNodeVersion } from "../../bin/setup/projectNode.js";
 
 const root = path.resolve(__dirname, "../..");
 const text = readFileSync(path.join(root, "Dockerfile"), "utf8");
+
+/** What each stage is built from by default, with the ARG before the first stage filled in. */
+function basesOf(dockerfile: Dockerfile): string[] {
+  const defaults = new Map(
+    dockerfile.getInitialARGs().map((arg) => [arg.getProperty()?.getName(), arg.getProperty()?.getValue() ?? ""]),
+  );
+  return dockerfile
+    .getFROMs()
+    .map((from) => (from.getImage() ?? "").replace(/\$\{(\w+)\}/g, (_, name: string) => defaults.get(name) ?? ""));
+}
+
+/** `name:1.2.3-variant`, with or without a digest. */
+const exact = /^[\w./-]+:\d+\.\d+\.\d+[\w.-]*(@sha256:[0-9a-f]{64})?$/;
 
 type Rule = (dockerfile: Dockerfile, instructions: readonly Instruction[]) => unknown;
 
@@ -20,9 +33,9 @@ const lastStage = (instructions: readonly Instruction[]): Instruction[] =>
 /** Truthy: the rule is broken. The codes are hadolint's. */
 const rules: Readonly<Record<string, Rule>> = {
   "DL3006, DL3007: every base is of one exact version": (dockerfile) =>
-    dockerfile
-      .getFROMs()
-      .some((from: From) => !/^\d+\.\d+\.\d+/.test(from.getImageTag() ?? "") && from.getImageDigest() === null),
+    basesOf(dockerfile).some((base) => !exact.test(base)),
+  "the base can be pinned by digest, in one place": (dockerfile) =>
+    dockerfile.getFROMs().some((from) => from.getImage() !== "${NODE_IMAGE}"),
   "DL3002: the last user is not root": (_, all) =>
     /^(root|0)?(:|$)/.test(named(lastStage(all), "USER").map(argumentsOf).at(-1) ?? ""),
   "DL3020, DL3021: nothing is added, only copied": (_, all) => named(all, "ADD").length > 0,
@@ -72,8 +85,10 @@ function broken(content: string): string[] {
 
 /** What is replaced, by what, and the rule that has to notice. */
 const twins: readonly (readonly [string | RegExp, string, string])[] = [
-  [/^FROM node:\S+-bookworm-slim$/m, "FROM node:latest", "DL3006"],
-  [/^FROM node:\S+-bookworm-slim$/m, "FROM node", "DL3006"],
+  [/^ARG NODE_IMAGE=\S+$/m, "ARG NODE_IMAGE=node:latest", "DL3006"],
+  [/^ARG NODE_IMAGE=\S+$/m, "ARG NODE_IMAGE=node", "DL3006"],
+  [/^ARG NODE_IMAGE=\S+$/m, "ARG NODE_IMAGE", "DL3006"],
+  [/^FROM \$\{NODE_IMAGE\}$/m, "FROM node:24.21.0-bookworm-slim", "the base can be pinned"],
   ["USER 1000:1000\n", "", "DL3002"],
   ["USER 1000:1000", "USER root", "DL3002"],
   ["USER 1000:1000", "USER 0:0", "DL3002"],
@@ -107,8 +122,8 @@ describe("Dockerfile", () => {
     });
 
   it("has the project's own Node.js, and every major that is supported", () => {
-    for (const from of DockerfileParser.parse(text).getFROMs())
-      assert.equal(from.getImageTag(), `${fetchedNodeVersion}-bookworm-slim`);
+    const bases = basesOf(DockerfileParser.parse(text));
+    assert.deepEqual(bases, Array(2).fill(`node:${fetchedNodeVersion}-bookworm-slim`));
     assert.match(text, /^ARG POSTGRES_MAJORS="14 15 16 17 18"$/m);
   });
 
