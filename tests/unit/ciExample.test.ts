@@ -78,6 +78,12 @@ describe("examples/ci", () => {
     }
   });
 
+  it("holds the stack to the policy pack", () => {
+    const up = steps.find(({ uses }) => uses?.startsWith("pulumi/actions@"))?.with ?? {};
+    assert.equal(up["policyPacks"], "policy");
+    assert.match(read("policy/PulumiPolicy.yaml"), /^runtime:/m);
+  });
+
   it("has the disk, the Node.js and the time that a restore needs, and never cuts a release short", () => {
     for (const name of ["TMPDIR", "DBPROTECT_CACHE", "DBPROTECT_REPORTS"]) {
       assert.match(job.env[name], /^\/mnt\/dbprotect\//);
