@@ -88,6 +88,8 @@ export default tseslint.config(
           "process",
           "console",
           "Buffer",
+          "URL",
+          "fetch",
           "setTimeout",
           "setInterval",
           "clearInterval",

@@ -173,8 +173,8 @@ export async function buildWorld(onProgress: (line: string) => void, signal?: Ab
         "database-protection:backupStore": pathToFileURL(storeFolder).href,
         "database-protection:releaseVersion": commitOf(version),
         "database-protection:migrations": { path: migrationsFolder },
-        "database-protection:railway": { command: standInCommand("railwayUp.ts"), timeoutSeconds: 60 },
-        "database-protection:vercel": { command: standInCommand("vercelDeploy.ts"), timeoutSeconds: 60 },
+        "database-protection:railway": { command: standInCommand("railwayUp.js"), timeoutSeconds: 60 },
+        "database-protection:vercel": { command: standInCommand("vercelDeploy.js"), timeoutSeconds: 60 },
         "database-protection:environment": {
           sources: [{ kind: "railway" }, { kind: "vercel" }, { kind: "dotenv", path: environmentFile }],
         },
@@ -207,7 +207,7 @@ export async function buildWorld(onProgress: (line: string) => void, signal?: Ab
 
 /** Relative to the project's folder, where release commands run: their text is the same on every machine. */
 function standInCommand(file: string): string {
-  return `node --require tsx/cjs ${relative(projectFolder, join(__dirname, "platforms", file))}`;
+  return `node ${relative(projectFolder, join(__dirname, "platforms", file))}`;
 }
 
 /** What is left of a rehearsal: its report. */

@@ -26,7 +26,8 @@ describe("environmentSnapshot's provider", function () {
       stack: "p/prod",
     };
     const config = { "database-protection:databaseUrl": "postgres://u:spoken-friend@h/d" };
-    provider = await DynamicProvider.start(config, process.env, () => undefined);
+    provider = await DynamicProvider.start(process.env, () => undefined);
+    await provider.configure(config);
   });
   beforeEach(() => {
     project.answer({});

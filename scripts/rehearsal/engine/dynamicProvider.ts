@@ -32,15 +32,8 @@ export class DynamicProvider {
     private readonly client: ResourceProviderClient,
   ) {}
 
-  /**
-   * @param config the stack's whole configuration by full key, as the engine passes it to `configure`.
-   * @param onLine gets what the provider prints.
-   */
-  static async start(
-    config: Readonly<Record<string, string>>,
-    env: NodeJS.ProcessEnv,
-    onLine: (line: string) => void,
-  ): Promise<DynamicProvider> {
+  /** @param onLine gets what the provider prints. */
+  static async start(env: NodeJS.ProcessEnv, onLine: (line: string) => void): Promise<DynamicProvider> {
     const program = require.resolve("@pulumi/pulumi/cmd/dynamic-provider");
     const child = spawn(process.execPath, ["--require", join(__dirname, "endWithParent.js"), program, "none"], {
       env,
@@ -58,11 +51,18 @@ export class DynamicProvider {
     child.unref();
     for (const stream of [child.stdin, child.stdout, child.stderr]) (stream as Socket).unref();
     const client = new ResourceProviderClient(`127.0.0.1:${port}`, grpc.credentials.createInsecure());
-    const started = new DynamicProvider(child, client);
+    return new DynamicProvider(child, client);
+  }
+
+  /**
+   * Before anything else is asked, and once: it hands this on to a provider when it first sees it.
+   *
+   * @param config the stack's whole configuration by full key, as the engine passes it.
+   */
+  async configure(config: Readonly<Record<string, string>>): Promise<void> {
     const request = new provider.ConfigureRequest();
     request.setArgs(Struct.fromJavaScript({ ...config }));
-    await started.call<provider.ConfigureResponse>((done) => client.configure(request, done));
-    return started;
+    await this.call<provider.ConfigureResponse>((done) => this.client.configure(request, done));
   }
 
   async check(urn: string, olds: Properties, news: Properties): Promise<CheckAnswer> {
@@ -126,9 +126,10 @@ export class DynamicProvider {
     await this.call((done) => this.client.delete(request, done));
   }
 
+  /** It ends by itself when its input does, and keeps what was compiled for the next one. */
   stop(): void {
     this.client.close();
-    this.process.kill();
+    this.process.stdin?.end();
   }
 
   private async call<T>(start: (done: (error: Error | null, response: T) => void) => unknown): Promise<T> {

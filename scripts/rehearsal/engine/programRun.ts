@@ -29,7 +29,7 @@ export interface ProgramRun {
 /** Begins to run the program; what it registers is executed as it comes. */
 export async function startProgram(
   job: HostJob,
-  provider: Promise<DynamicProvider>,
+  provider: () => Promise<DynamicProvider>,
   emit: (event: HostEvent) => void,
 ): Promise<ProgramRun> {
   const failures = new Failures(emit);

@@ -33,7 +33,7 @@ export class StackState {
   static open(file: string, passphrase: string): StackState {
     const stored = existsSync(file) ? (JSON.parse(readFileSync(file, "utf8")) as StateFile) : undefined;
     const salt = stored === undefined ? randomBytes(16) : Buffer.from(stored.salt, "base64");
-    const key = scryptSync(passphrase, salt, 32);
+    const key = keyFor(passphrase, salt);
     const resources = new Map<string, ResourceState>();
     for (const [urn, resource] of Object.entries(stored?.resources ?? {})) {
       resources.set(urn, {
@@ -81,6 +81,16 @@ export class StackState {
     });
     renameSync(`${this.file}.new`, this.file);
   }
+}
+
+/** By passphrase and salt: a stack is opened for each run, and deriving its key takes longer than reading it. */
+const derivedKeys = new Map<string, Buffer>();
+
+function keyFor(passphrase: string, salt: Buffer): Buffer {
+  const name = `${salt.toString("base64")} ${passphrase}`;
+  const key = derivedKeys.get(name) ?? scryptSync(passphrase, salt, 32);
+  derivedKeys.set(name, key);
+  return key;
 }
 
 /** Nothing else in a state has this key. */

@@ -30,8 +30,8 @@ export interface Registered {
 export interface StandInOptions {
   readonly state: StackState;
   readonly preview: boolean;
-  /** The process for the program's dynamic resources, started beforehand. */
-  readonly provider: Promise<DynamicProvider>;
+  /** The process for the program's dynamic resources. */
+  readonly provider: () => Promise<DynamicProvider>;
   readonly onLine: (line: string) => void;
   readonly onOutcome: (outcome: ResourceOutcome) => void;
 }
@@ -121,7 +121,7 @@ export class StandIn {
     const { state, preview } = this.options;
     const { urn, type, name } = registration;
     const prior = state.get(urn);
-    const provider = await this.options.provider;
+    const provider = await this.options.provider();
     // The provider does not accept secrets: it gets them, and gives its answers, in plain.
     const olds = unwrapSecrets(prior?.inputs ?? {}) as Properties;
     const { inputs, failures } = await provider.check(urn, olds, unwrapSecrets(registration.inputs) as Properties);
@@ -155,7 +155,7 @@ export class StandIn {
 
   private async deleteResource(urn: string, resource: ResourceState): Promise<void> {
     const outputs = unwrapSecrets(resource.outputs) as Properties;
-    if (dynamicType.test(resource.type)) await (await this.options.provider).delete(urn, resource.id, outputs);
+    if (dynamicType.test(resource.type)) await (await this.options.provider()).delete(urn, resource.id, outputs);
     const text = resource.type === commandType ? outputs["delete"] : undefined;
     if (typeof text === "string") {
       await runCommand(text, outputs, outputs as unknown as CommandOutputs, this.options.onLine);
