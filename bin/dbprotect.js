@@ -7,6 +7,7 @@
 
 const { enableCompileCache } = require("node:module");
 const { join } = require("node:path");
+const { loadBundle } = require("./loadBundle.js");
 const { programBundle } = require("./programBundle.js");
 const { continuesUnderProjectNode, projectFolder } = require("./setup/projectNode.js");
 
@@ -24,18 +25,30 @@ function canResolve(name) {
 }
 
 async function main() {
-  // Compiled code is kept between runs: every release step is a process of its own.
+  // Compiled code is kept between runs: every release step is a process of its own. This is for what is no bundle.
   enableCompileCache?.(join(projectFolder, "node_modules", ".cache", "node"));
-  /** @type {string} */
-  let program;
+  /** @type {string | undefined} */
+  let bundle;
   try {
-    program = await programBundle();
+    bundle = await programBundle();
   } catch {
     // A package folder that cannot be written, or a source that does not compile: file by file works, or says where.
     require("tsx/cjs/api").register();
-    program = "../scripts/cli";
+    require("../scripts/cli");
   }
-  require(program);
+  if (bundle !== undefined) loadBundle(bundle, commandAsked(process.argv.slice(2)));
+}
+
+/** The words before the first option, as part of a file's name. @param {string[]} words @returns {string} */
+function commandAsked(words) {
+  const option = words.findIndex((word) => word.startsWith("-"));
+  const asked = words.includes("--help") ? [] : words.slice(0, option === -1 ? 2 : Math.min(option, 2));
+  return (
+    asked
+      .join("-")
+      .replace(/[^a-z]/g, "-")
+      .slice(0, 40) || "help"
+  );
 }
 
 if (!continuesUnderProjectNode(__filename)) void main();

@@ -44,14 +44,20 @@ async function programBundle() {
 
 /** Names, sizes and times of all that goes in: reading every file would take longer than it saves. */
 function sourceDigest() {
-  const hash = createHash("sha256");
-  const files = readdirSync(join(projectFolder, "scripts"), { recursive: true, encoding: "utf8" }).sort();
-  const others = ["package.json", "package-lock.json", join("bin", "setup"), __filename];
-  for (const file of [...files.map((path) => join("scripts", path)), ...others]) {
-    const { size, mtimeMs } = statSync(join(file === __filename ? "" : projectFolder, file));
-    hash.update(`${file}\0${size}\0${mtimeMs}\n`);
-  }
-  return hash.digest("hex").slice(0, 16);
+  const others = ["package.json", "package-lock.json", join("bin", "setup")].map((path) => join(projectFolder, path));
+  const lines = [...filesBelow(join(projectFolder, "scripts")), ...others, __filename].map((path) => {
+    const { size, mtimeMs } = statSync(path);
+    return `${path}\0${size}\0${mtimeMs}`;
+  });
+  return createHash("sha256").update(lines.sort().join("\n")).digest("hex").slice(0, 16);
+}
+
+/** @param {string} folder @returns {string[]} takes half the time of `recursive`. */
+function filesBelow(folder) {
+  return readdirSync(folder, { withFileTypes: true }).flatMap((entry) => {
+    const path = `${folder}/${entry.name}`;
+    return entry.isDirectory() ? filesBelow(path) : [path];
+  });
 }
 
 /** @param {string} name */
@@ -79,6 +85,7 @@ async function build(name) {
 async function bundleProgram(options) {
   // Loaded only when something has to be built.
   const { build: bundleWithEsbuild } = require("esbuild");
+  const { plugins = [], ...others } = options;
   return bundleWithEsbuild({
     entryPoints: [entryPoint],
     bundle: true,
@@ -86,13 +93,28 @@ async function bundleProgram(options) {
     target: "node22",
     format: "cjs",
     external: unbundled,
-    keepNames: true,
+    // Every command reads all of it first. Identifiers stay as they are.
+    minifyWhitespace: true,
+    minifySyntax: true,
     sourcemap: "external",
     sourcesContent: false,
     logLevel: "silent",
-    ...options,
+    plugins: [oneLanguage, ...plugins],
+    ...others,
   });
 }
+
+/**
+ * Zod loads its messages in fifty languages, of which it uses English unless it is told to.
+ *
+ * @type {import("esbuild").Plugin}
+ */
+const oneLanguage = {
+  name: "one language",
+  setup({ onLoad }) {
+    onLoad({ filter: /[\\/]zod[\\/]v4[\\/]locales[\\/]index\.js$/ }, () => ({ contents: "export {};" }));
+  },
+};
 
 /**
  * A source finds the files beside it, also when it runs from the bundle.

@@ -1,7 +1,17 @@
 /** The launcher and the bundle it runs, on a small project of its own: never older than the sources, never in the way. */
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
-import { cpSync, mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import {
+  cpSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  readdirSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
 
@@ -72,6 +82,25 @@ describe("the command line's bundle", () => {
     );
     const { output } = await run();
     assert.match(output, /^Error: a bug\n.*scripts\/cli\.ts:3:\d+/);
+  });
+
+  it("keeps the compiled code of each command beside it, and what is damaged there harms nobody", async () => {
+    await run(["say", "--x"]);
+    const [bundle = ""] = bundles();
+    const folder = join(project, "node_modules", ".cache", "dbprotect", bundle);
+    const code = (): string[] => readdirSync(folder).filter((name) => name.endsWith(".code"));
+    const [kept = ""] = code();
+    assert.match(kept, /^say-[0-9a-f]+\.code$/);
+    assert.equal((await run(["say", "--x"])).output, "first say,--x");
+    await run(["hear"]);
+    assert.deepEqual(code().length, 2);
+    const whole = readFileSync(join(folder, kept));
+    const flipped = Buffer.from(whole).fill(0, whole.length / 2);
+    for (const damaged of [whole.subarray(0, whole.length / 2), flipped, Buffer.alloc(0)]) {
+      writeFileSync(join(folder, kept), damaged);
+      assert.equal((await run(["say", "--x"])).output, "first say,--x");
+      assert.equal(statSync(join(folder, kept)).size, whole.length);
+    }
   });
 
   it("is done without where its folder cannot be written", async () => {
