@@ -1,17 +1,7 @@
 /** The launcher and the bundle it runs, on a small project of its own: never older than the sources, never in the way. */
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
-import {
-  cpSync,
-  mkdirSync,
-  mkdtempSync,
-  readFileSync,
-  readdirSync,
-  rmSync,
-  statSync,
-  symlinkSync,
-  writeFileSync,
-} from "node:fs";
+import { cpSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
 
@@ -99,7 +89,7 @@ describe("the command line's bundle", () => {
     for (const damaged of [whole.subarray(0, whole.length / 2), flipped, Buffer.alloc(0)]) {
       writeFileSync(join(folder, kept), damaged);
       assert.equal((await run(["say", "--x"])).output, "first say,--x");
-      assert.equal(statSync(join(folder, kept)).size, whole.length);
+      assert.ok(!readFileSync(join(folder, kept)).equals(damaged));
     }
   });
 
