@@ -13,6 +13,8 @@ export interface TableState {
 }
 
 export interface DatabaseState {
+  /** Where the server's write-ahead log ended before this was read: whatever is written later is written there first. */
+  readonly logEnd: string;
   /** SHA-256 of the catalog's text. */
   readonly catalog: string;
   /** By `schema.table`, ordered by name. */
@@ -49,13 +51,17 @@ const catalogQuery = `
   SELECT format('function %s', pg_get_functiondef(p.oid))
     FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace WHERE ${ours} AND p.prokind IN ('f', 'p')`;
 
-export function readDatabaseState(url: string): Promise<DatabaseState> {
+/** @param known an earlier state of that database: it is the one that is there while the server has logged nothing. */
+export function readDatabaseState(url: string, known?: DatabaseState): Promise<DatabaseState> {
   return withClient(url, async (client) => {
+    const { rows: ends } = await client.query<{ end: string }>("SELECT pg_current_wal_insert_lsn()::text AS end");
+    const logEnd = ends[0]?.end ?? "";
+    if (known?.logEnd === logEnd) return known;
     await client.query("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY");
     const { rows } = await client.query<{ line: string }>(catalogQuery);
     const lines = rows.map(({ line }) => line).sort();
     const catalog = createHash("sha256").update(lines.join("\n")).digest("hex");
-    return { catalog, tables: await readTables(client) };
+    return { logEnd, catalog, tables: await readTables(client) };
   });
 }
 

@@ -75,13 +75,16 @@ export class Rehearsal {
   #world: World | undefined;
   #worldSeconds = 0;
   #rowsBefore: Record<string, number> = {};
+  /** The database after the last scene. */
+  #state: DatabaseState | undefined;
 
   constructor(private readonly options: RehearsalOptions) {}
 
   /** Starts every server of the world. */
   async open(onLine: (line: string) => void): Promise<void> {
     this.#world = await buildWorld(onLine, this.options.signal);
-    this.#rowsBefore = rowsOf(await this.stage(onLine).state());
+    this.#state = await this.stage(onLine).state();
+    this.#rowsBefore = rowsOf(this.#state);
     this.#worldSeconds = this.seconds();
   }
 
@@ -94,6 +97,7 @@ export class Rehearsal {
       this.options.signal?.throwIfAborted();
       return { actual: `broke off: ${messageOf(error)}`, evidence: [] };
     });
+    this.#state = await stage.state();
     const result: SceneResult = {
       number: scene.number,
       name: scene.name,
@@ -105,7 +109,7 @@ export class Rehearsal {
       seconds: this.seconds() - from,
       evidence: [...evidence],
       actions: stage.actions,
-      rows: rowsOf(await stage.state()),
+      rows: rowsOf(this.#state),
       log: stage.log,
     };
     this.#results.push(result);
@@ -149,6 +153,7 @@ export class Rehearsal {
       clock: () => this.seconds(),
       onLine,
       ...(signal === undefined ? {} : { signal }),
+      ...(this.#state === undefined ? {} : { state: this.#state }),
     });
   }
 

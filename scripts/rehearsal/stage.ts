@@ -41,6 +41,8 @@ export interface StageOptions {
   readonly clock: () => number;
   readonly onLine: (line: string) => void;
   readonly signal?: AbortSignal;
+  /** The database as the stage before this one left it. */
+  readonly state?: DatabaseState;
 }
 
 /** The stack that is rehearsed, and one of the same project that protects the same database. */
@@ -50,9 +52,12 @@ export class Stage {
   readonly actions: Action[] = [];
   readonly log: LoggedLine[] = [];
   readonly world: World;
+  /** As it was read last. */
+  #state: DatabaseState | undefined;
 
   constructor(private readonly options: StageOptions) {
     this.world = options.world;
+    this.#state = options.state;
   }
 
   /** `pulumi up` of the real program. */
@@ -99,8 +104,9 @@ export class Stage {
     return this.log.map(({ line }) => line).join("\n");
   }
 
-  state(): Promise<DatabaseState> {
-    return readDatabaseState(this.world.database.url);
+  async state(): Promise<DatabaseState> {
+    this.#state = await readDatabaseState(this.world.database.url, this.#state);
+    return this.#state;
   }
 
   /** Whether any of the world's secrets, or of these, is in the store, the engine's state or what was printed. */

@@ -16,7 +16,9 @@ export class HostProcess {
       "--require",
       require.resolve(module),
     ]);
-    this.#child = spawn(process.execPath, [...preloaded, join(__dirname, "programHost.ts")], {
+    // Room for what a program leaves behind quickly: the SDK makes much of it, and collecting it took a fifth of the time.
+    const words = ["--max-semi-space-size=64", ...preloaded, join(__dirname, "programHost.ts")];
+    this.#child = spawn(process.execPath, words, {
       // Loading the SDK's code takes longer than most of what is done with it; Node keeps it compiled.
       env: { NODE_COMPILE_CACHE: resolve(__dirname, "../../../node_modules/.cache/node"), ...process.env },
       stdio: ["pipe", "pipe", "pipe", "pipe"],
