@@ -4,6 +4,7 @@ import {
   ContinuousProtection,
   DeploymentProtection,
   GuardedRelease,
+  LogicalReplica,
   readSettings,
 } from "./components";
 
@@ -11,7 +12,16 @@ const settings = readSettings();
 
 const platform = new AutomaticProtection("platform", settings);
 
-const protection = new DeploymentProtection("database", settings, { dependsOn: platform.checked });
+const replica =
+  settings.logicalReplica === undefined
+    ? undefined
+    : new LogicalReplica("replica", settings.logicalReplica, { dependsOn: platform.checked });
+
+const protection = new DeploymentProtection(
+  "database",
+  { ...settings, replicaUrl: replica?.databaseUrl },
+  { dependsOn: platform.checked },
+);
 
 const continuous =
   settings.continuous === undefined || protection.bucket === undefined
@@ -44,6 +54,8 @@ export const releaseVersion = settings.releaseVersion ?? "none";
 export const environmentBaseline = protection.environment.baseline;
 /** The second location of the backups, at Level 3. */
 export const secondStore = continuous?.secondStore ?? "none";
+/** Where the live replica is: `host:port/database`, at Level 3. */
+export const replicaAddress = replica?.address ?? "none";
 /** Seconds of writes that a restore would have lost at the last drill, and when that was; at Level 3. */
 export const rpo = continuous?.rpo ?? "not measured";
 /** Seconds that a restore took at the last drill, and when that was; at Level 3. */

@@ -235,6 +235,7 @@ const groupTitles: Readonly<Record<SignalGroup, string>> = {
   verdict: "Verdict",
   golden: "Traffic, errors, latency",
   saturation: "Saturation",
+  replica: "Live replica",
   backup: "Backups",
 };
 

@@ -5,7 +5,7 @@
 import * as path from "node:path";
 import * as pulumi from "@pulumi/pulumi";
 import { exitCode } from "../scripts/contract/failure";
-import type { OperationSettings } from "../scripts/settings";
+import type { OperationSettings, ReplicaSettings } from "../scripts/settings";
 
 /** How the commands find the program, the store and the database. */
 export interface CommandAccess {
@@ -25,6 +25,8 @@ export interface CommandAccess {
   readonly backupPassphrase?: pulumi.Input<string>;
   /** ARN of a KMS key that takes the passphrase's place. Defaults to `BACKUP_KMS_KEY` in the environment of `pulumi up`. */
   readonly environmentKeyArn?: pulumi.Input<string>;
+  /** URL of the live replica, once it follows: `databaseUrl` of a `LogicalReplica`. Defaults to `REPLICA_DATABASE_URL` in the environment of `pulumi up`. */
+  readonly replicaUrl?: pulumi.Input<string>;
 }
 
 /** What only the gate and the environment's snapshot are told; a release takes it from the receipt. */
@@ -51,6 +53,9 @@ const commandWords = {
   drill: "db:drill --json",
   lastDrills: "db:drill --last --json",
   replicateExisting: "store:replicate-existing",
+  replicaSetup: "replication:setup --yes",
+  replicaSync: "replication:sync --yes",
+  replicaDrop: "replication:drop --yes",
 } as const;
 
 export type CommandName = keyof typeof commandWords;
@@ -154,6 +159,23 @@ export function replicateExistingEnvironment(job: {
   };
 }
 
+/** What sets a live replica up and takes it down: both databases, and what concerns the replica alone. */
+export function replicaEnvironment(
+  access: Pick<CommandAccess, "databaseUrl">,
+  link: {
+    readonly replicaUrl: pulumi.Input<string>;
+    readonly sourceUrl?: pulumi.Input<string> | undefined;
+    readonly replica: ReplicaSettings;
+  },
+): Record<string, pulumi.Input<string>> {
+  return {
+    REPLICA_DATABASE_URL: pulumi.secret(link.replicaUrl),
+    DBPROTECT_SETTINGS: JSON.stringify({ replica: link.replica }),
+    ...(access.databaseUrl === undefined ? {} : { DATABASE_URL: pulumi.secret(access.databaseUrl) }),
+    ...(link.sourceUrl === undefined ? {} : { REPLICATION_SOURCE_URL: pulumi.secret(link.sourceUrl) }),
+  };
+}
+
 /** For a server of one's own the check asks the database; Supabase's credentials are inherited, never configured. */
 export function platformEnvironment(
   databaseUrl: pulumi.Input<string> | undefined,
@@ -179,5 +201,6 @@ function accessEnvironment(access: CommandAccess): Record<string, pulumi.Input<s
     ...(access.environmentKeyArn === undefined ? {} : { BACKUP_KMS_KEY: access.environmentKeyArn }),
     ...(access.databaseUrl === undefined ? {} : { DATABASE_URL: pulumi.secret(access.databaseUrl) }),
     ...(access.backupPassphrase === undefined ? {} : { BACKUP_PASSPHRASE: pulumi.secret(access.backupPassphrase) }),
+    ...(access.replicaUrl === undefined ? {} : { REPLICA_DATABASE_URL: pulumi.secret(access.replicaUrl) }),
   };
 }

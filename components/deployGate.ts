@@ -70,9 +70,10 @@ export class DeployGate extends pulumi.ComponentResource {
    */
   private preview(args: DeployGateArgs): pulumi.Output<pulumi.Resource[]> {
     if (!pulumi.runtime.isDryRun()) return pulumi.output([]);
-    const { awsRegion } = args.access;
+    // The read-only part does not look at the replica.
+    const { awsRegion, replicaUrl, ...access } = args.access;
     const known: CommandAccess = {
-      ...args.access,
+      ...access,
       backupStore: knownOr(pulumi.output(args.access.backupStore), ""),
       ...(awsRegion === undefined ? {} : { awsRegion: knownOr(pulumi.output(awsRegion), "") }),
     };

@@ -66,6 +66,8 @@ export interface DeploymentProtectionArgs {
    * created with the bucket, which then also gives data keys for this purpose. Defaults to none: the passphrase. Plain.
    */
   readonly environmentKey?: string | undefined;
+  /** URL of the live replica; see `CommandAccess.replicaUrl`. */
+  readonly replicaUrl?: pulumi.Input<string> | undefined;
   /** Shell words that start the operational program; see `CommandAccess.program`. */
   readonly program?: string | undefined;
 }
@@ -156,6 +158,7 @@ export class DeploymentProtection extends pulumi.ComponentResource {
         `${name}-health`,
         {
           ...{ image: dumps.image, logDays, vpcId, subnetIds, assignPublicIp, database, minutes: healthMinutes },
+          replicaUrl: args.replicaUrl,
           ...(projectRef === undefined
             ? {}
             : {
@@ -196,5 +199,6 @@ function commandAccess(
     ...(args.program === undefined ? {} : { program: args.program }),
     ...(args.databaseUrl === undefined ? {} : { databaseUrl: args.databaseUrl }),
     ...(args.backupPassphrase === undefined ? {} : { backupPassphrase: args.backupPassphrase }),
+    ...(args.replicaUrl === undefined ? {} : { replicaUrl: args.replicaUrl }),
   };
 }

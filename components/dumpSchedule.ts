@@ -125,14 +125,14 @@ function demandSense(name: string, args: DumpScheduleArgs): void {
 /** ARN of the secret that holds the database's URL: the one that is named, or one that is created, under this key. */
 export function databaseUrlSecret(
   name: string,
-  { databaseUrl, databaseUrlSecretArn }: DumpedDatabase,
+  { databaseUrl, databaseUrlSecretArn }: Pick<DumpedDatabase, "databaseUrl" | "databaseUrlSecretArn">,
   kmsKeyId: pulumi.Output<string>,
   opts: pulumi.CustomResourceOptions,
 ): pulumi.Output<string> {
   if (databaseUrlSecretArn !== undefined) return pulumi.output(databaseUrlSecretArn);
   const secret = new secretsmanager.Secret(
     `${name}-url`,
-    { description: "Connection URL of the database that is dumped", kmsKeyId },
+    { description: "Connection URL of the database", kmsKeyId },
     opts,
   );
   const version = new secretsmanager.SecretVersion(

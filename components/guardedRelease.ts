@@ -13,7 +13,7 @@ export interface GuardedReleaseArgs {
   /** What is released, say a git SHA. Meant to be the only input that changes from release to release. */
   readonly releaseVersion: string;
   /** Which steps there are; a step that is not configured is absent. The rest of their settings is in the receipt. */
-  readonly operation: Pick<OperationSettings, "migrations" | "railway" | "vercel" | "watch">;
+  readonly operation: Pick<OperationSettings, "migrations" | "railway" | "vercel" | "watch" | "replica">;
   /** What the release waits for: the gate's Command, and the environment's snapshot. */
   readonly after: readonly pulumi.Resource[];
   /** Resources of your own that are part of the release, so that the verification waits for them. Defaults to none. */
@@ -26,9 +26,14 @@ const comparisonSeconds = 2 * 60 * 60;
 /** Migrations have no deadline of their own: one that is stopped half-way helps nobody. */
 const migrationSeconds = 4 * 60 * 60;
 
+/** New tables are copied, and tables with new columns compared. */
+const syncSeconds = 4 * 60 * 60;
+
 export class GuardedRelease extends pulumi.ComponentResource {
   /** The configured steps in the order in which they run. */
   readonly steps: readonly local.Command[];
+  /** Carries what the migrations added over to the live replica; nothing waits for it. Undefined: there are not both. */
+  readonly replicaSync: local.Command | undefined;
   /** Runs after every step, and after your own resources; undefined where `watch.soakMinutes` is 0. */
   readonly watch: local.Command | undefined;
   /** Runs after every step and the watch; fails, naming the rows, when one was lost. */
@@ -36,12 +41,18 @@ export class GuardedRelease extends pulumi.ComponentResource {
 
   constructor(name: string, args: GuardedReleaseArgs, opts?: pulumi.ComponentResourceOptions) {
     super("database-protection:index:GuardedRelease", name, {}, opts);
-    const { migrations, railway, vercel, watch } = args.operation;
+    const { migrations, railway, vercel, watch, replica } = args.operation;
     const steps: local.Command[] = [];
     const addStep = (step: string, command: CommandName, seconds: number): void => {
       steps.push(this.command(`${name}-${step}`, command, args, seconds + comparisonSeconds, steps));
     };
     if (migrations !== undefined) addStep("migrations", "releaseMigrations", migrationSeconds);
+    this.replicaSync =
+      migrations === undefined || replica === undefined
+        ? undefined
+        : this.command(`${name}-replica-sync`, "replicaSync", args, syncSeconds, [...steps], {
+            DBPROTECT_SETTINGS: JSON.stringify({ replica }),
+          });
     if (railway !== undefined) addStep("railway", "releaseRailway", railway.timeoutSeconds);
     if (vercel !== undefined) addStep("vercel", "releaseVercel", vercel.timeoutSeconds);
     this.steps = steps;
@@ -63,12 +74,13 @@ export class GuardedRelease extends pulumi.ComponentResource {
     args: GuardedReleaseArgs,
     seconds: number,
     predecessors: readonly pulumi.Resource[],
+    environment: Record<string, string> = {},
   ): local.Command {
     return new local.Command(
       name,
       {
         create: commandLine(command, args.access.program),
-        environment: releaseEnvironment(args.access, args.releaseVersion),
+        environment: { ...releaseEnvironment(args.access, args.releaseVersion), ...environment },
         addPreviousOutputInEnv: false,
       },
       {

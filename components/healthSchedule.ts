@@ -28,6 +28,8 @@ export interface HealthScheduleArgs extends Omit<ScheduledTasksArgs, "alarmTopic
   readonly minutes?: number | undefined;
   /** Defaults to none. */
   readonly supabase?: SupabaseHealthArgs | undefined;
+  /** URL of the live replica, of which it is asked too where `operation.replica` is set. Defaults to none. Plain: decides that. */
+  readonly replicaUrl?: pulumi.Input<string> | undefined;
   /** Thresholds, the target of a restore's time. Defaults to the documented default of each. */
   readonly operation?: OperationSettingsInput | undefined;
 }
@@ -44,8 +46,10 @@ export class HealthSchedule extends pulumi.ComponentResource {
   /** @param opts `provider` decides account and region. */
   constructor(name: string, args: HealthScheduleArgs, opts?: pulumi.ComponentResourceOptions) {
     super("database-protection:index:HealthSchedule", name, {}, opts);
-    const { database, supabase, operation, minutes = defaultHealthMinutes, ...rest } = args;
+    const { database, supabase, operation, replicaUrl, minutes = defaultHealthMinutes, ...rest } = args;
     const ground = taskGround(name, "readings of health", this);
+    const { replica, ...others } = operationSettingsSchema.parse(operation ?? {});
+    const settings = replicaUrl === undefined ? others : { ...others, replica };
     const task = {
       name: database.name,
       size,
@@ -53,12 +57,19 @@ export class HealthSchedule extends pulumi.ComponentResource {
       environment: {
         AWS_REGION: database.awsRegion ?? ground.place.region,
         BACKUP_STORE: database.backupStore,
-        DBPROTECT_SETTINGS: JSON.stringify(operationSettingsSchema.parse(operation ?? {})),
+        DBPROTECT_SETTINGS: JSON.stringify(settings),
         DBPROTECT_STACK: stackName(),
         ...(supabase === undefined ? {} : { SUPABASE_PROJECT_REF: supabase.projectRef }),
       },
       secrets: {
         DATABASE_URL: databaseUrlSecret(`${name}-${database.name}`, database, ground.key, { parent: this }),
+        ...(replicaUrl === undefined
+          ? {}
+          : {
+              REPLICA_DATABASE_URL: databaseUrlSecret(`${name}-replica`, { databaseUrl: replicaUrl }, ground.key, {
+                parent: this,
+              }),
+            }),
         ...(supabase?.keySecretArn === undefined ? {} : { SUPABASE_SERVICE_ROLE_KEY: supabase.keySecretArn }),
         ...(supabase?.accessTokenSecretArn === undefined
           ? {}

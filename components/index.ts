@@ -23,6 +23,8 @@ export { DumpSchedule, type DumpScheduleArgs, type DumpedDatabase } from "./dump
 export { EnvironmentSnapshot, type EnvironmentSnapshotArgs, type WatchedVariable } from "./environmentSnapshot";
 export { GuardedRelease, type GuardedReleaseArgs } from "./guardedRelease";
 export { HealthSchedule, type HealthScheduleArgs, type SupabaseHealthArgs } from "./healthSchedule";
+export { type CreatedReplicaArgs, LogicalReplica, type LogicalReplicaArgs } from "./logicalReplica";
+export { ReplicaServer, type ReplicaServerArgs } from "./replicaServer";
 export { RestoreDrill, type RestoreDrillArgs } from "./restoreDrill";
 export type { ScheduledTasksArgs } from "./scheduledTasks";
 export { type ProgramSettings, readSettings } from "./settings";

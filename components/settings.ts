@@ -4,8 +4,9 @@
  */
 import * as pulumi from "@pulumi/pulumi";
 import { z } from "zod";
-import { type OperationSettings, operationSettingsSchema } from "../scripts/settings";
+import { type OperationSettings, operationSettingsSchema, replicaSettingsSchema } from "../scripts/settings";
 import type { DrillScheduleArgs } from "./continuousProtection";
+import type { LogicalReplicaArgs } from "./logicalReplica";
 import { isScheduleExpression, scheduleExpressionForm } from "./scheduleExpression";
 import { isConfigSecret } from "./sdk";
 
@@ -13,7 +14,10 @@ import { isConfigSecret } from "./sdk";
 const namespace = "database-protection";
 
 /** May only be set with `--secret`; left unset, the Commands find them in the environment of `pulumi up`. */
-const secretKeys = ["databaseUrl", "backupPassphrase", "alertsWebhookUrl"] as const;
+const secretKeys = [
+  ...["databaseUrl", "backupPassphrase", "alertsWebhookUrl"],
+  ...["replicaDatabaseUrl", "replicaPassword", "replicationSourceUrl"],
+] as const;
 
 const webAddress = z
   .string()
@@ -178,6 +182,50 @@ const replicationSettingsSchema = z.strictObject({
 
 export type ReplicationSettings = z.infer<typeof replicationSettingsSchema>;
 
+const addressBlock = z.string().regex(/^[\da-fA-F:.]+\/\d{1,3}$/, "expected a block of addresses, such as 10.0.0.0/16");
+
+const logicalReplicaSettingsSchema = z.strictObject({
+  /** `rds`: a server is created, with `replicaPassword`; `existing`: that of `replicaDatabaseUrl`. */
+  server: z.enum(["rds", "existing"]),
+  /** Default: the stack's. */
+  region: z
+    .string()
+    .regex(/^[a-z]{2}(-[a-z]+)+-\d$/, "expected an AWS region, such as eu-west-1")
+    .optional(),
+  /** Default: the default VPC. */
+  vpcId: z.string().startsWith("vpc-", "expected the id of a VPC").optional(),
+  /** In two zones at least. Default: those of the default VPC. */
+  subnetIds: z.array(z.string().startsWith("subnet-", "expected ids of subnets")).min(2).optional(),
+  /** Default `17`. */
+  engineVersion: z
+    .string()
+    .regex(/^\d{2}(\.\d+)?$/, "expected a version of PostgreSQL, such as 17 or 17.5")
+    .optional(),
+  /** Default `db.t4g.medium`. */
+  instanceClass: z
+    .string()
+    .regex(/^db\.\w+\.\w+$/, "expected a class, such as db.t4g.medium")
+    .optional(),
+  /** Default 20. */
+  gibibytes: z.int().min(20).max(65_536).optional(),
+  /** Default: four times `gibibytes`. */
+  maxGibibytes: z.int().min(22).max(65_536).optional(),
+  /** Default false. */
+  multiAz: z.boolean().optional(),
+  /** Default 7. */
+  backupDays: z.int().min(1).max(35).optional(),
+  /** Default false. */
+  dualStack: z.boolean().optional(),
+  /** Default false. */
+  publiclyAccessible: z.boolean().optional(),
+  /** Default: nobody. */
+  clients: z.array(addressBlock).optional(),
+  /** Default: none. */
+  clientSecurityGroupIds: z.array(z.string().startsWith("sg-", "expected ids of security groups")).optional(),
+  /** Default: a key is created. */
+  kmsKeyArn: z.string().startsWith("arn:", "expected the ARN of a KMS key").optional(),
+});
+
 const { image, cron, timeZone, gibibytes, timeoutHours, logDays, vpcId, subnetIds, assignPublicIp } =
   scheduleSettingsSchema.shape;
 
@@ -207,6 +255,7 @@ const configSchema = z.strictObject({
   /** 2: the gate and its backups. 3: also a second location, and restore drills. Default 2; Level 1 is always checked. */
   level: z.union([z.literal(2), z.literal(3)], "expected 2 or 3").default(2),
   replication: replicationSettingsSchema.optional(),
+  logicalReplica: logicalReplicaSettingsSchema.optional(),
   restoreDrill: restoreDrillSettingsSchema.optional(),
   backupStore: z
     .string()
@@ -245,6 +294,8 @@ export interface ContinuousSettings {
 export interface ProgramSettings {
   /** Undefined at Level 2. */
   readonly continuous: ContinuousSettings | undefined;
+  /** Undefined: the stack has no live replica of its own. */
+  readonly logicalReplica: LogicalReplicaArgs | undefined;
   /** Whether the bucket is copied to a second location. */
   readonly replicated: boolean;
   /** Where backups lie; undefined: the stack creates a bucket. */
@@ -325,6 +376,7 @@ export function readSettings(env: NodeJS.ProcessEnv = process.env): ProgramSetti
   const continuous = continuousSettings(result.data);
   return {
     continuous,
+    logicalReplica: replicaOf(result.data, databaseUrl),
     replicated: continuous !== undefined,
     backupStore,
     bucket,
@@ -351,16 +403,18 @@ type Configuration = z.infer<typeof configSchema>;
 
 /** What the operational commands are told: everything but what decides which resources there are. */
 function operationOf(found: Configuration): OperationSettings {
-  const { backupStore, bucket, environmentKey, schedule, alerts, level, replication, restoreDrill, ...rest } = found;
-  const { releaseVersion, appUrl, frontendUrl, ...operation } = rest;
-  return operation;
+  const { backupStore, bucket, environmentKey, schedule, alerts, level, replication, ...others } = found;
+  const { logicalReplica, restoreDrill, releaseVersion, appUrl, frontendUrl, replica, ...operation } = others;
+  // A replica of the stack's own is one that the gate looks at.
+  const looked = replica ?? (logicalReplica === undefined ? undefined : replicaSettingsSchema.parse({}));
+  return looked === undefined ? operation : { ...operation, replica: looked };
 }
 
 /** @throws pulumi.RunError for what Level 3 lacks, and for what only Level 3 has. */
 function continuousSettings(found: Configuration): ContinuousSettings | undefined {
   const { level, replication, restoreDrill = {}, schedule, backupStore } = found;
   if (level === 2) {
-    for (const key of ["replication", "restoreDrill"] as const)
+    for (const key of ["replication", "logicalReplica", "restoreDrill"] as const)
       if (found[key] !== undefined) throw mistake(key, "found with level: 2", "expected level: 3", "remove");
     return undefined;
   }
@@ -390,6 +444,37 @@ function continuousSettings(found: Configuration): ContinuousSettings | undefine
       },
       operation: operationOf(found),
     },
+  };
+}
+
+/** @throws pulumi.RunError where the secret is missing that the kind of server needs, or what a server that exists has already is given. */
+function replicaOf(
+  found: Configuration,
+  databaseUrl: pulumi.Output<string> | undefined,
+): LogicalReplicaArgs | undefined {
+  if (found.logicalReplica === undefined) return undefined;
+  const { server, ...created } = found.logicalReplica;
+  const config = new pulumi.Config(namespace);
+  const secret = (key: "replicaDatabaseUrl" | "replicaPassword"): pulumi.Output<string> => {
+    const value = config.getSecret(key);
+    if (value !== undefined) return value;
+    const fix = `pulumi config set --secret ${namespace}:${key}`;
+    throw mistake(key, `found nothing with logicalReplica.server: ${server}`, "expected a secret", fix);
+  };
+  const [surplus] = Object.keys(created);
+  if (server === "existing" && surplus !== undefined)
+    throw mistake(
+      `logicalReplica.${surplus}`,
+      "found with logicalReplica.server: existing",
+      "expected none, for nothing is created",
+      "remove",
+    );
+  const { replica } = operationOf(found);
+  return {
+    ...{ access: { databaseUrl }, replica, sourceUrl: config.getSecret("replicationSourceUrl") },
+    ...(server === "existing"
+      ? { databaseUrl: secret("replicaDatabaseUrl") }
+      : { server: { ...created, password: secret("replicaPassword") } }),
   };
 }
 

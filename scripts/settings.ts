@@ -265,6 +265,17 @@ export const replicaSettingsSchema = z.strictObject({
   maxLagSeconds: z.int().min(1).max(86_400).default(600),
   /** Hours that one of our slots may be without a subscriber before `replication:janitor` drops it. Default 72. */
   slotTtlHours: z.int().min(1).max(8784).default(72),
+  /** Variables that `replication:failover` sets to `REPLICA_APPLICATION_URL`. Default: none, the address is printed only. */
+  connectionVariables: z
+    .array(
+      z.strictObject({
+        platform: z.enum(["railway", "vercel"]),
+        name: z.string().regex(/^[A-Za-z_]\w*$/, "expected the name of a variable, such as DATABASE_URL"),
+        /** Of Vercel. Default `production`. */
+        environment: z.enum(["production", "preview", "development"]).default("production"),
+      }),
+    )
+    .default([]),
   /** What the gate does when the replica lacks definitions, lags too far or is broken. Default `halt`. */
   onDrift: z.enum(["halt", "warn"]).default("halt"),
 });

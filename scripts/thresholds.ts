@@ -3,8 +3,8 @@
  * that the command, the alarms in AWS, the dashboard and docs/monitoring.md take them from.
  */
 
-/** In the order in which a dashboard shows them: is it well, is it serving, what runs full, could it be brought back. */
-export const signalGroups = ["verdict", "golden", "saturation", "backup"] as const;
+/** In the order in which a dashboard shows them: is it well, is it serving, what runs full, does the replica follow, could it be brought back. */
+export const signalGroups = ["verdict", "golden", "saturation", "replica", "backup"] as const;
 
 export type SignalGroup = (typeof signalGroups)[number];
 
@@ -194,6 +194,44 @@ const definitions = {
     read: "`pg_replication_slots.inactive_since` (PostgreSQL 17), the longest",
     source: "ours",
     advice: "start its reader, or drop the slot before the log fills the disk",
+  },
+  replicaFollows: {
+    ...{ group: "replica", title: "The live replica follows", unit: "", bad: "below", critical: 1 },
+    read: "`replication:status` without findings but those of lag: 1, else 0",
+    source: "ours",
+    advice: "replication:status says what is wrong; docs/replica.md what mends it",
+  },
+  replicaSeconds: {
+    ...{ group: "replica", title: "Live replica behind", unit: "s", warn: 600, critical: 3600 },
+    read: "age of the first heartbeat that the replica lacks",
+    source: `as replicaLag: ${grafana}; ${mixin}`,
+    advice: "look for a long transaction at the source, locks and full disk at the replica, and at the network",
+  },
+  replicaBytes: {
+    ...{ group: "replica", title: "Log that the live replica has not confirmed", unit: "bytes", warn: 2 ** 30 },
+    read: "`pg_replication_slots.confirmed_flush_lsn` against `pg_current_wal_lsn()`",
+    source: "ours: a quarter of what hosted Supabase lets a slot keep back",
+    advice: "as for replicaSeconds",
+  },
+  replicaSlotBytes: {
+    ...{ group: "replica", title: "Log that the live replica's slot keeps back", unit: "bytes", warn: 2 * 2 ** 30 },
+    read: "`pg_replication_slots.restart_lsn` against `pg_current_wal_lsn()`",
+    source: "ours: half of what hosted Supabase lets a slot keep back",
+    advice: "it fills the source's disk: have the replica catch up, or drop it: replication:drop",
+  },
+  replicaSlotRoom: {
+    group: "replica",
+    title: "Log until the live replica's slot can be lost",
+    ...{ unit: "bytes", bad: "below", warn: 2 ** 30, critical: 2 ** 28 },
+    read: "`pg_replication_slots.safe_wal_size`",
+    source: "ours: a quarter of hosted Supabase's limit, and a quarter of that",
+    advice: "past it the replica is copied anew: have it catch up, or raise max_slot_wal_keep_size",
+  },
+  replicaConflicts: {
+    ...{ group: "replica", title: "Errors and conflicts of the live replica", unit: "per min", warn: 0.2 },
+    read: "difference of `pg_stat_subscription_stats` (15; conflicts 18)",
+    source: "ours: one in five minutes",
+    advice: "the replica's server log names table and row: replication:sync, or replication:setup -- --resync",
   },
   backupAge: {
     ...{ group: "backup", title: "Age of the newest verified backup", unit: "h", critical: 26, heartbeat: true },

@@ -4,6 +4,8 @@ import { exitCode } from "../contract/failure";
 import { targetFromEnvironment } from "../database/target";
 import { emitMetrics } from "../monitoring/emitMetrics";
 import { type Health, checkHealth, metricsOf } from "../monitoring/health";
+import { pairFromEnvironment } from "../replica/pair";
+import { readReplicaSignals } from "../replica/signals";
 import { renderHealth } from "../report/health";
 import { readOperationSettings } from "../settings";
 import { parseDuration } from "./duration";
@@ -30,13 +32,16 @@ export function configure(command: Command): void {
     .option("--window <duration>", "measure rates over so long, such as 60s; default: since the last reading")
     .option("--json", "one JSON document on stdout")
     .action(async (options: Options) => {
-      const { thresholds, rtoMinutes } = readOperationSettings(options.settings);
+      const settings = readOperationSettings(options.settings);
+      const { thresholds, rtoMinutes } = settings;
+      const pair = settings.replica === undefined ? undefined : pairFromEnvironment(settings);
       const health = await checkHealth({
         target: targetFromEnvironment("DATABASE_URL"),
         store: process.env["BACKUP_STORE"] ? storeFromEnvironment() : undefined,
         thresholds,
         rtoMinutes,
         window: options.window === undefined ? undefined : parseDuration(options.window),
+        ...(pair === undefined ? {} : { replica: () => readReplicaSignals(pair) }),
         signal: interrupted,
       });
       for (const warning of health.warnings) progress(`warning: ${warning}`);

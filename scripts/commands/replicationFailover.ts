@@ -41,9 +41,10 @@ export function configure(command: Command): void {
       const words = describeFailover(plan, input.sourceLost);
       if (options.dryRun === true) {
         const { identity, going, lagBytes, lagSeconds, newestBeat, withoutLogin, wayBack } = plan;
+        const connections = plan.connections?.changes.map(({ line }) => line) ?? null;
         return printResult(
           options.json === true,
-          { identity, going, lagBytes, lagSeconds, newestBeat, withoutLogin, wayBack },
+          { identity, going, lagBytes, lagSeconds, newestBeat, withoutLogin, wayBack, connections },
           words,
         );
       }

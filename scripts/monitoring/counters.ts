@@ -28,6 +28,8 @@ export const countersSchema = z.object({
   supabase: z
     .object({ authRequests: z.number(), authErrors: z.number(), failedLogins: z.number(), poolTimeouts: z.number() })
     .nullable(),
+  /** Errors and conflicts of the live replica; null: there is none, or it could not be read. */
+  replicaErrors: z.number().nullable().default(null),
 });
 
 export type Counters = z.infer<typeof countersSchema>;
@@ -82,7 +84,7 @@ function isSame(one: Counters, other: Counters): boolean {
 /** Signals that are the difference of two readings. */
 export const rateSignals = [
   ...["transactions", "rollbacks", "deadlocks", "cacheHits", "queryTime", "growth"],
-  ...["apiPoolTimeouts", "authRequests", "authErrors", "failedLogins"],
+  ...["apiPoolTimeouts", "authRequests", "authErrors", "failedLogins", "replicaConflicts"],
 ] as const satisfies readonly SignalName[];
 
 /** Blocks below which a share of hits says nothing: 80 MB. */
@@ -99,7 +101,7 @@ const fewestCalls = 100;
  */
 export function ratesOf(now: Counters, earlier: readonly Counters[], shortest = 60): Reading[] {
   const before = earlier.findLast((reading) => secondsSince(reading, now) >= shortest);
-  return [...ratesSince(now, before), queryTime(now, earlier), growth(now, earlier)];
+  return [...ratesSince(now, before), ...conflicts(now, before), queryTime(now, earlier), growth(now, earlier)];
 }
 
 function ratesSince(now: Counters, before: Counters | undefined): Reading[] {
@@ -147,6 +149,17 @@ function supabaseRates(now: Counters["supabase"], before: Counters["supabase"], 
     found("authErrors", percent(errors, requests), `${errors} of ${requests}`),
     found("failedLogins", logins / minutes),
   ];
+}
+
+/** Without a replica, who reads its signals says so. */
+function conflicts(now: Counters, before: Counters | undefined): Reading[] {
+  if (now.replicaErrors === null) return [];
+  const why = "needs an earlier reading of the replica: run again, or with --window 60s";
+  const earlier = before?.replicaErrors ?? null;
+  if (before === undefined || earlier === null) return [unread("replicaConflicts", why)];
+  const more = now.replicaErrors - earlier;
+  if (more < 0) return [unread("replicaConflicts", "the replica began to count anew since the reading before")];
+  return [found("replicaConflicts", more / (secondsSince(before, now) / 60), `${more} ${since(before)}`)];
 }
 
 /** The mean of the last hour against that of the hour before. */

@@ -15,8 +15,8 @@ const ownSessions = "dbprotect";
 
 export interface DatabaseSignals {
   readonly readings: readonly Reading[];
-  /** Without those of Supabase; or why they could not be read. */
-  readonly counters: Omit<Counters, "supabase"> | { readonly why: string };
+  /** Without those of Supabase and the replica; or why they could not be read. */
+  readonly counters: Omit<Counters, "supabase" | "replicaErrors"> | { readonly why: string };
 }
 
 const needsMonitor = "other sessions are hidden from this role: GRANT pg_monitor TO it";
@@ -261,7 +261,7 @@ const countersRow = z.object({
   bytes: number,
 });
 
-async function readCounters(client: Client): Promise<Omit<Counters, "supabase">> {
+async function readCounters(client: Client): Promise<Omit<Counters, "supabase" | "replicaErrors">> {
   const row = await one(
     client,
     countersRow,

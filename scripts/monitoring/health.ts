@@ -69,8 +69,22 @@ export interface HealthInput {
   readonly window: number | undefined;
   /** Where Supabase's access stands. Default `process.env`. */
   readonly env?: NodeJS.ProcessEnv;
+  /** Asks the live replica. Default: there is none. */
+  readonly replica?: () => Promise<ReplicaReadings>;
   readonly signal?: AbortSignal;
 }
+
+/** What the live replica tells. */
+export interface ReplicaReadings {
+  readonly readings: readonly Reading[];
+  /** Errors and conflicts since the replica counts; null: it was not read. */
+  readonly errors: number | null;
+}
+
+const replicaSignals = [
+  ...["replicaFollows", "replicaSeconds", "replicaBytes", "replicaSlotBytes", "replicaSlotRoom"],
+  "replicaConflicts",
+] as const satisfies readonly SignalName[];
 
 /**
  * Changes nothing but the store's memory of the last readings (`control/health.json`).
@@ -116,15 +130,35 @@ interface Sample {
 }
 
 /** What the database and its platform say at this moment. */
-async function sample({ target, env = process.env, signal }: HealthInput): Promise<Sample> {
-  const [database, supabase] = await Promise.all([readDatabase(target), readSupabaseSignals(env, signal)]);
-  const readings = [...database.readings, ...supabase.readings];
+async function sample({ target, env = process.env, replica, signal }: HealthInput): Promise<Sample> {
+  const [database, supabase, live] = await Promise.all([
+    readDatabase(target),
+    readSupabaseSignals(env, signal),
+    readReplica(replica),
+  ]);
+  const readings = [...database.readings, ...supabase.readings, ...live.readings];
   const { counters, unreachable } = database;
   return {
     readings,
-    counters: "why" in counters ? counters : { ...counters, supabase: supabase.counters },
+    counters: "why" in counters ? counters : { ...counters, supabase: supabase.counters, replicaErrors: live.errors },
     unreachable,
   };
+}
+
+async function readReplica(ask: HealthInput["replica"]): Promise<ReplicaReadings> {
+  const none = (reading: (name: SignalName) => Reading): ReplicaReadings => ({
+    readings: replicaSignals.map(reading),
+    errors: null,
+  });
+  if (ask === undefined) return none((name) => absent(name, "no live replica is configured (replica)"));
+  try {
+    return await ask();
+  } catch (error) {
+    // A replica that does not answer does not follow.
+    return none((name) =>
+      name === "replicaFollows" ? found(name, 0, messageOf(error)) : unread(name, messageOf(error)),
+    );
+  }
 }
 
 async function readDatabase(target: DatabaseTarget): Promise<DatabaseSignals & { readonly unreachable: boolean }> {

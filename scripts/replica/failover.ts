@@ -13,6 +13,8 @@ import { quoteIdentifier } from "../database/sqlText";
 import { type CatalogChange, describeChange } from "../fingerprint/compare";
 import { type MaintenancePlan, planMaintenance, raiseFence } from "../incident/maintenance";
 import type { Store } from "../store/store";
+import type { VariablesPlan } from "../environment/platformVariables";
+import { type ConnectionsInput, planConnections, setConnections } from "./connections";
 import { readDrift } from "./drift";
 import { lastBeatAt } from "./heartbeat";
 import { currentLsn, readSlot, readSubscription } from "./link";
@@ -37,6 +39,8 @@ export interface FailoverInput extends Run {
   readonly sourceLost: boolean;
   /** Seconds that the replica gets to catch up, and the comparison to end. */
   readonly seconds: number;
+  /** Where the platforms' access and the application's URL stand. Default `process.env`. */
+  readonly env?: NodeJS.ProcessEnv;
 }
 
 export interface FailoverPlan {
@@ -56,7 +60,13 @@ export interface FailoverPlan {
   readonly rightsDiffer: boolean;
   /** Whether the way back will need no copy. */
   readonly wayBack: boolean;
+  /** The application's variables at Railway and Vercel; undefined: none are set. */
+  readonly connections: VariablesPlan | undefined;
 }
+
+const connectionsOf = ({ pair, signal, env = process.env }: FailoverInput): ConnectionsInput => ({
+  ...{ variables: pair.settings.connectionVariables, env, signal },
+});
 
 /**
  * Looks only.
@@ -69,12 +79,14 @@ export async function planFailover(input: FailoverInput): Promise<FailoverPlan> 
   const record = await readFailover(store);
   const replica = await withConnection(pair.replica, (client) => readReplicaSide(client, pair, input.fencedRoles));
   const going = isGoing(record, replica);
+  const connections = await planConnections(connectionsOf(input), replica.identity);
   if (going || sourceLost) {
     if (sourceLost) await demandLost(pair);
     if (!going && !replica.subscribed) throw new Refusal(`there is no live replica ${pair.settings.name} to take over`);
     const source = going ? record.source : lostIdentity(pair);
     const identity = { source, replica: replica.identity };
-    return { ...replica, record, going, identity, fence: null, lagBytes: null, lagSeconds: null, rightsDiffer: false };
+    const unknown = { fence: null, lagBytes: null, lagSeconds: null, rightsDiffer: false };
+    return { ...replica, record, going, identity, connections, ...unknown };
   }
   const status = await readStatus(pair);
   const fenced = isFenced(await readMaintenance(store));
@@ -91,7 +103,7 @@ export async function planFailover(input: FailoverInput): Promise<FailoverPlan> 
   const fence = await planMaintenance({ store, live: pair.source }, input.fencedRoles);
   const { identity, lagBytes, lagSeconds } = status;
   const rightsDiffer = !fenced && withheld.length > 0;
-  return { ...replica, record, going, identity, fence, lagBytes, lagSeconds, rightsDiffer };
+  return { ...replica, record, going, identity, connections, fence, lagBytes, lagSeconds, rightsDiffer };
 }
 
 /** One that is promoted and follows again is the replica of a later time. */
@@ -172,6 +184,8 @@ export interface FailoverResult {
   readonly sequences: readonly string[];
   readonly wayBack: boolean;
   readonly promotedAt: string;
+  /** The application's variables that hold the new address, one line each; null: none was to be set. */
+  readonly connections: readonly string[] | null;
   /** What is still there and should not be, for people. */
   readonly left: readonly string[];
   readonly seconds: number;
@@ -206,8 +220,10 @@ export async function failOver(input: FailoverInput, plan: FailoverPlan): Promis
     const left = await promote(input, turn, plan);
     const promotedAt = turn.before.promotedAt ?? new Date().toISOString();
     await turn.note({ state: "promoted", promotedAt });
+    const connections = (await setConnections(connectionsOf(input), plan.identity.replica)) ?? null;
     const done = await readFailover(store);
     return {
+      connections,
       ...{ identity: plan.identity, sourceLost: done?.sourceLost ?? sourceLost, rows, sequences, promotedAt, left },
       ...{ wayBack: done?.wayBack ?? false, seconds: (performance.now() - started) / 1000 },
     };

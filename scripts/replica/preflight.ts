@@ -8,6 +8,7 @@ import { leftOutNames, readScope } from "../database/supabasePreset";
 import { describeTarget } from "../database/target";
 import { hasOwnSchema, readSlot } from "./link";
 import { type PairIdentity, type ReplicaPair, ownSchema } from "./pair";
+import { lackingOf } from "./replicaRole";
 import { type ReplicatedTable, type TableChoice, chooseTables } from "./tables";
 
 export interface Finding {
@@ -130,6 +131,8 @@ const checks: readonly Check[] = [
 
   checkRoute,
   checkRights,
+  async ({ pair, source, replica }) =>
+    (await lackingOf(pair, source, replica)).map(({ problem, fix }) => halt("rights", problem, fix)),
   checkRoom,
 
   ({ servers: { source } }) =>

@@ -11,10 +11,10 @@ import { majorOf } from "../database/identity";
 import { allOrNone } from "../database/lanes";
 import { findPostgres } from "../database/postgresPrograms";
 import { startProgram } from "../database/program";
-import { quoteIdentifier } from "../database/sqlText";
 import { readScope } from "../database/supabasePreset";
 import { createMissingRoles } from "../restore/restoreBackup";
 import type { PairIdentity, ReplicaPair, Run } from "./pair";
+import { ownersOf, takeRoles } from "./replicaRole";
 
 /** @throws Refusal with the server's words when the replica does not take a definition: it is as empty as before. */
 export async function copySchema(
@@ -63,15 +63,5 @@ export async function prepareRoles(
     ...{ target: pair.replica, roles, superusers: [] },
     ...(onProgress === undefined ? {} : { onProgress }),
   });
-  await takeRoles(replica, roles);
-}
-
-/** Whoever is no superuser can give things only to roles that it has: since 16 not even to those that it created. */
-async function takeRoles(replica: Client, roles: readonly string[]): Promise<void> {
-  const { rows } = await replica.query<{ name: string }>(
-    `SELECT r.rolname::text AS name FROM pg_roles r
-      WHERE r.rolname = ANY ($1::text[]) AND NOT pg_has_role(current_user, r.oid, 'USAGE')`,
-    [[...roles]],
-  );
-  for (const { name } of rows) await replica.query(`GRANT ${quoteIdentifier(name)} TO CURRENT_USER`);
+  await takeRoles(replica, await ownersOf(source));
 }

@@ -7,6 +7,7 @@ const headings = {
   verdict: "Verdict",
   golden: "Traffic, errors, latency",
   saturation: "Saturation",
+  replica: "Live replica",
   backup: "Backups",
 } as const satisfies Readonly<Record<(typeof signalGroups)[number], string>>;
 

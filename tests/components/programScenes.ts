@@ -85,7 +85,7 @@ export function programScenes(engine: () => Engine): void {
       releaseVersion: "v1",
       environmentBaseline: "baseline-1",
       // Of Level 3.
-      ...{ secondStore: "none", rpo: "not measured", rto: "not measured" },
+      ...{ secondStore: "none", replicaAddress: "none", rpo: "not measured", rto: "not measured" },
     });
 
     const gate = calls.find((call) => call.words.startsWith("gate run"))?.env ?? {};

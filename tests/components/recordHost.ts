@@ -37,6 +37,12 @@ function computed(type: string, name: string): Record<string, unknown> {
     const region = name.includes("second") ? "eu-west-1" : "eu-central-1";
     return { bucket: `${name}-1a2b3c4`, arn: `arn:aws:s3:::${name}-1a2b3c4`, region };
   }
+  if (type === "aws:rds/instance:Instance")
+    return {
+      identifier: name,
+      address: `${name}.abc.eu-west-1.rds.amazonaws.com`,
+      arn: `arn:aws:rds:eu-west-1:${account}:db:${name}`,
+    };
   const service = type.split(":")[1]?.split("/")[0] ?? "";
   return { name, arn: `arn:aws:${service}:eu-central-1:${account}:${name}` };
 }

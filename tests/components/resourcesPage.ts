@@ -25,6 +25,7 @@ const sources = {
   scheduler: "https://aws.amazon.com/eventbridge/pricing/",
   sns: "https://aws.amazon.com/sns/pricing/",
   ecr: "https://aws.amazon.com/ecr/pricing/",
+  rds: "https://aws.amazon.com/rds/postgresql/pricing/",
   vpc: "https://aws.amazon.com/vpc/pricing/",
 } as const;
 
@@ -75,7 +76,20 @@ const explanations: Readonly<Record<string, Explanation>> = {
     why: "a verified dump every night, a reading of health every five minutes, on a read-only root; paid by the second",
     source: "fargate",
   },
-  "aws:ec2/securityGroup:SecurityGroup": { why: "out to HTTPS and the databases, nothing in", monthly: 0 },
+  "aws:ec2/securityGroup:SecurityGroup": {
+    why: "tasks: out to HTTPS and the databases, nothing in; the live replica: in from its clients, out to the source",
+    monthly: 0,
+  },
+  "aws:rds/instance:Instance": {
+    why: "the live replica: encrypted, backed up, monitored, protected from deletion",
+    source: "rds",
+  },
+  "aws:rds/parameterGroup:ParameterGroup": {
+    why: "logical replication, TLS demanded, no parameter in the log",
+    monthly: 0,
+  },
+  "aws:rds/subnetGroup:SubnetGroup": { why: "where the live replica is", monthly: 0 },
+  "aws:iam/rolePolicyAttachment:RolePolicyAttachment": { why: "lets RDS write the readings of its system", monthly: 0 },
   "aws:iam/role:Role": { why: "one for each: task, its start, state machine, schedule", monthly: 0 },
   "aws:iam/rolePolicy:RolePolicy": { why: "exactly the rights that each needs", monthly: 0 },
   "aws:sfn/stateMachine:StateMachine": {
@@ -106,7 +120,10 @@ const explanations: Readonly<Record<string, Explanation>> = {
     monthly: "dashboard",
     source: "cloudwatch",
   },
-  "command:local:Command": { why: "the gate, and the steps of the release, where `pulumi up` runs", monthly: 0 },
+  "command:local:Command": {
+    why: "the gate, the steps of the release, the link to the live replica, where `pulumi up` runs",
+    monthly: 0,
+  },
   "pulumi-nodejs:dynamic/database-protection:EnvironmentSnapshot": {
     why: "which environment variables were accepted, as digests",
     monthly: 0,
@@ -182,6 +199,11 @@ const priceList = {
   key: [1, infracost("kms_key", "2024-07-01", "key of KMS, a month")],
   secret: [0.4, infracost("secretsmanager_secret", "2024-07-01", "secret, a month")],
   image: [0.1, infracost("ecr_repository", "2024-07-01", "GB-month of images")],
+  replicaServer: [
+    47.45,
+    { what: "server db.t4g.medium in one zone, a month", read: "not confirmed; look at RDS's page", date: "" },
+  ],
+  replicaStorage: [0.115, infracost("db_instance", "read 2026-11", "GB-month of RDS's gp3 in one zone")],
 } as const satisfies Readonly<Record<string, readonly [number, PriceSource]>>;
 
 type Priced = keyof typeof priceList;
@@ -239,6 +261,8 @@ function monthlyOf(resource: RegisteredResource, { monthly }: Explanation): numb
   if (resource.type.endsWith(":StateMachine"))
     return readsHealth(resource) ? (use.readings * use.stepsOfReading - use.freeSteps) * price.step : 0;
   if (resource.type.endsWith(":BucketReplicationConfig")) return replication(resource);
+  if (resource.type === "aws:rds/instance:Instance")
+    return price.replicaServer + Number(resource.inputs["allocatedStorage"]) * price.replicaStorage;
   if (resource.type === "aws:s3/bucket:Bucket") return use.gigabytesStored * price.stored;
   if (resource.type.endsWith(":LogGroup")) return use.gigabytesLogged * (price.ingested + price.archived);
   return 0;

@@ -262,7 +262,10 @@ describe("components/settings", () => {
 
   it("declares every key that is no secret in Pulumi.yaml, typed, described and with a default", () => {
     const declared = yaml("Pulumi.yaml").config as Record<string, Record<string, unknown>>;
-    const secrets = ["databaseUrl", "backupPassphrase", "alertsWebhookUrl"];
+    const secrets = [
+      ...["databaseUrl", "backupPassphrase", "alertsWebhookUrl"],
+      ...["replicaPassword", "replicaDatabaseUrl", "replicationSourceUrl"],
+    ];
     assert.deepEqual(Object.keys(declared).sort(), configKeys.filter((name) => !secrets.includes(name)).sort());
     for (const [name, declaration] of Object.entries(declared)) {
       assert.ok(declaration["type"] !== undefined && declaration["default"] !== undefined, name);
@@ -283,11 +286,35 @@ describe("components/settings", () => {
     assert.ok(!Object.keys(operation).some((key) => ["level", "replication", "restoreDrill"].includes(key)));
   });
 
+  it("takes a live replica at Level 3 only, with the secret that its kind of server needs, and has the gate look at it", () => {
+    const level3 = {
+      ...{ level: 3, replication: { region: "eu-west-1" }, restoreDrill: { image: "registry/dbprotect:1" } },
+    };
+    const rds = { ...level3, logicalReplica: { server: "rds", gibibytes: 40 } };
+    const { logicalReplica, operation } = read(rds, { replicaPassword: "spoken-friend" });
+    assert.equal(logicalReplica?.server?.gibibytes, 40);
+    assert.equal(operation.replica?.name, "dbprotect_replica");
+    assert.equal(operation.replica?.onDrift, "halt");
+    assert.match(mistakeIn(rds), /^database-protection:replicaPassword: found nothing .*: pulumi config set --secret/);
+    const existing = { ...level3, logicalReplica: { server: "existing" } };
+    assert.match(mistakeIn(existing), /^database-protection:replicaDatabaseUrl: found nothing/);
+    assert.ok(read(existing, { replicaDatabaseUrl: "postgres://r:pw@h/d" }).logicalReplica?.databaseUrl !== undefined);
+    assert.match(
+      mistakeIn({ ...level3, logicalReplica: { server: "existing", gibibytes: 40 } }, { replicaDatabaseUrl: "x" }),
+      /^database-protection:logicalReplica\.gibibytes: found with logicalReplica\.server: existing/,
+    );
+    assert.match(mistakeIn({ logicalReplica: { server: "rds" } }), /logicalReplica: found with level: 2/);
+  });
+
   it("reads Pulumi.prod.yaml, which names every key", () => {
     const text = readFileSync(path.join(root, "Pulumi.prod.yaml"), "utf8");
     for (const name of configKeys)
       assert.ok(text.includes(`database-protection:${name}`), `${name} is not in Pulumi.prod.yaml`);
-    const settings = read(yaml("Pulumi.prod.yaml").config, {}, { RELEASE_VERSION: "3f9c2a1" });
+    const settings = read(
+      yaml("Pulumi.prod.yaml").config,
+      { replicaPassword: "spoken-friend" },
+      { RELEASE_VERSION: "3f9c2a1" },
+    );
     assert.equal(settings.bucket?.prefix, "prod");
     assert.equal(settings.operation.railway?.command, "railway up --ci");
   });

@@ -172,6 +172,24 @@ const twins: Readonly<
     /TreatMissingData/,
   ],
   "a composite alarm without a rule": ["CloudWatch::CompositeAlarm", (p) => delete p["AlarmRule"], /AlarmRule/],
+  "a server of no such class": [
+    "RDS::DBInstance",
+    (p) => (p["DBInstanceClass"] = "db.t4g.gigantic"),
+    /DBInstanceClass/,
+  ],
+  "a server in a network of no such kind": ["RDS::DBInstance", (p) => (p["NetworkType"] = "IPV6"), /NetworkType/],
+  "a server whose backups are kept for too long": [
+    "RDS::DBInstance",
+    (p) => (p["BackupRetentionPeriod"] = 36),
+    /BackupRetentionPeriod/,
+  ],
+  "a server monitored at no such pace": [
+    "RDS::DBInstance",
+    (p) => (p["MonitoringInterval"] = 20),
+    /MonitoringInterval/,
+  ],
+  "parameters of no such family": ["RDS::DBParameterGroup", (p) => delete p["Family"], /Family/],
+  "a subnet group without subnets": ["RDS::DBSubnetGroup", (p) => delete p["SubnetIds"], /SubnetIds/],
   "a dashboard that is no JSON": [
     "CloudWatch::Dashboard",
     (p) => (p["DashboardBody"] = "{widgets"),
@@ -180,14 +198,16 @@ const twins: Readonly<
 };
 
 describe("what AWS would say of it", function () {
-  this.timeout(120_000);
+  this.timeout(300_000);
   let sound: CloudFormationDocument;
   let found: Record<string, string[]>;
   let ofTwins: Record<string, string[]>;
   const names = Object.keys(twins).map((what, place) => [what, `Twin${place}`] as const);
 
   before(async () => {
-    const recordings = await Promise.all([record("everythingInAws"), record("level2Example")]);
+    const recordings = await Promise.all([
+      ...[record("everythingInAws"), record("level2Example"), record("replicaOnRds")],
+    ]);
     assert.deepEqual(
       recordings.flatMap(({ errors }) => errors),
       [],

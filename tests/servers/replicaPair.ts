@@ -35,11 +35,21 @@ export function pairOfClusters(): Promise<readonly [Cluster, Cluster]> {
 }
 
 async function startBoth(): Promise<readonly [Cluster, Cluster]> {
-  const start = (): Promise<Cluster> =>
-    startCluster({ listen: "loopback", lifetime: { kind: "parent" }, purpose: "test", settings });
-  const both = [await start(), await start()] as const;
-  atProcessEnd(async () => void (await Promise.all(both.map((cluster) => cluster.stop()))));
-  return both;
+  return [await startOne(), await startOne()];
+}
+
+let third: Promise<Cluster> | undefined;
+
+/** A third one, for those who need it. */
+export function thirdCluster(): Promise<Cluster> {
+  third ??= startOne();
+  return third;
+}
+
+async function startOne(): Promise<Cluster> {
+  const cluster = await startCluster({ listen: "loopback", lifetime: { kind: "parent" }, purpose: "test", settings });
+  atProcessEnd(() => cluster.stop());
+  return cluster;
 }
 
 let pairs = 0;

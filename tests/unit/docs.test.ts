@@ -188,7 +188,10 @@ describe("documentation", function () {
     const documented = rows(section(readme, "## Configuration")).flatMap(([first = ""]) => codeIn(first));
     assertSame(documented, configKeys);
     const declared = [...(read("Pulumi.yaml").split("\nconfig:\n")[1] ?? "").matchAll(/^ {2}(\w+):$/gm)];
-    const secrets = ["databaseUrl", "backupPassphrase", "alertsWebhookUrl"];
+    const secrets = [
+      ...["databaseUrl", "backupPassphrase", "alertsWebhookUrl"],
+      ...["replicaPassword", "replicaDatabaseUrl", "replicationSourceUrl"],
+    ];
     assertSame([...declared.map(([, key]) => key ?? ""), ...secrets], configKeys);
   });
 
@@ -197,6 +200,7 @@ describe("documentation", function () {
     ["schedule", "### Scheduled dumps in AWS"],
     ["alerts", "### Alarms in AWS"],
     ["replication", "Inside `replication`:"],
+    ["logicalReplica", "Inside `logicalReplica`:"],
     ["restoreDrill", "Inside `restoreDrill`:"],
   ] as const) {
     it(`the keys of ${key} are those of Pulumi.prod.yaml`, () => {

@@ -22,6 +22,7 @@ function reading(minutes: number, over: Partial<Counters> = {}): Counters {
     databaseBytes: 1e9,
     statements: null,
     supabase: null,
+    replicaErrors: null,
     ...over,
   };
 }
@@ -64,6 +65,15 @@ describe("rates", () => {
     assert.equal(valueOf(rates, "rollbacks"), 0);
     assert.match(String(valueOf(rates, "cacheHits")), /^absent: only 5010 blocks/);
     assert.match(String(valueOf(rates, "queryTime")), /^absent: pg_stat_statements/);
+  });
+
+  it("of the live replica are told where both readings have its errors, and it went on counting", () => {
+    const conflicts = (now: number | null, then: number | null): number | string | undefined =>
+      valueOf(ratesOf(reading(5, { replicaErrors: now }), [reading(0, { replicaErrors: then })]), "replicaConflicts");
+    assert.equal(conflicts(7, 2), 1);
+    assert.match(String(conflicts(7, null)), /^unread: needs an earlier reading of the replica/);
+    assert.match(String(conflicts(1, 2)), /^unread: .* anew/);
+    assert.equal(conflicts(null, 2), undefined);
   });
 
   it("of Supabase are told where both readings have them", () => {
