@@ -1,5 +1,6 @@
 /** Which scenes a rehearsal plays, and in which order: the quick ones, all of them, or those with these numbers. */
 import { UsageError } from "../contract/failure";
+import { failover } from "./failoverScene";
 import { lostLocation } from "./locationScene";
 import { type Scene, scenes } from "./scenes";
 
@@ -9,7 +10,7 @@ export interface NumberedScene extends Scene {
 }
 
 /** Those that take longer than what they add to a first impression, after the others. */
-const slowScenes: readonly Scene[] = [lostLocation];
+const slowScenes: readonly Scene[] = [lostLocation, failover];
 
 const numbered: readonly NumberedScene[] = [...scenes, ...slowScenes].map((scene, index) => ({
   ...scene,

@@ -72,7 +72,7 @@ async function equalToLive(stage: Stage, live: ReadonlyMap<string, string>): Pro
 }
 
 /** Of every table: rows, and a digest of their text in an order of its own. */
-function readContents(url: string): Promise<Map<string, string>> {
+export function readContents(url: string): Promise<Map<string, string>> {
   return withClient(url, async (client) => {
     const { rows: tables } = await client.query<{ name: string }>(
       `SELECT format('%I.%I', schemaname, tablename) AS name FROM pg_tables

@@ -101,6 +101,8 @@ export async function buildWorld(onProgress: (line: string) => void, signal?: Ab
       listen: "loopback",
       lifetime: { kind: "parent" },
       purpose: "test",
+      // For the scene that has it followed by another server.
+      settings: { wal_level: "logical" },
       ...(signal === undefined ? {} : { signal }),
     });
     closers.push(() => cluster.stop());

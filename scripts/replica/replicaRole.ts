@@ -42,10 +42,24 @@ async function membershipsOf(replica: Client, owners: readonly string[]): Promis
   return rows;
 }
 
-/** Whoever is no superuser can give things only to roles that it has: since 16 not even to those that it created. */
+/**
+ * Whoever is no superuser can give things only to roles that it has, since 16 not even to those that it created, and only
+ * where they could have made them.
+ */
 export async function takeRoles(replica: Client, owners: readonly string[]): Promise<void> {
-  for (const { name, exists, member } of await membershipsOf(replica, owners))
-    if (exists && !member) await replica.query(`GRANT ${quoteIdentifier(name)} TO CURRENT_USER`);
+  const { rows } = await replica.query<{ superuser: boolean; database: string }>(
+    "SELECT rolsuper AS superuser, current_database()::text AS database FROM pg_roles WHERE rolname = current_user",
+  );
+  const { superuser, database } = rows[0]!;
+  if (superuser) return;
+  for (const { name, exists, member } of await membershipsOf(replica, owners)) {
+    if (!exists) continue;
+    if (!member) await replica.query(`GRANT ${quoteIdentifier(name)} TO CURRENT_USER`);
+    await replica.query(
+      `GRANT CREATE ON DATABASE ${quoteIdentifier(database)} TO ${quoteIdentifier(name)};
+       GRANT USAGE, CREATE ON SCHEMA public TO ${quoteIdentifier(name)}`,
+    );
+  }
 }
 
 /** What is missing, each with its fix. */

@@ -35,7 +35,9 @@ describe("a replica role that is no superuser", function () {
     await ask(
       source,
       `CREATE TABLE notes (id bigserial PRIMARY KEY, word text); INSERT INTO notes (word) SELECT 'w' || n FROM generate_series(1, 500) n;
-       CREATE TABLE owned (id int PRIMARY KEY); ALTER TABLE owned OWNER TO ${owner}; INSERT INTO owned VALUES (1)`,
+       GRANT CREATE ON SCHEMA public TO ${owner}; CREATE TABLE owned (id int PRIMARY KEY); ALTER TABLE owned OWNER TO ${owner};
+       INSERT INTO owned VALUES (1); CREATE SCHEMA billing; GRANT CREATE ON DATABASE ${name} TO ${owner}; ALTER SCHEMA billing OWNER TO ${owner};
+       SET ROLE ${owner}; CREATE TABLE billing.invoices (id int PRIMARY KEY)`,
     );
     pair = {
       ...test.pair,
