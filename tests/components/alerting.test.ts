@@ -56,7 +56,8 @@ describe("components/alerting", function () {
     assert.deepEqual(others, []);
     const waking = [
       ...["no-dump", "dump-failed", "up-critical", "failed-verifications-critical", "connections-critical"],
-      ...["disk-critical", "wraparound-critical", "replica-lag-critical", "slots-lost-critical", "backup-age-critical"],
+      ...["disk-critical", "wraparound-critical", "replica-lag-critical", "slots-lost-critical"],
+      ...["replica-follows-critical", "replica-seconds-critical", "replica-slot-room-critical", "backup-age-critical"],
     ].map((name) => `ALARM("database-dumps-alarms-${name}")`);
     assert.equal(composite?.inputs["alarmRule"], waking.join(" OR "));
     assert.deepEqual(composite?.inputs["alarmActions"], ["arn:aws:sns:eu-central-1:111122223333:pager"]);
