@@ -2,7 +2,7 @@
  * Precision and recall of the judge of migrations on labelled SQL, by class: the static judge beside squawk and
  * postgres-language-server, and with `--trial` what both judges together catch of what can be run. See docs/benchmarks.md.
  *
- * Usage: node --require tsx/cjs bench/judge.ts [<folder> [--labels <table>]] [--squawk <binary>] [--pgls <binary>] [--trial] [--misses]
+ * Usage: node --require tsx/cjs bench/judge.ts [<folder> [--labels <table>]] [--squawk <binary>] [--pgls <binary>] [--class <class>] [--trial] [--misses]
  * Without a folder: the project's own cases.
  */
 import { parseArgs } from "node:util";
@@ -21,13 +21,16 @@ async function main(): Promise<void> {
       labels: { type: "string" },
       squawk: { type: "string" },
       pgls: { type: "string" },
+      class: { type: "string" },
       trial: { type: "boolean", default: false },
       misses: { type: "boolean", default: false },
     },
   });
   const [folder] = positionals;
   const all = folder === undefined ? ownFixtures() : readFixtures(folder, values.labels);
-  const fixtures = all.filter((fixture) => fixture.class !== "other");
+  const fixtures = all.filter(
+    (fixture) => fixture.class !== "other" && (values.class ?? fixture.class) === fixture.class,
+  );
   console.log(`${fixtures.length} files; ${all.length - fixtures.length} more are outside of the classes\n`);
   const linters = [
     judge,

@@ -302,7 +302,7 @@ function makePartition(parent: string, tree: unknown): string {
   const attached = JSON.stringify(tree).includes("AT_AttachPartition")
     ? `CREATE TABLE ${part} (fixture_key date NOT NULL)`
     : `CREATE TABLE ${part} PARTITION OF ${whole} FOR VALUES FROM ('2020-01-01') TO ('2030-01-01')`;
-  return `DROP TABLE ${whole}, ${part}; CREATE TABLE ${whole} (fixture_key date NOT NULL) PARTITION BY RANGE (fixture_key);
+  return `DROP TABLE IF EXISTS ${whole}, ${part}; CREATE TABLE ${whole} (fixture_key date NOT NULL) PARTITION BY RANGE (fixture_key);
     ${attached}; INSERT INTO ${part} SELECT date '2024-02-01' + i FROM generate_series(1, ${rows}) i`;
 }
 

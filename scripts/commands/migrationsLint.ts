@@ -15,6 +15,9 @@ interface Options {
   readonly github?: boolean;
 }
 
+/** What the Supabase CLI makes. */
+const noSettings = { path: "supabase/migrations", tool: "supabase" } as const;
+
 export function configure(command: Command): void {
   command
     .argument("[paths...]", "files and folders; default: migrations.path, else supabase/migrations")
@@ -24,10 +27,11 @@ export function configure(command: Command): void {
     .addOption(new Option("--sarif", "one SARIF 2.1.0 document on stdout").conflicts("github"))
     .option("--github", "annotations of GitHub Actions on stdout")
     .action(async (given: string[], options: Options) => {
-      const folder = readOperationSettings(options.settings).migrations?.path ?? "supabase/migrations";
+      const { path: folder, tool } = readOperationSettings(options.settings).migrations ?? noSettings;
       const { since } = options;
       const lint = await lintMigrations({
         paths: given.length === 0 ? [folder] : given,
+        tool,
         ...(since === undefined ? {} : { since }),
       });
       const structured = options.json === true || options.sarif === true;

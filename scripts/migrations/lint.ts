@@ -8,11 +8,14 @@ import { type Finding, type Judgement, judgeMigrations, noCatalog } from "./judg
 import { ruleCatalog } from "./ruleCatalog";
 import { SourceText } from "./sourceText";
 import { askSquawk } from "./squawk";
+import { type MigrationTool, forwardPart, isRollbackScript } from "./toolFolders";
 
 export interface LintOptions {
   /** Files, and folders, of which every `.sql` below is read. */
   readonly paths: readonly string[];
-  /** Only what is new or other than in this commit; these files are then one set, judged in the order of their paths. */
+  /** Whose files they are: what only takes a migration back is left out. */
+  readonly tool: MigrationTool;
+  /** Only what is new or other than in this commit; these files are then one set, judged in the order of their numbers. */
   readonly since?: string;
 }
 
@@ -27,12 +30,12 @@ export interface Lint extends Judgement {
  *
  * @throws UsageError for a path that cannot be read or holds no `.sql` file, and a ref that git does not know.
  */
-export async function lintMigrations({ paths, since }: LintOptions): Promise<Lint> {
-  const found = (await Promise.all(paths.map(sqlFilesBelow))).flat();
-  const all = [...new Set(found.map((path) => relative(process.cwd(), path)))].sort(byCodeUnit);
+export async function lintMigrations({ paths, tool, since }: LintOptions): Promise<Lint> {
+  const found = (await Promise.all(paths.map((path) => sqlFilesBelow(path, tool)))).flat();
+  const all = [...new Set(found.map((path) => relative(process.cwd(), path)))].sort(byNumbers);
   const changed = since === undefined ? undefined : await changedSince(since);
   const files = changed === undefined ? all : all.filter((file) => changed.has(resolve(file)));
-  const texts = await Promise.all(files.map(readText));
+  const texts = await Promise.all(files.map((file) => readText(file, tool)));
   const sets = since === undefined ? texts.map((text) => [text]) : [texts];
   const opinions = await askSquawk(texts);
   const findings: Finding[] = [];
@@ -45,13 +48,15 @@ export async function lintMigrations({ paths, since }: LintOptions): Promise<Lin
   return { verdict, files, findings };
 }
 
-async function sqlFilesBelow(path: string): Promise<string[]> {
+async function sqlFilesBelow(path: string, tool: MigrationTool): Promise<string[]> {
   const unreadable = (error: unknown): never => {
     throw new UsageError(`${path}: cannot be read: ${messageOf(error)}`, { hint: "expected a file or a folder" });
   };
   if ((await stat(path).catch(unreadable)).isFile()) return [resolve(path)];
   const names = await readdir(path, { recursive: true }).catch(unreadable);
-  const files = names.filter((name) => name.endsWith(".sql") && !/(^|[/\\])(\.|node_modules[/\\])/.test(name));
+  const named = names.filter((name) => name.endsWith(".sql") && !/(^|[/\\])(\.|node_modules[/\\])/.test(name));
+  const kinds = await Promise.all(named.map((name) => stat(join(path, name)).catch(unreadable)));
+  const files = named.filter((name, place) => kinds[place]!.isFile() && !isRollbackScript(tool, name));
   if (files.length === 0)
     throw new UsageError(`${path}: found no .sql file below it: expected the folder of migrations`);
   return files.map((name) => resolve(join(path, name)));
@@ -64,11 +69,12 @@ interface ReadText {
   readonly fault?: Finding;
 }
 
-async function readText(file: string): Promise<ReadText> {
+async function readText(file: string, tool: MigrationTool): Promise<ReadText> {
   const bytes = await readFile(file).catch((error: unknown) => {
     throw new UsageError(`${file}: cannot be read: ${messageOf(error)}`);
   });
-  return decodeMigration(file, bytes);
+  const text = decodeMigration(file, bytes);
+  return { ...text, sql: forwardPart(tool, text.sql) };
 }
 
 /** Any bytes: those that are not UTF-8 give a finding with the place of the first. */
@@ -104,6 +110,10 @@ async function git(words: readonly string[]): Promise<string> {
   return stdout;
 }
 
-function byCodeUnit(a: string, b: string): number {
-  return a < b ? -1 : a > b ? 1 : 0;
+/** `V2__a.sql` before `V10__b.sql`, as every tool runs them; Flyway's repeatable ones last. */
+function byNumbers(a: string, b: string): number {
+  const isRepeatable = (path: string): number => (/(^|[/\\])R__[^/\\]*$/.test(path) ? 1 : 0);
+  return isRepeatable(a) - isRepeatable(b) || collator.compare(a, b) || (a < b ? -1 : 1);
 }
+
+const collator = new Intl.Collator("en", { numeric: true });

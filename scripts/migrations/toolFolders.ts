@@ -3,7 +3,7 @@
  * ledger calls each, and whether the script that takes it back is there. Supabase's, and plain folders: sources.ts.
  */
 import { readFile, readdir } from "node:fs/promises";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { crc32 } from "node:zlib";
 import { z } from "zod";
 import { UsageError, messageOf } from "../contract/failure";
@@ -13,6 +13,8 @@ import { type Migration, type MigrationFolder, readMigration } from "./sources";
 export const otherTools = ["prisma", "drizzle", "node-pg-migrate", "flyway"] as const;
 
 export type OtherTool = (typeof otherTools)[number];
+
+export type MigrationTool = "supabase" | OtherTool;
 
 /** @throws UsageError for a folder or file that cannot be read, and what the tool itself would stumble over. */
 export async function readToolFolder(tool: OtherTool, folder: string): Promise<MigrationFolder> {
@@ -58,9 +60,8 @@ const readers: Readonly<Record<OtherTool, (folder: string) => Promise<MigrationF
       numbered.map(async (file) => {
         const name = file.replace(/\.sql$/, "");
         const migration = await readMigration(folder, file, { version: name, name });
-        const down = downMarker.exec(migration.sql);
-        const sql = down === null ? migration.sql : migration.sql.slice(0, down.index);
-        return { ...migration, sql, hasRollback: down !== null };
+        const sql = forwardPart("node-pg-migrate", migration.sql);
+        return { ...migration, sql, hasRollback: sql !== migration.sql };
       }),
     );
     return { migrations, skipped: names.filter((name) => !numbered.includes(name)) };
@@ -78,7 +79,7 @@ const readers: Readonly<Record<OtherTool, (folder: string) => Promise<MigrationF
       ({ version }, place) => byVersion(versioned[place - 1]?.version ?? "-1", version) === 0,
     );
     if (twice !== undefined) throw new UsageError(`${twice.file}: found the version ${twice.version} twice`);
-    const undone = names.flatMap((file) => /^U([0-9._]+)__/.exec(file)?.[1]?.replaceAll("_", ".") ?? []);
+    const undone = names.flatMap((file) => undoPattern.exec(file)?.[1]?.replaceAll("_", ".") ?? []);
     const repeatable = names.filter((file) => file.startsWith("R__")).sort(byCodeUnit);
     const migrations = [
       ...(await Promise.all(
@@ -90,12 +91,26 @@ const readers: Readonly<Record<OtherTool, (folder: string) => Promise<MigrationF
       ...(await Promise.all(repeatable.map((file) => readRepeatable(folder, file)))),
     ];
     const read = migrations.map(({ file }) => file);
-    return { migrations, skipped: names.filter((name) => !read.includes(name) && !/^U[0-9._]+__/.test(name)) };
+    return { migrations, skipped: names.filter((name) => !read.includes(name) && !undoPattern.test(name)) };
   },
 };
 
 /** node-pg-migrate, sqlMigration.ts. */
 const downMarker = /^\s*--[\s-]*down\s+migration/im;
+
+const undoPattern = /^U([0-9]+(?:[._][0-9]+)*)__/;
+
+/** Is this file a script of the tool that takes a migration back, and so runs in no release? */
+export function isRollbackScript(tool: MigrationTool, path: string): boolean {
+  if (tool === "prisma") return basename(path) === "down.sql";
+  return tool === "flyway" && undoPattern.test(basename(path));
+}
+
+/** The part of a file that the tool runs in a release. */
+export function forwardPart(tool: MigrationTool, sql: string): string {
+  const down = tool === "node-pg-migrate" ? downMarker.exec(sql) : null;
+  return down === null ? sql : sql.slice(0, down.index);
+}
 
 /** The ledger knows it by its checksum too. */
 async function readRepeatable(folder: string, file: string): Promise<Migration> {

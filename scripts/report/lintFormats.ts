@@ -1,9 +1,10 @@
 /** The judge's findings for machines: SARIF 2.1.0 (OASIS), and annotations of GitHub Actions. */
+import type { Log } from "sarif";
 import type { Finding } from "../migrations/judge";
 import { ruleCatalog } from "../migrations/ruleCatalog";
 
-/** One run; columns count characters, as the findings do. */
-export function sarifOf(findings: readonly Finding[]): object {
+/** One run; columns count characters, as the findings do. Its type is made from the published schema. */
+export function sarifOf(findings: readonly Finding[]): Log {
   const ids = [...new Set(findings.map(({ rule }) => rule))].sort();
   return {
     $schema: "https://json.schemastore.org/sarif-2.1.0.json",

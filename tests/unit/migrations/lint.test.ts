@@ -5,9 +5,10 @@ import { mkdirSync, mkdtempSync, realpathSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { judgeMigrations } from "../../../scripts/migrations/judge";
-import { decodeMigration } from "../../../scripts/migrations/lint";
+import { type Lint, decodeMigration, lintMigrations } from "../../../scripts/migrations/lint";
+import type { MigrationTool } from "../../../scripts/migrations/toolFolders";
 import { askSquawk } from "../../../scripts/migrations/squawk";
-import { githubAnnotation } from "../../../scripts/report/lintFormats";
+import { githubAnnotation, sarifOf } from "../../../scripts/report/lintFormats";
 import { randomNumbers, seeds } from "../../servers/campaign";
 import { type CliRun, runCli } from "../../servers/cli";
 
@@ -68,6 +69,49 @@ describe("migrations:lint", function () {
     assert.deepEqual([code, finding.rule, finding.line], [1, "unparseable", 1]);
     for (const words of [["nowhere"], [".git"], ["m", "--since", "nothing"]])
       assert.equal((await lint(...words)).code, 2);
+  });
+
+  it("leaves out what only takes a migration back, where the settings name the tool, and folders", async () => {
+    const files = (tool: MigrationTool, ...names: string[]): Promise<Lint> => {
+      const root = mkdtempSync(join(folder, "tool-"));
+      for (const name of names) {
+        mkdirSync(join(root, name, ".."), { recursive: true });
+        const down = /down|^U/.test(name) ? "DROP TABLE a;" : "SELECT 1;\n";
+        writeFileSync(
+          join(root, name),
+          tool === "node-pg-migrate" ? `SELECT 1;\n-- Down Migration\nDROP TABLE a;` : down,
+        );
+      }
+      mkdirSync(join(root, "folder.sql"));
+      return lintMigrations({ paths: [root], tool });
+    };
+    const named = ({ files: all }: Lint): string[] => all.map((file) => file.replace(/^.*tool-[^/]*\//, ""));
+    const prisma = await files("prisma", "1_a/migration.sql", "1_a/down.sql");
+    assert.deepEqual([prisma.verdict, named(prisma)], ["pass", ["1_a/migration.sql"]]);
+    assert.equal((await files("supabase", "1_a/migration.sql", "1_a/down.sql")).verdict, "refused");
+    const flyway = await files("flyway", "R__view.sql", "U2__b.sql", "V10__c.sql", "V2__b.sql");
+    assert.deepEqual([flyway.verdict, named(flyway)], ["pass", ["V2__b.sql", "V10__c.sql", "R__view.sql"]]);
+    assert.equal((await files("node-pg-migrate", "1_a.sql")).verdict, "pass");
+  });
+
+  it("SARIF holds characters, percent-encoded paths, and each rule once", async () => {
+    const { findings } = await judgeMigrations([
+      { file: "m/a b#1.sql", sql: "SELECT 'é😀'; DROP TABLE a; DROP TABLE b;" },
+    ]);
+    const [run] = sarifOf(findings).runs;
+    assert.deepEqual(
+      run?.tool.driver.rules?.map(({ id }) => id),
+      ["drop-table"],
+    );
+    const places = run?.results?.map(({ locations }) => locations?.[0]?.physicalLocation);
+    assert.deepEqual(
+      places?.map((place) => [place?.artifactLocation?.uri, place?.region?.startColumn]),
+      [
+        ["m/a%20b%231.sql", 14],
+        ["m/a%20b%231.sql", 28],
+      ],
+    );
+    assert.deepEqual(sarifOf([]).runs[0]?.results, []);
   });
 
   const fragments = [
