@@ -61,14 +61,20 @@ async function tick(store: Store, checked: CheckedList, options: Options): Promi
     return true;
   }
   if (options.json === true || checked.release === null || !process.stdin.isTTY || !process.stderr.isTTY) return false;
-  return askForOpenItems(store, checked);
+  return askForOpenItems(store, checked, await import("@clack/prompts"));
 }
 
-/** What nothing proves, one question each; whoever leaves the questions leaves the rest open. */
-async function askForOpenItems(store: Store, checked: CheckedList): Promise<boolean> {
+/** How a person is asked. */
+export type Questions = Pick<typeof import("@clack/prompts"), "confirm" | "text" | "isCancel">;
+
+/**
+ * What nothing proves, one question each; whoever leaves the questions leaves the rest open.
+ *
+ * @returns whether anything was ticked.
+ */
+export async function askForOpenItems(store: Store, checked: CheckedList, prompts: Questions): Promise<boolean> {
   const open = checked.items.filter(({ state }) => state === "open");
   if (open.length === 0) return false;
-  const prompts = await import("@clack/prompts");
   const output = process.stderr;
   const done: string[] = [];
   for (const { id, words, detail } of open) {

@@ -50,7 +50,10 @@ export function railwaySource(railway: Railway): DeploymentSource {
   };
 }
 
-/** The log is the build's, which is all that Vercel keeps by deployment. */
+/**
+ * The log is the build's. What a deployment says while it runs Vercel tells as a live stream only
+ * (`/v1/projects/…/deployments/…/runtime-logs`), which cannot be asked for what came before, or since.
+ */
 export function vercelSource(vercel: Vercel): DeploymentSource {
   const seen = new SeenLines();
   return {

@@ -1,6 +1,7 @@
 /** The strategy's checklists: its words, proven by what is recorded of a release, ticked by a person only where nothing is. */
 import assert from "node:assert/strict";
 import { pathToFileURL } from "node:url";
+import { type Questions, askForOpenItems } from "../../scripts/commands/checklist";
 import { setFreeze } from "../../scripts/control/freeze";
 import { type Receipt, writeReceipt } from "../../scripts/record/receipt";
 import { recordEvent } from "../../scripts/record/releaseEvents";
@@ -201,6 +202,57 @@ describe("checklist", () => {
         ["succeeded", null],
       ],
     );
+  });
+
+  describe("asks for what nothing proves", () => {
+    const cancelled = Symbol("cancelled");
+
+    /** A person who gives these answers, one after the other. */
+    function answering(...answers: (boolean | string | symbol)[]): { questions: Questions; asked: string[] } {
+      const asked: string[] = [];
+      const next = ({ message }: { message: string }): Promise<boolean | string | symbol> => {
+        asked.push(message);
+        return Promise.resolve(answers.shift() ?? cancelled);
+      };
+      const questions = {
+        confirm: next,
+        text: async (options: { message: string; validate?: (text: string) => unknown }) => {
+          assert.equal(options.validate?.("  "), "expected a name");
+          return next(options);
+        },
+        isCancel: (answer: unknown) => answer === cancelled,
+      } as unknown as Questions;
+      return { questions, asked };
+    }
+
+    it("one question each, and the name of who vouches for what was confirmed", async () => {
+      await gate();
+      await release();
+      const open = (await check("during")).items.filter(({ state }) => state === "open").map(({ words }) => words);
+      assert.ok(open.length >= 2, "this list has two items that nothing proves");
+      const { questions, asked } = answering(true, ...open.slice(1).map(() => false), " Ada Example ");
+      assert.equal(await askForOpenItems(store, await check("during"), questions), true);
+      assert.deepEqual(
+        asked.map((message) => message.replace(/\? \(.*$/s, "")),
+        [...open, "Your name, for the record"],
+      );
+      const notes = (await readNotes(store, runId)).filter(({ kind }) => kind === "ticked");
+      assert.deepEqual(
+        notes.map(({ person }) => person),
+        ["Ada Example"],
+      );
+    });
+
+    it("whoever leaves, says no to all or gives no name ticks nothing", async () => {
+      await gate();
+      await release();
+      const before = await readNotes(store, runId);
+      const open = (await check("during")).items.filter(({ state }) => state === "open");
+      for (const answers of [[], open.map(() => false), [true, ...open.slice(1).map(() => false), cancelled]]) {
+        assert.equal(await askForOpenItems(store, await check("during"), answering(...answers).questions), false);
+      }
+      assert.deepEqual(await readNotes(store, runId), before);
+    });
   });
 
   it("nobody ticks what does not exist, what the records contradict, without a name, or for no release", async () => {

@@ -241,6 +241,59 @@ describe("a release", function () {
     assert.equal((await readLease(release.store))?.phase, "released");
   });
 
+  it("killed with -9 in the middle of its migrations, or of Vercel's step, it is taken up again by the next run", async () => {
+    const release = await prepare();
+    const folder = mkdtempSync(join(tmpdir(), "dbprotect-killed-"));
+    const [script, started] = [join(folder, "vercel.sh"), join(folder, "started")];
+    const migrations = mkdtempSync(join(tmpdir(), "dbprotect-migrations-"));
+    writeFileSync(
+      join(migrations, "20260101000000_extra.sql"),
+      "CREATE TABLE notes (id int PRIMARY KEY);\nALTER TABLE tasks ADD COLUMN extra int;\n",
+    );
+    const settings = {
+      ...{ migrations: { path: migrations }, vercel: { command: `sh ${script}` } },
+      rollback: { target: "optional" },
+    };
+    const runId = await release.gate({ DBPROTECT_SETTINGS: JSON.stringify(settings) });
+    const waiting = async (): Promise<boolean> => {
+      const { rows } = await release.client.query(
+        "SELECT FROM pg_locks WHERE relation = 'tasks'::regclass AND NOT granted",
+      );
+      return rows.length > 0;
+    };
+
+    await release.client.query("BEGIN; LOCK TABLE tasks IN ACCESS SHARE MODE");
+    const migrating = release.start(["release", "migrations"]);
+    while (!(await waiting())) await Promise.race([migrating.ended, new Promise((done) => setTimeout(done, 10))]);
+    migrating.process.kill("SIGKILL");
+    assert.equal((await migrating.ended).code, null);
+    await release.client.query("ROLLBACK");
+    const applied = await release.run(["release", "migrations"]);
+    assert.match(applied.stdout, /applied 20260101000000_extra\.sql/, applied.stderr);
+    assert.match((await release.run(["release", "migrations"])).stdout, /already live/);
+
+    writeFileSync(script, `touch ${started}; exec sleep 20`);
+    const deploying = release.start(["release", "vercel"]);
+    while (!existsSync(started)) await Promise.race([deploying.ended, new Promise((done) => setTimeout(done, 10))]);
+    deploying.process.kill("SIGKILL");
+    assert.equal((await deploying.ended).code, null);
+    writeFileSync(script, "echo deployed");
+    const deployed = await release.run(["release", "vercel"]);
+    assert.equal(deployed.code, 0, deployed.stderr);
+    assert.deepEqual(
+      (await readEvents(release.store, runId)).map(({ event }) => event),
+      [
+        ...["gate-passed", "migrations-started", "migrations-started", "migrations-live"],
+        ...["vercel-started", "vercel-started", "vercel-live"],
+      ],
+    );
+    assert.equal((await release.run(["db:verify:post-deploy"])).code, 0);
+    const { rows } = await release.client.query(
+      "SELECT to_regclass('notes') AS notes, count(extra)::int AS extra FROM tasks",
+    );
+    assert.deepEqual(rows, [{ notes: "notes", extra: 0 }]);
+  });
+
   it("that loses rows freezes: named, frozen for every gate and step, lifted only by repair or acceptance", async () => {
     const release = await prepare();
     await release.gate();

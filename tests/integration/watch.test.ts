@@ -5,6 +5,7 @@
 import assert from "node:assert/strict";
 import { setTimeout as sleep } from "node:timers/promises";
 import { Pool } from "pg";
+import { z } from "zod";
 import { Failure, UsageError } from "../../scripts/contract/failure";
 import { Railway, railwayFromEnvironment } from "../../scripts/platforms/railway";
 import { readLease } from "../../scripts/control/lease";
@@ -233,7 +234,35 @@ describe("watching a release", function () {
     assert.equal(app.live.railway, firstCommit);
   });
 
-  it("that somebody deploys over fails, and so does one that production does not point to", async () => {
+  it("that production does not point to fails, though it is READY: as after a rollback, until it is promoted", async () => {
+    const client = openPlatforms(app.env, new AbortController().signal).vercel();
+    const before = app.vercel.productionId();
+    await app.deploy(bad, "vercel");
+    // From then on Vercel gives new deployments no production domain.
+    await client.rollback(before);
+    while (app.vercel.productionId() !== before) await sleep(5);
+    const settings = settingsOf();
+    const guarded = await gate(good, { ...settings, rollback: { ...settings.rollback, onFailure: "manual" } });
+    await app.deploy(good, "railway");
+    await client.request("POST", "/v13/deployments", z.unknown(), {
+      body: {
+        ...{ name: "crm-frontend", target: "production", files: [{ file: "index.html", data: "" }] },
+        gitMetadata: { commitSha: good },
+      },
+    });
+    while ((await client.latest())?.readyState !== "READY") await sleep(5);
+    await guarded.step("railway");
+    await guarded.step("vercel");
+    const { message } = await failureOf(guarded.soak());
+    const id = (await client.latest())!.id;
+    assert.match(
+      message,
+      new RegExp(`vercel: deployment ${id} is READY, but production does not point to it: vercel promote ${id}`),
+    );
+    assert.equal(app.live.vercel, firstCommit);
+  });
+
+  it("that somebody deploys over fails", async () => {
     const settings = settingsOf({ soakMinutes: 10 });
     const guarded = await gate(good, { ...settings, rollback: { ...settings.rollback, onFailure: "manual" } });
     await app.deploy(good);
