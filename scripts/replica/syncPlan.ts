@@ -63,7 +63,12 @@ export async function planDefinitions(
     (kind.startsWith("INDEX") && indexes.some((index) => rest.startsWith(`${index.replace(".", " ")} `)));
   const types = wanted.filter(({ kind }) => typeKinds.has(kind));
   const early = wanted.filter((entry) => !typeKinds.has(entry.kind) && !isLast(entry));
-  const late = wanted.filter(isLast);
+  // Each only says what it says, so that all of them may be said again.
+  const isCommentedAnew = namesOf(drift, "comment", "changed").length > 0;
+  const late = [
+    ...wanted.filter((entry) => isLast(entry) && !(isCommentedAnew && entry.kind === "COMMENT")),
+    ...(isCommentedAnew ? definitions.all.filter(({ kind }) => kind === "COMMENT") : []),
+  ];
   const enums = await planEnums({ source, replica }, namesOf(drift, "enum", "changed"));
   const views = await planViews({ source, replica }, drift);
   const rights = rightsEntries(drift, definitions.all);
@@ -326,6 +331,7 @@ const rightsKinds: Readonly<Record<string, string>> = {
   relation: "TABLE",
   "sequence-rights": "SEQUENCE",
   schema: "SCHEMA",
+  "public-schema": "SCHEMA",
 };
 
 /** pg_dump's own statements, which give what differs from the defaults; they may be run again. */
@@ -334,14 +340,16 @@ function rightsEntries(drift: readonly CatalogChange[], all: readonly TocEntry[]
     const word = rightsKinds[kind];
     if (word === undefined || change !== "changed") return [];
     const [schema = "", ...rest] = name.split(".");
-    return [kind === "schema" ? `- SCHEMA ${name} ` : `${schema} ${word} ${rest.join(".")} `];
+    return [word === "SCHEMA" ? `- SCHEMA ${name} ` : `${schema} ${word} ${rest.join(".")} `];
   });
   return all.filter(({ kind, rest }) => kind === "ACL" && wanted.some((start) => rest.startsWith(start)));
 }
 
 /** Kinds whose changes are carried, or refused, above; what then still differs is told after the fact. */
 const carriedChanges: ReadonlySet<string> = new Set([
-  ...["enum", "column", "relation", "routine", "sequence-rights", "schema", "type"],
+  ...["enum", "column", "relation", "routine", "sequence-rights", "schema", "public-schema", "type", "comment"],
+  // How rows are stored and looked for, not what they are.
+  ...["column-options", "storage", "sequence-options", "statistics-target"],
 ]);
 
 function otherChanges(drift: readonly CatalogChange[]): Refused[] {

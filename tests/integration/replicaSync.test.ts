@@ -16,7 +16,7 @@ describe("definitions carried over to the live replica", function () {
 
   before(async () => {
     test = await freshPair(`${replicatedSchema}
-      CREATE VIEW won AS SELECT id, name FROM clients WHERE stage = 'won'`);
+      CREATE VIEW won AS SELECT id, name FROM clients WHERE stage = 'won'; COMMENT ON VIEW won IS 'of then'`);
     await setUpReplica(test.pair);
   });
 
@@ -50,7 +50,8 @@ describe("definitions carried over to the live replica", function () {
        CREATE TABLE readings_1 PARTITION OF readings DEFAULT;
        CREATE OR REPLACE VIEW won AS SELECT id, name, source FROM clients WHERE stage = 'won';
        CREATE OR REPLACE FUNCTION touch() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN NEW.balance := NEW.balance + 2; RETURN NEW; END';
-       CREATE ROLE ${role}; GRANT SELECT ON clients, billing.invoices TO ${role}; GRANT USAGE ON SCHEMA billing TO ${role}`,
+       CREATE ROLE ${role}; GRANT SELECT ON clients, billing.invoices TO ${role}; GRANT USAGE ON SCHEMA billing, public TO ${role};
+       COMMENT ON VIEW won IS 'of now'`,
     );
     const planned = await planSync(test.pair);
     assert.deepEqual(planned.refused, []);
