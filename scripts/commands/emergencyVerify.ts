@@ -44,8 +44,12 @@ async function restoredBackup(store: Store, live: DatabaseTarget, named: string 
   if (named !== undefined) return { runId, backup: await resolveBackup(store, named), scratch: null };
   const identity = await withConnection(live, (client) => readIdentity(client, live));
   const last = (await listRestores(store)).findLast(({ database }) => isSameDatabase(database, identity));
-  if (last !== undefined) return { runId, backup: last.backup, scratch: null };
-  throw new UsageError(`${store.url} records no restore over ${identity.database}`, {
+  if (last !== undefined && last.backup !== null) return { runId, backup: last.backup, scratch: null };
+  const found =
+    last === undefined
+      ? `${store.url} records no restore over ${identity.database}`
+      : `${identity.database} was last restored from ${last.file ?? "a file"}, which has no fingerprint to compare with`;
+  throw new UsageError(found, {
     hint: "name the backup to compare with: --backup <name>",
   });
 }

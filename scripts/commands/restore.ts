@@ -20,6 +20,7 @@ interface Options {
   readonly swap?: boolean;
   readonly inPlace?: boolean;
   readonly safetyBackup?: string;
+  readonly unproven?: boolean;
   readonly yes?: boolean;
   readonly json?: boolean;
 }
@@ -34,6 +35,10 @@ export function configure(command: Command): void {
       "--safety-backup <name>",
       "with --swap and --in-place: take no backup of what is live now, this one is enough",
     )
+    .option(
+      "--unproven",
+      "with --swap and --in-place of a dump that is no backup: nothing proves its values, which is accepted",
+    )
     .option("--yes", "do not ask")
     .option("--json", "one JSON document on stdout")
     .action(async (wanted: string, options: Options) => {
@@ -41,6 +46,10 @@ export function configure(command: Command): void {
       const live = targetFromEnvironment("DATABASE_URL");
       const stored = splitAddress(wanted);
       if (stored === undefined && isForeign(wanted)) return restoreForeign(wanted, live, options);
+      if (options.unproven === true)
+        throw new UsageError(
+          `found --unproven with ${wanted}, a backup, which is compared: expected it with a file only`,
+        );
       const store = stored === undefined ? storeFromEnvironment() : storeAt(stored.store);
       const manifest = await readManifest(store, await resolveBackup(store, stored?.name ?? wanted));
       const identity = await withConnection(live, (client) => readIdentity(client, live));

@@ -20,9 +20,14 @@ export async function chooseMode(live: DatabaseTarget, inPlace: boolean): Promis
 /** What is about to happen, for the question. */
 export function describeMode(mode: RestoreMode, manifest: Manifest, live: DatabaseIdentity): string {
   const what = `${manifest.name} of ${describeIdentity(manifest.database)}, taken ${manifest.snapshot.takenAt}`;
+  return describeModeOf(mode, what, "it is compared", live);
+}
+
+/** @param proof what is done before the live database is replaced. */
+export function describeModeOf(mode: RestoreMode, what: string, proof: string, live: DatabaseIdentity): string {
   switch (mode) {
     case "swap":
-      return `restores ${what},\nbeside ${describeIdentity(live)} and, once it is compared, lets the two change places: sessions are ended, the old one stays under another name`;
+      return `restores ${what},\nbeside ${describeIdentity(live)} and, once ${proof}, lets the two change places: sessions are ended, the old one stays under another name`;
     case "in-place":
       return `restores ${what},\nin place of what is in ${describeIdentity(live)}: in one transaction, during which the application waits`;
   }
@@ -35,7 +40,14 @@ export function describeRestoredLive(restored: RestoredLive, manifest: Manifest,
     ...tolerated.map(({ what, message, why }) => `tolerated: ${what}: ${message}: ${why}`),
     ...notes.map((note) => `note: ${note}`),
     `restored: ${live.database} on ${live.host}:${live.port} is ${manifest.name}, ${rows} rows of ${tables} tables equal to the backup, in ${seconds.toFixed(1)} s: ${verdict}`,
+    ...describeFormer({ aside, safetyBackup }),
+  ].join("\n");
+}
+
+/** Where what was live before is to be found. */
+export function describeFormer({ aside, safetyBackup }: Pick<RestoredLive, "aside" | "safetyBackup">): string[] {
+  return [
     ...(aside === null ? [] : [`the former database is ${aside}: drop it when nothing of it is needed any more`]),
     ...(safetyBackup === null ? [] : [`what was live before is in backup ${safetyBackup}`]),
-  ].join("\n");
+  ];
 }

@@ -312,8 +312,8 @@ async function restore(run: Run, attempt: number): Promise<string> {
   const { store, live, plan, turn, signal, onProgress } = run;
   const { id, mode } = turn.document;
   const former = await formerRestores(store, id, attempt);
-  const finished = former.find(({ event }) => event?.event === "restored")?.event;
-  if (finished !== undefined) return `${finished.backup.name} was restored by a run that died right after it`;
+  if (former.some(({ event }) => event?.event === "restored"))
+    return `${plan.manifest.name} was restored by a run that died right after it`;
   const safetyBackup = turn.document.safetyBackup ?? (await safetyBackupOf(run, attempt, former));
   const restored = await restoreLive({
     ...{ store, live, mode, signal, onProgress, manifest: plan.manifest, identity: plan.identity },

@@ -5,7 +5,7 @@ import { readManifest, resolveBackup } from "../backup/manifest";
 import { Refusal } from "../contract/failure";
 import { withConnection } from "../database/connect";
 import { type DatabaseIdentity, describeIdentity, isSameDatabase } from "../database/identity";
-import { quoteName } from "../database/sqlText";
+import { displayName, quoteName } from "../database/sqlText";
 import { listProtectedTables } from "../database/tables";
 import type { DatabaseTarget } from "../database/target";
 import { encodeDocument } from "../store/documents";
@@ -17,8 +17,8 @@ export interface SafetyInput {
   readonly store: Store;
   readonly live: DatabaseTarget;
   readonly identity: DatabaseIdentity;
-  /** Which database the backup that is about to be restored is of. */
-  readonly source: Pick<DatabaseIdentity, "systemIdentifier" | "database">;
+  /** Which database the backup that is about to be restored is of. Default: nothing tells, for it is a foreign file. */
+  readonly source?: Pick<DatabaseIdentity, "systemIdentifier" | "database">;
   readonly runId: string;
   /** A backup's name: this one is good enough, take none. */
   readonly named?: string;
@@ -35,8 +35,8 @@ export interface SafetyInput {
  */
 export async function secureLive(input: SafetyInput): Promise<string | null> {
   const { store, identity, source, named, onProgress } = input;
-  if (!isSameDatabase(identity, source)) {
-    await demandNoRows(input);
+  if (source !== undefined && !isSameDatabase(identity, source)) {
+    await demandNoRows({ ...input, source });
     return null;
   }
   if (named !== undefined) {
@@ -47,6 +47,7 @@ export async function secureLive(input: SafetyInput): Promise<string | null> {
     onProgress?.(`no safety backup is taken: ${named} of ${manifest.snapshot.takenAt} was named`);
     return reference.name;
   }
+  if (source === undefined && (await tableWithRows(input)) === undefined) return null;
   return takeOne(input);
 }
 
@@ -83,15 +84,23 @@ async function takeOne({ store, live, runId, signal, onProgress }: SafetyInput):
 }
 
 /** A backup of another database would not belong into this store: so there must be nothing to back up. */
-async function demandNoRows({ live, identity, source }: SafetyInput): Promise<void> {
-  await withConnection(live, async (client) => {
+async function demandNoRows(input: SafetyInput & Required<Pick<SafetyInput, "source">>): Promise<void> {
+  const { identity, source } = input;
+  const table = await tableWithRows(input);
+  if (table === undefined) return;
+  throw new Refusal(
+    `${describeIdentity(identity)} is not the database of the backup (${source.database}, system ${source.systemIdentifier}) and holds rows (${table}): nothing was changed`,
+    { hint: "restore beside it (without --swap and --in-place), or into an empty database" },
+  );
+}
+
+/** The first one; undefined: the live database has no row to lose. */
+async function tableWithRows({ live }: SafetyInput): Promise<string | undefined> {
+  return withConnection(live, async (client) => {
     for (const table of await listProtectedTables(client)) {
       const { rowCount } = await client.query(`SELECT FROM ONLY ${quoteName(table)} LIMIT 1`);
-      if ((rowCount ?? 0) === 0) continue;
-      throw new Refusal(
-        `${describeIdentity(identity)} is not the database of the backup (${source.database}, system ${source.systemIdentifier}) and holds rows (${table.schema}.${table.name}): nothing was changed`,
-        { hint: "restore beside it (without --swap and --in-place), or into an empty database" },
-      );
+      if ((rowCount ?? 0) > 0) return displayName(table);
     }
+    return undefined;
   });
 }

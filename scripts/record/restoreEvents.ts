@@ -15,10 +15,13 @@ const restoreEventSchema = z.object({
   /** Of the command that restored. */
   runId: z.string(),
   mode: z.enum(restoreModes),
-  backup: z.object({ tier: z.enum(retentionTiers), name: z.string() }),
+  /** Null: a file was restored that is no backup. */
+  backup: z.object({ tier: z.enum(retentionTiers), name: z.string() }).nullable(),
+  /** That file; null: a backup was restored. */
+  file: z.string().nullable().default(null),
   /** What it was restored over. */
   database: databaseIdentitySchema,
-  /** Of the backup: what the seconds were spent on. */
+  /** Of the backup: what the seconds were spent on; 0 for a file. */
   databaseBytes: z.int(),
   /** The backup of what was live before; null: that held no row. */
   safetyBackup: z.string().nullable(),
@@ -30,11 +33,13 @@ const restoreEventSchema = z.object({
 });
 
 export type RestoreEvent = z.infer<typeof restoreEventSchema>;
+/** What is told of one; `file` is null where it is not given. */
+export type RestoreFacts = Omit<RestoreEvent, "schemaVersion" | "at" | "file"> & { readonly file?: string | null };
 
 const numbers: Readonly<Record<RestoreEvent["event"], number>> = { "restore-started": 1, restored: 2 };
 
-export async function recordRestore(store: Store, event: Omit<RestoreEvent, "schemaVersion" | "at">): Promise<void> {
-  const document: RestoreEvent = { schemaVersion: 1, ...event, at: new Date().toISOString() };
+export async function recordRestore(store: Store, event: RestoreFacts): Promise<void> {
+  const document: RestoreEvent = { schemaVersion: 1, ...event, file: event.file ?? null, at: new Date().toISOString() };
   await store.create(incidentEventKey(event.runId, numbers[event.event], event.event), encodeDocument(document));
 }
 

@@ -81,12 +81,41 @@ function isAsBefore(change: CatalogChange, before: DefinitionsBefore, now: reado
 
 /** What is in no backup and depended on something that was dropped: it went with that, and nothing brings it back. */
 function takenAlong(before: DefinitionsBefore, now: readonly CatalogItem[]): string[] {
+  return lostOf(outsideBackups(before), now).map((item) => `${item} is in no backup: ${again}`);
+}
+
+const again = "drop it, restore, and make it again";
+
+function outsideBackups(before: DefinitionsBefore): readonly CatalogItem[] {
   const inBackups = new Set(before.inBackups.map(({ kind, name }) => `${kind} ${name}`));
-  const outside = before.everything.filter(({ kind, name }) => !inBackups.has(`${kind} ${name}`));
-  return catalogChanges(outside, now)
+  return before.everything.filter(({ kind, name }) => !inBackups.has(`${kind} ${name}`));
+}
+
+/** Each as the beginning of a sentence. */
+function lostOf(items: readonly CatalogItem[], now: readonly CatalogItem[]): string[] {
+  return catalogChanges(items, now)
     .filter(({ change }) => change !== "added")
-    .map(
-      ({ kind, name }) =>
-        `${kind} ${name} depends on what would be replaced and is in no backup: drop it, restore, and make it again`,
-    );
+    .map(({ kind, name }) => `${kind} ${name} depends on what would be replaced and`);
+}
+
+/**
+ * What is the platform's and went, or was changed, although a dump without a fingerprint was to replace only what is the
+ * role's own: why it may not be committed.
+ */
+export async function platformLosses(session: Queryable, before: DefinitionsBefore): Promise<string[]> {
+  const outside = new Set(outsideBackups(before));
+  const platforms = before.everything.filter((item) => outside.has(item) || isPlatforms(item, before.platform));
+  const lost = lostOf(platforms, await readCatalog(session, everythingThere));
+  return lost.map((item) => `${item} is the platform's, and not in the file: ${again}`);
+}
+
+/** Definitions of which nothing is left, each with its kind, once a name; not what belonged to a table that is gone. */
+export function goneDefinitions(before: readonly CatalogItem[], now: readonly CatalogItem[]): string[] {
+  const gone = catalogChanges(before, now).filter(({ change }) => change === "removed");
+  const holders = gone.flatMap(({ kind, name }) => (kind === "relation" || kind === "schema" ? [`${name}.`] : []));
+  const told = new Map<string, string>();
+  for (const { kind, name } of gone)
+    if (kind !== "comment" && !told.has(name) && !holders.some((holder) => name.startsWith(holder)))
+      told.set(name, `${kind} ${name}`);
+  return [...told.values()];
 }

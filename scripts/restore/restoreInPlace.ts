@@ -21,6 +21,7 @@ import { displayName, quoteIdentifier, quoteLiteral, quoteName } from "../databa
 import { readScope } from "../database/supabasePreset";
 import { listSequences } from "../database/tables";
 import type { DatabaseTarget } from "../database/target";
+import type { Queryable } from "../database/queryable";
 import type { StatementSession } from "../database/writeGrants";
 import { readCatalog } from "../fingerprint/catalog";
 import type { CatalogItem, Fingerprint, TableFingerprint } from "../fingerprint/fingerprint";
@@ -76,10 +77,7 @@ export async function restoreInPlace(options: RestoreInPlaceOptions): Promise<Re
     try {
       const archives = manifest.archives.map((archive) => new StagedArchive(staged, manifest, archive, binDir, signal));
       const replaced = await new Replacement(options, session, fingerprint, archives).run(missingRoles);
-      await options.beforeCommit?.({
-        query: (text, values) => session.query(text, values),
-        run: (statements) => session.send(`${statements};\n`),
-      });
+      await options.beforeCommit?.(statementsOf(session));
       signal?.throwIfAborted();
       await session.commit();
       onProgress?.("committed");
@@ -93,6 +91,22 @@ export async function restoreInPlace(options: RestoreInPlaceOptions): Promise<Re
   } finally {
     await staged.close();
   }
+}
+
+/** Until the transaction ends. @throws Unavailable when another one has it. */
+export async function holdInPlace(session: Queryable): Promise<void> {
+  const { rows } = await session.query<{ held: boolean }>(
+    "SELECT pg_try_advisory_xact_lock(hashtext('dbprotect'), hashtext('restore in place')) AS held",
+  );
+  if (rows[0]?.held !== true) throw new Unavailable("another run restores in place of this database: wait for its end");
+}
+
+/** The session of psql as whoever changes rights knows one. */
+export function statementsOf(session: PsqlSession): StatementSession {
+  return {
+    query: (text, values) => session.query(text, values),
+    run: (statements) => session.send(`${statements};\n`),
+  };
 }
 
 /** The transaction. */
@@ -112,7 +126,7 @@ class Replacement {
   async run(missingRoles: readonly string[]): Promise<RestoredInPlace> {
     const { manifest, signal, onProgress } = this.options;
     const { session, fingerprint } = this;
-    await this.#holdAlone();
+    await holdInPlace(session);
     const before = await readDefinitions(session);
     const roles = await ownRoles(session);
     onProgress?.("dropping what is replaced");
@@ -139,15 +153,6 @@ class Replacement {
       tolerated: this.#tolerated,
       notes,
     };
-  }
-
-  /** Until the transaction ends. */
-  async #holdAlone(): Promise<void> {
-    const { rows } = await this.session.query<{ held: boolean }>(
-      "SELECT pg_try_advisory_xact_lock(hashtext('dbprotect'), hashtext('restore in place')) AS held",
-    );
-    if (rows[0]?.held !== true)
-      throw new Unavailable("another run restores in place of this database: wait for its end");
   }
 
   async #drop(missingRoles: readonly string[]): Promise<void> {

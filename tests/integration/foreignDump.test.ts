@@ -19,15 +19,28 @@ import type { Client } from "pg";
 import { type ExitCode, Failure } from "../../scripts/contract/failure";
 import { fetchDump } from "../../scripts/restore/foreign/fetchDump";
 import { recogniseDump } from "../../scripts/restore/foreign/recognise";
-import { type RestoredDump, inspectDump, nameFor, restoreDump } from "../../scripts/restore/foreign/restoreDump";
+import {
+  type RestoredDump,
+  inspectDump,
+  nameFor,
+  restoreDump,
+  restoreDumpInPlace,
+} from "../../scripts/restore/foreign/restoreDump";
+import { listSuspects } from "../../scripts/backup/manifest";
+import { withConnection } from "../../scripts/database/connect";
+import { readIdentity } from "../../scripts/database/identity";
+import { type RestoredDumpLive, restoreDumpLive } from "../../scripts/incident/restoreLive";
+import { type RestoreMode, listRestores } from "../../scripts/record/restoreEvents";
+import { openStore } from "../../scripts/store/openStore";
 import { compareCopy } from "../../scripts/restore/compareCopy";
 import { computeFingerprint } from "../../scripts/fingerprint/compute";
 import type { Fingerprint } from "../../scripts/fingerprint/fingerprint";
 import { findPostgres } from "../../scripts/database/postgresPrograms";
 import { openSnapshot } from "../../scripts/database/snapshot";
-import { parseTarget, withDatabase } from "../../scripts/database/target";
+import { type DatabaseTarget, parseTarget, withDatabase } from "../../scripts/database/target";
 import { type CliRun, runCli } from "../servers/cli";
-import { closeCrmClients, freshCrm } from "../servers/crm";
+import { closeCrmClients, freshCrm, freshStore } from "../servers/crm";
+import { ask, freshDatabase } from "../servers/postgres";
 import { freshPrefix, temporaryFolder, testBucket, useTestBucket } from "../servers/stores";
 import { S3Store } from "../../scripts/store/s3Store";
 
@@ -264,11 +277,127 @@ describe("a dump that is no backup of ours", function () {
     );
   });
 
-  it("does not replace the live database", async () => {
-    const run = await restore(at("plain.sql"), "--swap");
-    assert.equal(run.code, 2, run.stderr);
-    assert.match(run.stderr, /no fingerprint that proves what would replace/);
-    assert.deepEqual(await others(), []);
+  describe("over a live database", () => {
+    let over: DatabaseTarget;
+    let overUrl: string;
+    let storeUrl: string;
+
+    beforeEach(async () => {
+      overUrl = await freshDatabase("over");
+      over = parseTarget(overUrl, "test");
+      storeUrl = freshStore();
+      await ask(
+        overUrl,
+        `CREATE TABLE tasks (other text); INSERT INTO tasks VALUES ('of now'); CREATE SCHEMA billing;
+         CREATE TABLE billing.later (id int PRIMARY KEY); INSERT INTO billing.later VALUES (1); CREATE PUBLICATION of_now FOR TABLE tasks;
+         COMMENT ON SCHEMA public IS 'ours'; GRANT CREATE ON SCHEMA public TO pg_monitor;
+         SELECT lo_from_bytea(4711, 'of now'), lo_from_bytea(4712, 'of now')`,
+      );
+    });
+
+    const stateOf = (database: DatabaseTarget): Promise<unknown[]> =>
+      withConnection(database, async (session) => {
+        const { rows } = await session.query(
+          `SELECT (SELECT json_agg(t) FROM public.tasks t) AS tasks, (SELECT count(*)::int FROM billing.later) AS later,
+                  (SELECT json_agg(convert_from(lo_get(oid), 'UTF8') ORDER BY oid) FROM pg_largeobject_metadata) AS objects`,
+        );
+        return rows;
+      });
+    const ofNow = [{ tasks: [{ other: "of now" }], later: 1, objects: ["of now", "of now"] }];
+
+    async function restoreOver(path: string, mode: RestoreMode): Promise<RestoredDumpLive> {
+      const dump = await recogniseDump(path);
+      const summary = await inspectDump(dump, over);
+      const identity = await withConnection(over, (session) => readIdentity(session, over));
+      const store = openStore(storeUrl);
+      return restoreDumpLive({ store, live: over, identity, mode, runId: mode, dump, summary, file: basename(path) });
+    }
+
+    it("needs a word of its own, and a store for the safety backup", async () => {
+      const env = { DATABASE_URL: url, BACKUP_STORE: "" };
+      for (const mode of ["--swap", "--in-place"]) {
+        const bare = await runCli(["db:restore", at("plain.sql"), "--yes", mode], env);
+        assert.equal(bare.code, 2, bare.stderr);
+        assert.match(bare.stderr, /nothing proves its values; expected --unproven/);
+      }
+      const storeless = await runCli(["db:restore", at("plain.sql"), "--yes", "--swap", "--unproven"], env);
+      assert.equal(storeless.code, 2, storeless.stderr);
+      assert.match(storeless.stderr, /BACKUP_STORE/);
+      assert.deepEqual(await others(), []);
+    });
+
+    for (const [mode, file] of [
+      ["in-place", "custom.dump"],
+      ["in-place", "plain.sql.zst"],
+      ["in-place", "directory"],
+      ["swap", "tar.tar"],
+    ] as const)
+      it(`${mode}: ${file} is all there is afterwards, and what was live is in a backup`, async () => {
+        const restored = await restoreOver(at(file), mode);
+        assert.deepEqual(await compareCopy(original, over), []);
+        assert.equal(
+          restored.rows,
+          original.tables.reduce((sum, table) => sum + table.rows, 0),
+        );
+        const told = restored.notes.filter((note) => /is gone: the file does not have it$/.test(note)).join();
+        for (const name of ["schema billing", "publication of_now"]) assert.ok(told.includes(name), told);
+        const store = openStore(storeUrl);
+        assert.ok((await listSuspects(store)).has(restored.safetyBackup ?? ""));
+        const events = await listRestores(store);
+        assert.deepEqual(
+          events.map(({ backup, file: restoredFile, safetyBackup }) => [backup, restoredFile, safetyBackup]),
+          [[null, basename(file), restored.safetyBackup]],
+        );
+        assert.equal(restored.aside === null, mode === "in-place");
+        if (restored.aside !== null) assert.deepEqual(await stateOf(withDatabase(over, restored.aside)), ofNow);
+      });
+
+    it("asks with everything that is at stake", async () => {
+      const env = { DATABASE_URL: overUrl, BACKUP_STORE: storeUrl };
+      const run = await runCli(["db:restore", at("custom.dump"), "--in-place", "--unproven"], env);
+      assert.equal(run.code, 2);
+      for (const words of [
+        /takes a backup of what is live now, restores .*custom\.dump/,
+        new RegExp(`in place of what is in .*${over.database}`),
+        /nothing proves that its values/,
+        /not in the file, so gone from the live database: billing\.later/,
+      ])
+        assert.match(run.stderr, words);
+      assert.deepEqual(await stateOf(over), ofNow);
+      const unfit = await runCli(["db:emergency-verify"], env);
+      assert.equal(unfit.code, 2);
+    });
+
+    it("changes nothing when the server refuses the last statement, a row does not arrive, or the file is cut short", async () => {
+      const end = "\n--\n-- PostgreSQL database dump complete\n";
+      const files = [
+        made("late-over.sql", text().replace(end, `\nALTER TABLE public.absent ADD a int;\n${end}`)),
+        made("lost-over.sql", text().replace(end, `\nDELETE FROM public.tasks WHERE id = 1;\n${end}`)),
+      ];
+      for (const mode of ["in-place", "swap"] as const)
+        for (const path of files) {
+          await assert.rejects(restoreOver(path, mode), /absent|has 5999 rows, the file holds 6000/);
+          assert.deepEqual(await stateOf(over), ofNow);
+          storeUrl = freshStore();
+        }
+      const dump = await recogniseDump(at("plain.sql"));
+      const summary = await inspectDump(dump, over);
+      // It changes between the question and the restore.
+      const torn = { ...dump, path: cut("plain.sql", 200) };
+      await assert.rejects(restoreDumpInPlace({ dump: torn, summary, live: over }), { exitCode: 4 });
+      assert.deepEqual(await stateOf(over), ofNow);
+    });
+
+    it("takes a file of one schema, although that schema is always there", async () => {
+      writeFileSync(at("public.dump"), dump(["-Fc", "--schema=public"]));
+      const restored = await restoreOver(at("public.dump"), "in-place");
+      assert.equal(
+        restored.rows,
+        original.tables.reduce((sum, table) => sum + table.rows, 0),
+      );
+      await restoreHere(at("public.dump"));
+      await client.query(`DROP DATABASE ${nameFor(live, "public.dump")}`);
+    });
   });
 });
 

@@ -1,10 +1,14 @@
 /** Restores while the write fence is up: what takes the live database's place is fenced before anybody can write to it. */
 import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
+import { join } from "node:path";
+import { findPostgres } from "../../scripts/database/postgresPrograms";
 import { listBackups } from "../../scripts/backup/manifest";
 import { openStore } from "../../scripts/store/openStore";
 import { type CliRun, runCli } from "../servers/cli";
 import { closeCrmClients, freshCrm, freshStore } from "../servers/crm";
 import { ask as askAt } from "../servers/postgres";
+import { temporaryFolder } from "../servers/stores";
 
 describe("restoring under the write fence", function () {
   this.timeout(120_000);
@@ -12,6 +16,8 @@ describe("restoring under the write fence", function () {
   let role: string;
   let backup: string;
   let untouched: unknown;
+  /** A dump of pg_dump's, of the same moment as the backup. */
+  let file: string;
 
   const ask = (sql: string): Promise<unknown[]> => askAt(env["DATABASE_URL"]!, sql);
 
@@ -41,16 +47,24 @@ describe("restoring under the write fence", function () {
     );
     untouched = await acls();
     await passes("db:backup", "--depth", "1");
+    file = join(temporaryFolder(), "of-then.dump");
+    execFileSync(join(findPostgres({ use: "client" }).binDir, "pg_dump"), ["-Fc", `--file=${file}`, crm.url]);
     backup = (await listBackups(openStore(env["BACKUP_STORE"]))).at(-1)!.name;
   });
   after(closeCrmClients);
 
-  for (const mode of ["--swap", "--in-place"]) {
-    it(`db:restore ${mode}: no write until the fence is lifted, then the rights of the backup`, async () => {
+  for (const [mode, what] of [
+    ["--swap", "backup"],
+    ["--in-place", "backup"],
+    ["--swap", "file"],
+    ["--in-place", "file"],
+  ] as const) {
+    it(`db:restore ${mode} of a ${what}: no write until the fence is lifted, then the rights of the backup`, async () => {
       await write();
       await passes("deploy:maintenance", "on", "--yes");
       await ask("DELETE FROM tasks");
-      const restored = await passes("db:restore", backup, mode, "--safety-backup", backup, "--yes");
+      const words = what === "file" ? [file, "--unproven"] : [backup];
+      const restored = await passes("db:restore", ...words, mode, "--safety-backup", backup, "--yes");
       assert.match(
         restored.stderr,
         /write fence: \d+ right\(s\) taken away in what was restored, \d+ write\(s\) tried/,

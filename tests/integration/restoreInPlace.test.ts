@@ -1,13 +1,18 @@
 /** Restoring in place: one transaction, of what the role owns; as a role that may neither rename nor create a database. */
 import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
+import { join } from "node:path";
 import { Client } from "pg";
 import { createBackup } from "../../scripts/backup/createBackup";
 import { type Manifest, readManifest, resolveBackup } from "../../scripts/backup/manifest";
 import { parseTarget } from "../../scripts/database/target";
+import { recogniseDump } from "../../scripts/restore/foreign/recognise";
+import { inspectDump, restoreDumpInPlace } from "../../scripts/restore/foreign/restoreDump";
 import { restoreInPlace } from "../../scripts/restore/restoreInPlace";
 import { openStore } from "../../scripts/store/openStore";
 import { freshStore } from "../servers/crm";
 import { freshDatabase } from "../servers/postgres";
+import { temporaryFolder } from "../servers/stores";
 import { type SupabaseProject, startSupabaseProject } from "../servers/supabase";
 
 async function connected<T>(url: string, work: (client: Client) => Promise<T>): Promise<T> {
@@ -205,6 +210,28 @@ describe("restoring in place", function () {
         await rowsOf(project.url, "SELECT has_table_privilege('anon', 'public.profiles', 'INSERT') AS granted"),
         [{ granted: true }],
       );
+    });
+
+    it("takes a file of one's own schema, and refuses it where something of the platform's would go along", async () => {
+      const file = join(temporaryFolder(), "public.dump");
+      execFileSync(join(project.cluster.binDir, "pg_dump"), ["-Fc", "--schema=public", `--file=${file}`, project.url]);
+      const replace = async (): ReturnType<typeof restoreDumpInPlace> => {
+        const [dump, live] = [await recogniseDump(file), parseTarget(project.url, "test")];
+        return restoreDumpInPlace({ dump, live, summary: await inspectDump(dump, live) });
+      };
+      await run(project.url, "UPDATE public.profiles SET name = 'changed'");
+      await assert.rejects(replace(), /trigger auth\.users\.on_auth_user_created depends on .* not in the file/);
+      assert.equal((await rowsOf(project.url, "SELECT FROM public.profiles WHERE name = 'changed'")).length, 25);
+      await run(project.adminUrl, "DROP TRIGGER on_auth_user_created ON auth.users");
+      await replace();
+      assert.equal((await rowsOf(project.url, "SELECT FROM public.profiles WHERE name = 'changed'")).length, 0);
+      assert.deepEqual(
+        await rowsOf(project.url, "SELECT has_table_privilege('anon', 'public.profiles', 'INSERT') AS granted"),
+        [{ granted: true }],
+      );
+      // The backup has the trigger, and what else the file had not.
+      await restore();
+      assert.deepEqual(await counts(), [{ ...whole, tokens: 90 }]);
     });
 
     it("says which policies and event triggers the role may not make again, and goes on", async () => {

@@ -20,9 +20,27 @@ export interface DumpSummary {
   readonly tables: readonly DumpedTable[];
   /** Roles that own something, or are granted something. */
   readonly roles: readonly string[];
+  /** That the script makes. */
+  readonly schemas: readonly string[];
   /** Of the script. */
   readonly bytes: number;
 }
+
+/** What the database has already, so that its statements are left out of what is passed on. */
+export interface AlreadyThere {
+  readonly schemas: ReadonlySet<string>;
+  /** A comment on one of these may be set by its owner only, and the extension brought its own. */
+  readonly extensions: ReadonlySet<string>;
+  /** Roles whose default privileges are not the session's to change: they stay as they are. */
+  readonly otherRoles: ReadonlySet<string>;
+}
+
+/** Of a new database: `pg_dump --schema=public` makes that schema, which every database has. */
+export const newDatabaseHas: AlreadyThere = {
+  schemas: new Set(["public"]),
+  extensions: new Set(),
+  otherRoles: new Set(),
+};
 
 /** What pg_dump writes first. */
 const firstLine = "-- PostgreSQL database dump";
@@ -57,13 +75,14 @@ const unreadableEncodings = /^(BIG5|GB18030|GBK|JOHAB|SHIFT_JIS_2004|SJIS|UHC)$/
 export class DumpScript extends ScriptLexer {
   readonly #tables = new Map<string, { name: QualifiedName; defined: boolean; rows: number | null | undefined }>();
   readonly #roles = new Set<string>();
+  readonly #schemas = new Set<string>();
   #begun = false;
   #complete = false;
   /** Where names without a schema are. */
   #schema = "public";
   #copied: string | undefined;
 
-  constructor() {
+  constructor(private readonly there: AlreadyThere = newDatabaseHas) {
     super({
       statement: (statement) => this.#judge(statement),
       rows: (count) => this.#addRows(this.#copied, count),
@@ -92,7 +111,7 @@ export class DumpScript extends ScriptLexer {
           : "supabase db dump takes that line out: write it with --keep-comments",
       });
     demandRows(what, tables);
-    return { tables, roles: [...this.#roles].sort(), bytes: this.bytes };
+    return { tables, roles: [...this.#roles].sort(), schemas: [...this.#schemas].sort(), bytes: this.bytes };
   }
 
   #judge(statement: LexedStatement): "pass" | "drop" | "rows" {
@@ -100,11 +119,16 @@ export class DumpScript extends ScriptLexer {
     // Some tools append it to what pg_dump wrote.
     if (!/^RESET\s+ALL$/i.test(statement.text)) this.#complete = false;
     if (word === "INSERT") this.#addRows(this.#idOf(insertedInto(statement.text)), values);
+    if (this.there.extensions.has(commentedExtension(statement) ?? "")) return "drop";
     if (unparsed.has(word)) return "pass";
     const node = parseOne(statement.text);
     // Of a newer server than the parser: this one decides.
     if (node === undefined) return "pass";
-    this.#collectRoles(node);
+    if ("AlterDefaultPrivilegesStmt" in node) {
+      const whose = rolesIn(node.AlterDefaultPrivilegesStmt.options);
+      if (whose.some((role) => this.there.otherRoles.has(role))) return "drop";
+    }
+    for (const role of rolesIn(node)) this.#roles.add(role);
     return this.#judgeNode(node, word);
   }
 
@@ -119,6 +143,11 @@ export class DumpScript extends ScriptLexer {
     if ("CreateStmt" in node) {
       const { relation, partspec } = node.CreateStmt;
       if (relation !== undefined && partspec === undefined) this.#table(this.#nameOf(relation)).defined = true;
+    }
+    if ("CreateSchemaStmt" in node) {
+      const { schemaname = "" } = node.CreateSchemaStmt;
+      this.#schemas.add(schemaname);
+      if (this.there.schemas.has(schemaname)) return "drop";
     }
     if ("VariableSetStmt" in node) this.#noteSetting(node);
     if ("CopyStmt" in node) {
@@ -174,16 +203,22 @@ export class DumpScript extends ScriptLexer {
     if (table === undefined) return;
     table.rows = rows === null || table.rows === null ? null : (table.rows ?? 0) + rows;
   }
+}
 
-  /** Whoever is named anywhere in the statement: owner, grantee, member of a policy. */
-  #collectRoles(tree: unknown): void {
-    if (typeof tree !== "object" || tree === null) return;
-    for (const [key, value] of Object.entries(tree)) {
-      const role = value as { roletype?: string; rolename?: string } | null;
-      if (role?.roletype === "ROLESPEC_CSTRING" && role.rolename !== undefined) this.#roles.add(role.rolename);
-      else if (key !== "location") this.#collectRoles(value);
-    }
-  }
+/** Whoever is named anywhere in it: owner, grantee, member of a policy. */
+function rolesIn(tree: unknown): string[] {
+  if (typeof tree !== "object" || tree === null) return [];
+  return Object.entries(tree).flatMap(([key, value]): string[] => {
+    const role = value as { roletype?: string; rolename?: string } | null;
+    if (role?.roletype === "ROLESPEC_CSTRING" && role.rolename !== undefined) return [role.rolename];
+    return key === "location" ? [] : rolesIn(value);
+  });
+}
+
+function commentedExtension({ word, text }: LexedStatement): string | undefined {
+  if (word !== "COMMENT") return undefined;
+  const [, quoted, bare] = commentOnExtension.exec(text) ?? [];
+  return quoted?.replaceAll('""', '"') ?? bare?.toLowerCase();
 }
 
 function parseOne(text: string): Node | undefined {
@@ -215,6 +250,8 @@ function ofAnother(node: Node, word: string): Refusal {
 
 const identifier = String.raw`(?:"((?:[^"]|"")*)"|([^\s".(]+))`;
 const inserted = new RegExp(String.raw`^INSERT\s+INTO\s+${identifier}(?:\s*\.\s*${identifier})?`, "i");
+
+const commentOnExtension = new RegExp(String.raw`^COMMENT\s+ON\s+EXTENSION\s+${identifier}\s`, "i");
 
 function insertedInto(text: string): QualifiedName | { name: string } | undefined {
   const parts = inserted.exec(text);

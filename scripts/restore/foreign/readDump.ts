@@ -5,13 +5,15 @@ import { pipeline } from "node:stream/promises";
 import { loadModule } from "libpg-query";
 import { Damage, codeOf, messageOf } from "../../contract/failure";
 import { startProgram } from "../../database/program";
-import { type DumpSummary, DumpScript } from "./dumpScript";
+import { type AlreadyThere, type DumpSummary, DumpScript } from "./dumpScript";
 import { type RecognisedDump, decompressors } from "./recognise";
 import { TarFile } from "./tarFile";
 
 export interface ReadDumpOptions {
   /** Of the client programs. */
   readonly binDir: string;
+  /** Default: what a new database has. */
+  readonly there?: AlreadyThere;
   readonly signal?: AbortSignal;
 }
 
@@ -27,7 +29,7 @@ export async function readDump(
   consume: (script: DumpScript) => Promise<void> = discard,
 ): Promise<DumpSummary> {
   await loadModule();
-  const script = new DumpScript();
+  const script = new DumpScript(options.there);
   // Neither must wait for what the other will not give.
   const breakOff = (error: unknown): never => {
     script.destroy(error instanceof Error ? error : new Error(messageOf(error)));

@@ -1,22 +1,26 @@
 /**
- * Restores a dump that is no backup of ours into a new database beside the live one. There is no fingerprint to compare
- * with: what is proven is that the file is whole, that every table has the rows that the file holds for it, and that the
- * constraints hold. One session of psql, in a transaction that only ends well once that was seen.
+ * Restores a dump that is no backup of ours into a new database beside the live one, or into the live one in place of what
+ * is there. One session of psql, in a transaction that only ends well once what was restored was proven.
  */
 import { Refusal } from "../../contract/failure";
 import { withConnection } from "../../database/connect";
-import { readCapacity } from "../../database/jobs";
-import { findPostgres } from "../../database/postgresPrograms";
+import { readDatabaseForm } from "../../database/databaseForm";
 import { PsqlSession } from "../../database/psqlSession";
 import type { Queryable } from "../../database/queryable";
-import { displayName, quoteName } from "../../database/sqlText";
+import { displayName, quoteIdentifier } from "../../database/sqlText";
+import { readScope } from "../../database/supabasePreset";
+import { listProtectedTables } from "../../database/tables";
 import type { DatabaseTarget } from "../../database/target";
-import { readDatabaseForm } from "../../database/databaseForm";
+import type { StatementSession } from "../../database/writeGrants";
+import { readCatalog } from "../../fingerprint/catalog";
 import { type NewDatabase, makeBeside } from "../besideDatabase";
 import { withSuffix } from "../databaseNames";
-import { createMissingRoles } from "../restoreBackup";
-import { startProgress } from "../../backup/progress";
-import type { DumpSummary, DumpedTable } from "./dumpScript";
+import { goneDefinitions, platformLosses, readDefinitions } from "../inPlaceComparison";
+import { dropStatements, unlinkLargeObjects } from "../ownObjects";
+import { createMissingRoles, findMissingRoles } from "../restoreBackup";
+import { holdInPlace, statementsOf } from "../restoreInPlace";
+import type { AlreadyThere, DumpSummary } from "./dumpScript";
+import { type ProvenDump, fillFromDump, programsFor } from "./fillFromDump";
 import { readDump } from "./readDump";
 import type { RecognisedDump } from "./recognise";
 
@@ -27,19 +31,8 @@ export interface RestoreDumpOptions extends Omit<NewDatabase, "like" | "mark"> {
   readonly signal?: AbortSignal;
 }
 
-export interface RestoredDump {
+export interface RestoredDump extends ProvenDump {
   readonly database: string;
-  /** Tables whose rows were counted and are as many as in the file. */
-  readonly tables: number;
-  readonly rows: number;
-  /** Tables whose rows in the file cannot be counted: statements such as `INSERT … ON CONFLICT`. */
-  readonly uncounted: readonly string[];
-  /** Tables that the file defines and holds nothing for. */
-  readonly withoutRows: readonly string[];
-  /** Foreign keys, CHECKs, keys and exclusions that the server found to hold for every row. */
-  readonly constraints: number;
-  /** Those that the file says nobody ever checked (`NOT VALID`). */
-  readonly unvalidated: readonly string[];
   readonly notes: readonly string[];
 }
 
@@ -54,7 +47,14 @@ export async function inspectDump(
   live: DatabaseTarget,
   options: { signal?: AbortSignal } = {},
 ): Promise<DumpSummary> {
-  return readDump(dump, { ...options, ...(await programsFor(live)) });
+  return readDump(dump, { ...options, binDir: (await programsFor(live)).binDir });
+}
+
+/** Tables of the live database that the file neither defines nor has rows for: over it they would be gone. */
+export async function tablesNotIn({ tables }: DumpSummary, live: DatabaseTarget): Promise<string[]> {
+  const known = new Set(tables.map(displayName));
+  const there = (await withConnection(live, (client) => listProtectedTables(client))).map(displayName);
+  return there.filter((name) => !known.has(name)).sort();
 }
 
 /** `crm_restored_from_monday_dump`: the same file, the same name. */
@@ -63,84 +63,106 @@ export function nameFor(live: string, file: string): string {
   return withSuffix(live, `_restored_from_${word.slice(0, 24)}`);
 }
 
+/** The comment of a database that was made from the file. */
+export function countedMark({ path }: RecognisedDump): string {
+  return `dbprotect: restored from ${path}, rows counted`;
+}
+
 /** @throws what `inspectDump` and `makeBeside` throw, for nothing proves that the file is still the same; Refusal. */
 export async function restoreDump(options: RestoreDumpOptions): Promise<RestoredDump> {
-  const { live, dump, summary, database, onProgress } = options;
+  const { live, dump, summary, database, signal, onProgress } = options;
   const like = await withConnection(live, readDatabaseForm);
-  const mark = `dbprotect: restored from ${dump.path}, rows counted`;
-  const { filled, notes } = await makeBeside({ ...options, like, mark }, async (target) => {
+  const { filled, notes } = await makeBeside({ ...options, like, mark: countedMark(dump) }, async (target) => {
     await createMissingRoles({
       ...{ target, roles: summary.roles, superusers: [] },
       ...(onProgress === undefined ? {} : { onProgress }),
     });
-    return fill(options, target);
+    return inTransaction(target, signal, (session, binDir) => fillFromDump(session, { ...options, binDir }));
   });
   return { database, ...filled, notes };
 }
 
-async function programsFor(live: DatabaseTarget): Promise<{ binDir: string; serverMajor: number }> {
-  const { serverMajor } = await withConnection(live, readCapacity);
-  return { serverMajor, binDir: findPostgres({ atLeast: serverMajor, use: "client" }).binDir };
+export interface DumpInPlaceOptions {
+  readonly dump: RecognisedDump;
+  readonly summary: DumpSummary;
+  /** The database whose contents are replaced. */
+  readonly live: DatabaseTarget;
+  /** Runs in the transaction, on what was proven already; whoever throws keeps everything as it was. */
+  readonly beforeCommit?: (session: StatementSession) => Promise<void>;
+  readonly signal?: AbortSignal;
+  readonly onProgress?: (line: string) => void;
 }
 
-async function fill(
-  { dump, summary: seen, signal, onProgress }: RestoreDumpOptions,
-  target: DatabaseTarget,
-): Promise<Omit<RestoredDump, "database" | "notes">> {
-  const programs = await programsFor(target);
-  const stopped = signal === undefined ? {} : { signal };
-  const session = await PsqlSession.begin({ target, ...programs, ...stopped });
-  const progress = startProgress("restored", seen.bytes, onProgress);
-  try {
-    const summary = await readDump(dump, { ...programs, ...stopped }, (script) =>
-      session.sendAll(script, { onBytes: (bytes) => progress.add(bytes), ...stopped }),
-    );
-    await session.send("RESET SESSION AUTHORIZATION;\n");
-    await session.pin();
-    onProgress?.("counting rows, before anything is committed");
-    const proven = await prove(session, summary);
+/**
+ * Everything that is the role's own is dropped; extensions stay, and schemas in which they are. What is the platform's is
+ * neither changed nor filled: a file that holds definitions of it is refused by the server, as a whole.
+ *
+ * @throws Refusal when the server refuses a statement, or something of the platform's would go; what `inspectDump` throws.
+ *   Nothing was changed then.
+ */
+export async function restoreDumpInPlace(
+  options: DumpInPlaceOptions,
+): Promise<ProvenDump & { readonly notes: readonly string[] }> {
+  const { live, summary, signal, onProgress } = options;
+  const missingRoles = await findMissingRoles(live, summary.roles);
+  return inTransaction(live, signal, async (session, binDir) => {
+    await holdInPlace(session);
+    const before = await readDefinitions(session);
+    onProgress?.("dropping what is replaced");
+    const kept = await dropForDump(session, summary, missingRoles);
+    const there = { ...kept, otherRoles: new Set(before.platform.roles) };
+    const proven = await fillFromDump(session, { ...options, binDir, there });
+    const losses = await platformLosses(session, before);
+    if (losses.length > 0) throw new Refusal(`${losses[0]}; nothing was changed`, { details: losses });
+    const gone = goneDefinitions(before.inBackups, await readCatalog(session));
+    await options.beforeCommit?.(statementsOf(session));
     signal?.throwIfAborted();
+    return { ...proven, notes: gone.map(describeGone) };
+  });
+}
+
+export function describeGone(item: string): string {
+  return `${item} is gone: the file does not have it`;
+}
+
+async function dropForDump(
+  session: PsqlSession,
+  summary: DumpSummary,
+  missingRoles: readonly string[],
+): Promise<Omit<AlreadyThere, "otherRoles">> {
+  const extensions = await namesOf(session, "SELECT extname::text AS name FROM pg_extension");
+  const used = await namesOf(
+    session,
+    `SELECT n.nspname::text AS name FROM pg_namespace n
+      WHERE EXISTS (SELECT FROM pg_extension e WHERE e.extnamespace = n.oid)
+         OR EXISTS (SELECT FROM pg_default_acl d WHERE d.defaclnamespace = n.oid AND NOT pg_has_role(d.defaclrole, 'USAGE'))`,
+  );
+  const statements = await dropStatements(session, {
+    ...{ scope: await readScope(session), extensions, schemas: [...used, ...summary.schemas] },
+  });
+  const created = missingRoles.map((role) => `CREATE ROLE ${quoteIdentifier(role)} NOLOGIN`);
+  await session.send([...created, ...statements, unlinkLargeObjects].map((line) => `${line};\n`).join(""));
+  const schemas = await namesOf(session, "SELECT nspname::text AS name FROM pg_namespace");
+  return { schemas: new Set(schemas), extensions: new Set(extensions) };
+}
+
+async function namesOf(session: Queryable, query: string): Promise<string[]> {
+  return (await session.query<{ name: string }>(query)).rows.map(({ name }) => name);
+}
+
+/** Commits what `work` did; whatever goes wrong, nothing of it stays. */
+async function inTransaction<T>(
+  target: DatabaseTarget,
+  signal: AbortSignal | undefined,
+  work: (session: PsqlSession, binDir: string) => Promise<T>,
+): Promise<T> {
+  const programs = await programsFor(target);
+  const session = await PsqlSession.begin({ target, ...programs, ...(signal === undefined ? {} : { signal }) });
+  try {
+    const done = await work(session, programs.binDir);
     await session.commit();
-    return proven;
+    return done;
   } finally {
-    progress.end();
     await session.close();
   }
-}
-
-async function prove(session: Queryable, { tables }: DumpSummary): Promise<Omit<RestoredDump, "database" | "notes">> {
-  const counted = tables.filter((table): table is DumpedTable & { rows: number } => typeof table.rows === "number");
-  const differences: string[] = [];
-  let rows = 0;
-  for (const table of counted) {
-    const found = await countRows(session, table);
-    rows += found;
-    if (found !== table.rows)
-      differences.push(`table ${displayName(table)} has ${found} rows, the file holds ${table.rows} for it`);
-  }
-  if (differences.length > 0)
-    throw new Refusal(`the restored database is not what the file holds: ${differences[0]}`, { details: differences });
-  const constraints = await session.query<{ name: string; valid: boolean }>(
-    `SELECT n.nspname || '.' || c.relname || '.' || k.conname AS name, k.convalidated AS valid
-       FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid JOIN pg_namespace n ON n.oid = c.relnamespace
-      WHERE n.nspname <> 'information_schema' AND n.nspname !~ '^pg_' ORDER BY 1`,
-  );
-  return {
-    tables: counted.length,
-    rows,
-    uncounted: tables.filter((table) => table.rows === null).map(displayName),
-    withoutRows: tables.filter(({ defined, rows: held }) => defined && held === undefined).map(displayName),
-    constraints: constraints.rows.filter(({ valid }) => valid).length,
-    unvalidated: constraints.rows.filter(({ valid }) => !valid).map(({ name }) => name),
-  };
-}
-
-/** Rows that were written through a divided table lie in its parts. */
-async function countRows(session: Queryable, table: DumpedTable): Promise<number> {
-  const { rows } = await session.query<{ rows: string }>(
-    `SELECT CASE WHEN (SELECT relkind FROM pg_class WHERE oid = $1::regclass) = 'p'
-                 THEN (SELECT count(*) FROM ${quoteName(table)}) ELSE (SELECT count(*) FROM ONLY ${quoteName(table)}) END::text AS rows`,
-    [quoteName(table)],
-  );
-  return Number(rows[0]?.rows ?? 0);
 }
