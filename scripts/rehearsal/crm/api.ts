@@ -110,8 +110,9 @@ function frontend(version: string): Answer {
 /** @param databaseUrl of the login `crm_api`. */
 export async function startCrmApi(databaseUrl: string, version: string): Promise<CrmApi> {
   const pool = new Pool({ connectionString: databaseUrl, max: 4, application_name: "crm" });
-  // An idle connection that the server ends must not end the API.
+  // A connection that the server ends, idle or not (a write fence does), must not end the API.
   pool.on("error", () => undefined);
+  pool.on("connect", (client) => client.on("error", () => undefined));
   let live = crmVersion(version).version;
   let frontendVersion = live;
   const routes: Record<string, (call: Call) => Promise<Answer> | Answer> = {
