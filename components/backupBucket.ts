@@ -42,7 +42,7 @@ export interface BackupBucketArgs {
   /**
    * Object lock, set on each object as it is written: until its end nobody removes that version; with `governance` nobody
    * without a right of its own, which the bucket's policy denies, with `compliance` nobody at all, AWS included.
-   * Defaults to `none`. Plain.
+   * Defaults to `governance`; for an existing bucket to `none`, because a lock, once on, stays on. Plain.
    */
   readonly lockMode?: "none" | "governance" | "compliance" | undefined;
   /** Days that an object is locked at most, and never longer than its tier promises. Defaults to what its tier promises. */
@@ -99,7 +99,7 @@ export class BackupBucket extends pulumi.ComponentResource {
         ? new s3.Bucket(`${name}-bucket`, tags, keep)
         : s3.Bucket.get(`${name}-bucket`, args.existing, undefined, { parent: this });
     const prefix = pulumi.output(args.prefix ?? pulumi.getStack());
-    const lock: LockSettings = { mode: args.lockMode ?? "none", mostDays: args.lockDays, retention };
+    const lock: LockSettings = { mode: lockModeOf(args), mostDays: args.lockDays, retention };
     this.bucket = bucket;
     this.prefix = prefix;
     this.lockMode = lock.mode;
@@ -214,11 +214,17 @@ export class BackupBucket extends pulumi.ComponentResource {
   }
 }
 
+/** Locked unless somebody says otherwise; what cannot be taken back is not switched on in somebody else's bucket. */
+function lockModeOf({ lockMode, existing }: BackupBucketArgs): "none" | "governance" | "compliance" {
+  return lockMode ?? (existing === undefined ? "governance" : "none");
+}
+
 /** @throws pulumi.RunError naming what contradicts what. */
 function demandSense(name: string, args: BackupBucketArgs, retention: RetentionSettings): void {
   if (args.encryption === "s3" && args.kmsKeyArn !== undefined)
     throw mistake(name, "both kmsKeyArn and encryption: s3", "one of the two", "remove one");
-  const { coldAfterDays = earliestColdDays, lockDays, lockMode = "none" } = args;
+  const { coldAfterDays = earliestColdDays, lockDays } = args;
+  const lockMode = lockModeOf(args);
   if (coldAfterDays < earliestColdDays)
     throw mistake(name, `coldAfterDays: ${coldAfterDays}`, `${earliestColdDays} or more`, "S3 moves nothing younger");
   const { lockArrivalsDays } = args;
@@ -233,9 +239,9 @@ function demandSense(name: string, args: BackupBucketArgs, retention: RetentionS
   if (lockDays !== undefined && lockMode === "none")
     throw mistake(
       name,
-      `lockDays: ${lockDays} without lockMode`,
+      `lockDays: ${lockDays} with lockMode: none`,
       "governance or compliance",
-      "add lockMode or remove it",
+      "set lockMode or remove lockDays",
     );
 }
 

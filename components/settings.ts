@@ -56,7 +56,7 @@ const bucketSettingsSchema = z.strictObject({
   coldStorage: z.enum(["none", "STANDARD_IA", "GLACIER_IR"]).optional(),
   /** Days after which they move. Default 30. */
   coldAfterDays: z.int().min(30).max(3650).optional(),
-  /** Object lock. Default `none`. */
+  /** Object lock. Default `governance`, for an existing bucket `none`. */
   lockMode: z.enum(["none", "governance", "compliance"]).optional(),
   /** Days that an object is locked at most. Default: what its tier promises. */
   lockDays: days.optional(),

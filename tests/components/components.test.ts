@@ -29,7 +29,7 @@ describe("components", function () {
     it("is versioned, encrypted, private, TLS-only, and nothing of it can be deleted with the stack", async () => {
       const { registered, get, outputs, errors } = await record("bucket");
       assert.deepEqual(errors, []);
-      assert.deepEqual(outputs, { url: "s3://backups-bucket-1a2b3c4/prod", region: "eu-central-1" });
+      assert.deepEqual(outputs, { url: `s3://backups-bucket-1a2b3c4/prod${promisedLock}`, region: "eu-central-1" });
       assert.deepEqual(get("backups-versioning").inputs["versioningConfiguration"], { status: "Enabled" });
       assert.deepEqual(get("backups-encryption").inputs["rules"], [
         {
@@ -48,7 +48,7 @@ describe("components", function () {
       assert.equal(bucket, "backups-bucket-1a2b3c4");
       assert.deepEqual(get("backups-events").inputs["eventbridge"], true);
       const children = registered.filter(({ parent }) => parent === "backups");
-      assert.equal(children.length, 9);
+      assert.equal(children.length, 10);
       for (const child of children) {
         // Without it nothing is lost but news.
         if (child.name === "backups-events") continue;
@@ -99,6 +99,14 @@ describe("components", function () {
           ...all,
           Action: ["s3:DeleteObjectVersion", "s3:BypassGovernanceRetention"],
           Resource: `${bucket}/*`,
+        },
+        {
+          Sid: "NotLockedForLonger",
+          ...all,
+          Action: ["s3:PutObject", "s3:PutObjectRetention"],
+          Resource: `${bucket}/*`,
+          // What the monthly tier promises.
+          Condition: { NumericGreaterThan: { "s3:object-lock-remaining-retention-days": "366" } },
         },
         { Sid: "BucketStays", ...all, Action: "s3:DeleteBucket", Resource: bucket },
       ]);
@@ -191,7 +199,7 @@ describe("components", function () {
       );
       assert.match(
         await messages("bucketLockedInNoMode"),
-        /^backups: found lockDays: 8 without lockMode: expected governance or compliance: /,
+        /^backups: found lockDays: 8 with lockMode: none: expected governance or compliance: /,
       );
     });
 
@@ -292,7 +300,7 @@ describe("components", function () {
         assert.ok(gate.dependsOn.includes(`database-bucket-${part}`), `the gate must wait for ${part}`);
       }
       const environment = gate.inputs["environment"] as Record<string, string>;
-      assert.equal(environment["BACKUP_STORE"], "s3://database-bucket-bucket-1a2b3c4/prod");
+      assert.equal(environment["BACKUP_STORE"], `s3://database-bucket-bucket-1a2b3c4/prod${promisedLock}`);
       assert.equal(environment["AWS_REGION"], "eu-central-1");
       assert.equal(environment["DBPROTECT_STACK"], "someones-project/prod");
     });
@@ -399,6 +407,9 @@ describe("components", function () {
     });
   });
 });
+
+/** What a bucket of our own locks by default: each tier as long as it promises. */
+const promisedLock = "?lockMode=governance&lockDays=daily:7,weekly:35,monthly:366,predeploy:30,manual:90,records:30";
 
 const ownKey = "arn:aws:kms:eu-central-1:111122223333:backups-key";
 

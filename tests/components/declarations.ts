@@ -59,6 +59,11 @@ export const declarations = {
     return { url: bucket.url, region: bucket.region };
   },
 
+  bucketWithoutLock: () => {
+    new BackupBucket("backups", { lockMode: "none" });
+    return {};
+  },
+
   bucketWithEverything: () => {
     const bucket = new BackupBucket("backups", {
       prefix: "crm/prod",
@@ -88,7 +93,7 @@ export const declarations = {
   },
 
   bucketLockedInNoMode: () => {
-    new BackupBucket("backups", { lockDays: 8 });
+    new BackupBucket("backups", { lockMode: "none", lockDays: 8 });
     return {};
   },
 
