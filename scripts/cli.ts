@@ -169,6 +169,17 @@ const entries: readonly Entry[] = [
     inTimeline: true,
   },
   {
+    name: "emergency",
+    description: "data was lost: freeze, assess, a way back, verify, test, unfreeze; goes on where it was",
+    module: "emergency",
+  },
+  {
+    name: "test:emergency",
+    description: "whether what was recovered works: data checks, health checks, the configured command",
+    module: "testEmergency",
+    inTimeline: true,
+  },
+  {
     name: "db:emergency-restore",
     description: "the last known good backup takes the live database's place",
     module: "emergencyRestore",

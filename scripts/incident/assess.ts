@@ -13,6 +13,7 @@ import type { Fingerprint } from "../fingerprint/fingerprint";
 import { listReceipts, readTrustedReceipt, type Receipt } from "../record/receipt";
 import { listOpenReceipts } from "../record/releaseEvents";
 import { listRollbackSeconds } from "../record/rollbackEvents";
+import { readLiveTables } from "../repair/liveTables";
 import { readFingerprint } from "../restore/compareCopy";
 import { readDepths } from "../retention/inventory";
 import { isScratchAlive } from "../scratch/scratchServer";
@@ -304,9 +305,14 @@ class Assessing {
         const known = fingerprint.tables.find((each) => displayName(each) === table.table)!;
         if (known.key.length === 0) continue;
         const found = await changedColumns(target, this.input.live, known, this.input.signal);
+        // What the database computes follows by itself, and cannot be written.
+        const written = (await withConnection(this.input.live, (client) => readLiveTables(client, [known])))
+          .get(table.table)
+          ?.columns.filter(({ generated, identityAlways }) => !generated && !identityAlways)
+          .map(({ name }) => name);
         columns.set(
           table.table,
-          found.filter(({ rows }) => isMass(rows, table.rowsBefore)),
+          found.filter(({ column, rows }) => isMass(rows, table.rowsBefore) && written?.includes(column) === true),
         );
       }
       return { compared, columns };

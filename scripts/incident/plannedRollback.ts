@@ -214,7 +214,7 @@ export async function runPlannedRollback(plan: PlannedPlan, execution: PlannedEx
     await keepFenceUp(run);
     for (const [place, step] of plannedSteps.entries()) {
       const label = `${place + 1} of ${plannedSteps.length}: ${step}`;
-      if (isDone(turn, step)) onProgress(`${label}: done before`);
+      if (turn.isDone(step)) onProgress(`${label}: done before`);
       else await carryOut(run, step, label);
     }
     await turn.end("done");
@@ -250,10 +250,6 @@ interface Run extends PlannedExecution {
   readonly turn: PlannedTurn;
 }
 
-function isDone({ document }: PlannedTurn, step: PlannedStep): boolean {
-  return document.steps.some((is) => is.step === step && is.state === "done");
-}
-
 async function carryOut(run: Run, step: PlannedStep, label: string): Promise<void> {
   const { turn, signal, onProgress } = run;
   signal.throwIfAborted();
@@ -281,7 +277,7 @@ async function freeze({ store, plan, turn, onProgress }: Run): Promise<void> {
 async function keepFenceUp(run: Run): Promise<void> {
   const { store, live, turn, onProgress } = run;
   const isLifting = turn.document.steps.at(-1)?.state !== "open";
-  if (!isDone(turn, "deploy:maintenance on") || isLifting) return;
+  if (!turn.isDone("deploy:maintenance on") || isLifting) return;
   const { state, findings } = await readFenceStatus({ store, live });
   if (state === "on" && findings.length === 0) return;
   onProgress("the write fence does not stand any more: raising it again");
@@ -356,7 +352,7 @@ async function safetyBackupOf(
   const { raisedAt } = record;
   const known = turn.document.fence;
   const sinceAttempt = known?.raisedAt === raisedAt ? known.sinceAttempt : attempt;
-  await turn.noteFence({ raisedAt, sinceAttempt });
+  await turn.note({ fence: { raisedAt, sinceAttempt } });
   const usable = former.filter((each) => each.attempt >= sinceAttempt);
   return usable.findLast(({ event }) => (event?.safetyBackup ?? null) !== null)?.event?.safetyBackup ?? null;
 }

@@ -33,8 +33,8 @@ interface OverLive {
   readonly identity: DatabaseIdentity;
   readonly mode: RestoreMode;
   readonly runId: string;
-  /** A backup of the live database that is to be enough, by name. Default: one is taken. */
-  readonly safetyBackup?: string;
+  /** A backup of the live database that is to be enough, by name; null: it was made just now and is empty. Default: one is taken. */
+  readonly safetyBackup?: string | null;
   readonly signal?: AbortSignal;
   readonly onProgress?: (line: string) => void;
 }
@@ -138,13 +138,7 @@ async function replaceLive<T extends { readonly notes: readonly string[] }>(
 ): Promise<T & Replaced> {
   const { store, live, identity, mode, runId, onProgress } = options;
   await warnOfLease(options);
-  const safetyBackup = await secureLive({
-    ...{ store, live, identity, runId },
-    ...(source === undefined ? {} : { source }),
-    ...(options.safetyBackup === undefined ? {} : { named: options.safetyBackup }),
-    ...(options.signal === undefined ? {} : { signal: options.signal }),
-    ...(onProgress === undefined ? {} : { onProgress }),
-  });
+  const safetyBackup = await secured(options, source);
   const aside = mode === "swap" ? asideName(live.database, new Date()) : null;
   const event = { ...{ runId, mode, database: identity, safetyBackup, aside }, ...what };
   await recordRestore(store, { ...event, event: "restore-started", seconds: null });
@@ -158,6 +152,18 @@ async function replaceLive<T extends { readonly notes: readonly string[] }>(
     onProgress?.(`warning: restored, but that could not be recorded in ${store.url}: ${messageOf(error)}`);
   }
   return { mode, ...restored, seconds, safetyBackup, aside };
+}
+
+async function secured(options: OverLive, source: DatabaseIdentity | undefined): Promise<string | null> {
+  const { store, live, identity, runId, signal, onProgress, safetyBackup } = options;
+  if (safetyBackup === null) return null;
+  return secureLive({
+    ...{ store, live, identity, runId },
+    ...(source === undefined ? {} : { source }),
+    ...(safetyBackup === undefined ? {} : { named: safetyBackup }),
+    ...(signal === undefined ? {} : { signal }),
+    ...(onProgress === undefined ? {} : { onProgress }),
+  });
 }
 
 async function underFence<T>(options: OverLive, { inPlace }: Ways<T>): Promise<T> {

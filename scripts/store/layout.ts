@@ -16,6 +16,7 @@ export const maintenanceKey = "control/maintenance.json";
 export const releaseTurnKey = "control/release.json";
 export const failoverKey = "control/failover.json";
 export const plannedRollbackKey = "control/planned-rollback.json";
+export const emergencyKey = "control/emergency.json";
 export const healthKey = "control/health.json";
 
 /** What an S3 server was found to support, and the object on which that is tried. */

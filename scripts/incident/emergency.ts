@@ -1,0 +1,394 @@
+/**
+ * The strategy's Data Loss Emergency Response in one run: releases stop, the damage is assessed, a way back is decided, the
+ * damaged state is stored, the way back is taken, the result is verified and tested, and releases go on. Each step may be run
+ * again; what is done is on record, so that a killed run is gone on with where it was.
+ */
+import { readManifest } from "../backup/manifest";
+import { type ExitCode, Failure, Refusal, Unavailable, exitCode, messageOf } from "../contract/failure";
+import {
+  type Emergency,
+  type EmergencyChoice,
+  type EmergencyStep,
+  type EmergencyTurn,
+  emergencySteps,
+  freshEmergency,
+  readEmergency,
+  takeEmergencyTurn,
+} from "../control/emergency";
+import { setFreeze } from "../control/freeze";
+import { withConnection } from "../database/connect";
+import { readIdentity } from "../database/identity";
+import { type DatabaseTarget, withDatabase } from "../database/target";
+import { beginInTimeline } from "../record/commandTimeline";
+import { listIncidents, openIncident, recordIncident } from "../record/incident";
+import { type Receipt, readTrustedReceipt } from "../record/receipt";
+import { readRestore } from "../record/restoreEvents";
+import { tellTeam } from "../record/teamNotice";
+import { planRollback, rollBack } from "../release/rollback";
+import type { Platform, Platforms } from "../release/rollbackTargets";
+import { planUnfreeze, unfreeze } from "../release/unfreeze";
+import { isEmpty } from "../repair/plan";
+import { prepareRepair } from "../repair/repair";
+import { basisOfBackup, parseColumns } from "../repair/request";
+import { whyNoSwap } from "../restore/swapDatabases";
+import { createDatabaseLike } from "../scratch/scratchServer";
+import type { OperationSettings } from "../settings";
+import type { Store } from "../store/store";
+import { notComparedIn } from "../verification/impact";
+import { findingsOf, judgedStatements } from "../verification/verifyReceipt";
+import { assess } from "./assess";
+import type { Assessment } from "./assessment";
+import { planEmergency } from "./emergencyPlan";
+import { runEmergencyTests } from "./emergencyTests";
+import { readIncidentIds } from "./incidentIds";
+import { immediateSeconds } from "./ladder";
+import { recordAssessment } from "./recordAssessment";
+import { restoreLive } from "./restoreLive";
+import { secureLive } from "./safetyBackup";
+import { verifyRestored } from "./verifyRestored";
+
+export interface EmergencyInput {
+  readonly store: Store;
+  readonly live: DatabaseTarget;
+  readonly clients: Platforms;
+  readonly configured: readonly Platform[];
+  readonly settings: OperationSettings;
+  readonly addresses: { readonly appUrl: string | undefined; readonly frontendUrl: string | undefined };
+  readonly runId: string;
+  /** Of a new one; one that is under way keeps its own. */
+  readonly person: string;
+  readonly reason: string;
+  /** Asked once it is known what is damaged. */
+  readonly decide: (assessment: Assessment) => Promise<EmergencyChoice>;
+  readonly signal: AbortSignal;
+  readonly onProgress: (line: string) => void;
+}
+
+export interface TimedStep {
+  readonly step: EmergencyStep;
+  readonly seconds: number | null;
+  readonly detail: string;
+  /** Seconds from the beginning of the emergency to the end of the step, killed runs and pauses included. */
+  readonly elapsedSeconds: number | null;
+  /** The strategy's last minute for it, in seconds. */
+  readonly limitSeconds: number;
+  readonly withinStrategy: boolean | null;
+}
+
+export interface EmergencyResult {
+  readonly id: string;
+  readonly incident: string | null;
+  readonly choice: EmergencyChoice | null;
+  /** The backup of the damaged state; null: nothing was changed, or nothing was left to store. */
+  readonly damaged: string | null;
+  readonly steps: readonly TimedStep[];
+}
+
+/** The strategy's "0-5 minutes" and "5-30 minutes": what each step belongs to. */
+const limits: Readonly<Partial<Record<EmergencyStep, number>>> = {
+  "deploy:freeze": immediateSeconds,
+  "db:assess": immediateSeconds,
+};
+const recoveryLimit = 30 * 60;
+
+interface Run extends EmergencyInput {
+  readonly turn: EmergencyTurn;
+}
+
+/** @throws whatever a step throws: it stays open, releases stay frozen, and the next run goes on there. */
+export async function runEmergency(input: EmergencyInput): Promise<EmergencyResult> {
+  const { store, runId, person, reason, onProgress } = input;
+  const turn = await takeEmergencyTurn(store, runId, (current) =>
+    current?.state === "under way" ? current : freshEmergency({ id: runId, person, reason }),
+  );
+  try {
+    const run: Run = { ...input, turn, signal: AbortSignal.any([input.signal, turn.lost]) };
+    for (const [place, step] of emergencySteps.entries()) {
+      const label = `${place + 1} of ${emergencySteps.length}: ${nameOf(step, turn.document)}`;
+      if (turn.isDone(step)) onProgress(`${label}: done before`);
+      else await carryOut(run, step, label);
+    }
+    await turn.end("done");
+    return resultOf(turn.document);
+  } catch (error) {
+    await turn.end().catch(() => undefined);
+    turn.lost.throwIfAborted();
+    throw error;
+  }
+}
+
+/** @returns what was given up; undefined: none is under way. What its steps did stays as it is, the freeze too. */
+export async function abandonEmergency(store: Store, runId: string): Promise<Emergency | undefined> {
+  const current = await readEmergency(store);
+  if (current?.state !== "under way") return undefined;
+  const turn = await takeEmergencyTurn(store, runId, (now) => now ?? current);
+  await turn.end("abandoned");
+  return current;
+}
+
+export function resultOf({ id, incident, choice, damaged, steps, startedAt }: Emergency): EmergencyResult {
+  const timed = steps.map(({ step, seconds, detail, doneAt }): TimedStep => {
+    const limitSeconds = limits[step] ?? recoveryLimit;
+    const elapsedSeconds = doneAt === null ? null : Math.round((Date.parse(doneAt) - Date.parse(startedAt)) / 1000);
+    const withinStrategy = elapsedSeconds === null ? null : elapsedSeconds <= limitSeconds;
+    return { step, seconds, detail, elapsedSeconds, limitSeconds, withinStrategy };
+  });
+  return { id, incident, choice, damaged, steps: timed };
+}
+
+/** `recover` is named by what was chosen. */
+function nameOf(step: EmergencyStep, { choice }: Emergency): string {
+  return step === "recover" ? `recover${choice === null ? "" : ` (${choice.way})`}` : step;
+}
+
+async function carryOut(run: Run, step: EmergencyStep, label: string): Promise<void> {
+  const { turn, store, signal, onProgress } = run;
+  signal.throwIfAborted();
+  const attempt = await turn.begin(step);
+  onProgress(`${label}${attempt === 1 ? "" : `, attempt ${attempt}`}`);
+  const command = step === "recover" ? (turn.document.choice?.way ?? step) : step;
+  let entry = await beginInTimeline(store, `${command} (emergency ${turn.document.id})`, onProgress);
+  const started = performance.now();
+  try {
+    const hadIncident = step !== "deploy:freeze" || (await listIncidents(store, "open")).length > 0;
+    const detail = await work[step](run, attempt);
+    signal.throwIfAborted();
+    // The first step opens the incident, and stands in it all the same.
+    if (!hadIncident) entry = await beginInTimeline(store, `${command} (emergency ${turn.document.id})`, onProgress);
+    const seconds = Math.round((performance.now() - started) / 100) / 10;
+    await turn.done(step, seconds, detail);
+    await entry.end(exitCode.pass);
+    const timed = resultOf(turn.document).steps.find((each) => each.step === step)!;
+    const of = `${clock(timed.elapsedSeconds ?? 0)} of the strategy's ${clock(timed.limitSeconds)}`;
+    onProgress(
+      `${label}: done in ${seconds} s (${of}${timed.withinStrategy === false ? ": TOO LATE" : ""}): ${detail}`,
+    );
+  } catch (error) {
+    await entry.end(codeOfError(error));
+    throw error;
+  }
+}
+
+function codeOfError(error: unknown): ExitCode | 70 {
+  return error instanceof Failure ? error.exitCode : 70;
+}
+
+/** `4:07`. */
+function clock(seconds: number): string {
+  return `${Math.floor(seconds / 60)}:${String(Math.round(seconds) % 60).padStart(2, "0")}`;
+}
+
+/** What each step does, and what it says of itself when it is done. */
+const work: Readonly<Record<EmergencyStep, (run: Run, attempt: number) => Promise<string>>> = {
+  "deploy:freeze": freeze,
+  "db:assess": assessDamage,
+  "db:backup": storeDamaged,
+  recover,
+  "db:emergency-verify": verify,
+  "test:emergency": test,
+  "deploy:unfreeze": lift,
+};
+
+async function freeze({ store, turn, live, clients, configured, onProgress }: Run): Promise<string> {
+  const { id, person, reason } = turn.document;
+  const text = `emergency ${id}: ${reason}`;
+  await setFreeze(store, { kind: "manual", runId: null, reason: text, person, missingRows: {} });
+  const [open] = await listIncidents(store, "open");
+  const incident =
+    open ??
+    (await openIncident(store, {
+      ...{ kind: "emergency", title: reason, person, receipt: null, impact: [], notVerified: [] },
+      began: { notBefore: null, notAfter: null },
+      ids: await readIncidentIds({ store, live, clients, configured }),
+    }));
+  await turn.note({ incident });
+  await tellTeam(
+    { event: "frozen", text: `every gate and release is frozen: ${text}`, run: null },
+    { store, onProgress },
+  );
+  return `no gate and no release passes; incident ${incident}`;
+}
+
+async function assessDamage(run: Run): Promise<string> {
+  const { store, turn, configured, onProgress } = run;
+  const assessment = await assess({ ...run, application: configured.length > 0, copy: "auto" });
+  await recordAssessment(store, assessment, onProgress);
+  const choice = await run.decide(assessment);
+  await turn.note({ choice });
+  return `${assessment.verdict}; decided: ${choice.way}${choice.backup === null ? "" : ` by ${choice.backup.name}`}`;
+}
+
+function decided({ turn }: Run): EmergencyChoice {
+  const { choice } = turn.document;
+  if (choice === null) throw new Error("an emergency went on undecided");
+  return choice;
+}
+
+/** Before anything changes it: whatever is decided may turn out to be wrong. */
+async function storeDamaged(run: Run): Promise<string> {
+  const { store, live, turn, runId, signal, onProgress } = run;
+  const { way, gone, safetyBackup } = decided(run);
+  if (gone) return "there is no database to store";
+  if (way === "nothing" || way === "deploy:rollback") return "not needed: this way back does not touch the database";
+  const identity = await withConnection(live, (client) => readIdentity(client, live));
+  const name = await secureLive({
+    ...{ store, live, identity, source: identity, runId, signal, onProgress },
+    ...(safetyBackup === null ? {} : { named: safetyBackup }),
+  });
+  await turn.note({ damaged: name });
+  return `the damaged state is in ${name ?? "no backup"}, marked as suspect`;
+}
+
+async function recover(run: Run, attempt: number): Promise<string> {
+  switch (decided(run).way) {
+    case "deploy:rollback":
+      return rollBackApplication(run, attempt);
+    case "db:repair":
+      return repair(run);
+    case "db:emergency-restore":
+      return restore(run, attempt);
+    case "nothing":
+      return "nothing to do";
+  }
+}
+
+async function rollBackApplication(run: Run, attempt: number): Promise<string> {
+  const { store, clients, configured, settings, turn, signal, onProgress } = run;
+  const plan = await planRollback({ store, clients, configured, settings, to: {} });
+  const result = await rollBack(plan, {
+    ...{ store, clients, signal, onProgress, runId: `${turn.document.id}-rollback-${attempt}` },
+    // The next steps ask whether the application answers.
+    addresses: { appUrl: undefined, frontendUrl: undefined },
+  });
+  const failed = result.sides.filter(({ outcome }) => outcome === "failed");
+  if (failed.length === 0) return result.sides.map(({ platform, outcome }) => `${platform} ${outcome}`).join(", ");
+  const details = failed.map(({ platform, message }) => `${platform}: ${message}`);
+  if (result.exitCode === exitCode.unreachable)
+    throw new Unavailable(`the application did not go back: ${details.join("; ")}`);
+  throw new Refusal("the application did not go back", { details, hint: again });
+}
+
+const again = "mend that, then run npm run emergency again: it goes on here";
+
+async function repair(run: Run): Promise<string> {
+  const { store, live, settings, signal, onProgress } = run;
+  const { receipt, backup, columns, boundary } = decided(run);
+  if (backup === null)
+    throw new Refusal("no backup holds what is missing: nothing can be repaired from", { hint: again });
+  const basis =
+    receipt === null ? await basisOfBackup(store, backup.name, settings) : await readTrustedReceipt(store, receipt);
+  const prepared = await prepareRepair({
+    ...{ store, ...basis, live, columns: parseColumns(columns), signal, onProgress },
+    ...(boundary === null ? {} : { boundary }),
+  });
+  try {
+    if (isEmpty(prepared.plan) && prepared.findings.length === 0) return "nothing is missing any more";
+    const after = findingsOf(await prepared.apply());
+    if (after.length > 0) throw new Refusal("written, and the comparison still finds a loss", { details: after });
+    return `put back from ${backup.name}; every statement: ${prepared.file ?? ""}, which holds rows: delete it afterwards`;
+  } finally {
+    await prepared.close();
+  }
+}
+
+async function restore(run: Run, attempt: number): Promise<string> {
+  const { store, live, turn, signal, onProgress } = run;
+  const { backup, inPlace, gone } = decided(run);
+  if (backup === null) throw new Refusal("no backup to restore is known", { hint: again });
+  const { manifest } = await planEmergency(store, backup, onProgress);
+  const runIdOf = (number: number): string => `${turn.document.id}-restore-${number}`;
+  for (let former = 1; former < attempt; former++) {
+    const event = await readRestore(store, runIdOf(former));
+    if (event?.event === "restored")
+      return `${event.backup?.name ?? manifest.name} was restored by a run that died right after it`;
+  }
+  if (gone) await remake(run, manifest);
+  const identity = await withConnection(live, (client) => readIdentity(client, live));
+  const mode = inPlace || (await whyNoSwap(live)) !== null ? "in-place" : "swap";
+  const { damaged } = turn.document;
+  const restored = await restoreLive({
+    ...{ store, manifest, live, identity, mode, runId: runIdOf(attempt), signal, onProgress },
+    // A former attempt may have been long ago, and people went on writing: then one is taken again.
+    ...(gone ? { safetyBackup: null } : damaged === null || attempt > 1 ? {} : { safetyBackup: damaged }),
+  });
+  for (const note of restored.notes) onProgress(`note: ${note}`);
+  const aside = restored.aside === null ? "" : `; the former database is ${restored.aside}`;
+  return `${manifest.name}: ${restored.rows} rows of ${restored.tables} tables equal to the backup${aside}`;
+}
+
+/** An empty database where one was dropped, so that there is something that can be replaced. */
+async function remake({ live, onProgress }: Run, manifest: Parameters<typeof createDatabaseLike>[2]): Promise<void> {
+  const outside = withDatabase(live, "postgres");
+  const there = await withConnection(outside, async (client) => {
+    const { rowCount } = await client.query("SELECT FROM pg_database WHERE datname = $1", [live.database]);
+    return (rowCount ?? 0) > 0;
+  });
+  if (there) return;
+  for (const note of await createDatabaseLike(outside, live.database, manifest)) onProgress(`note: ${note}`);
+  onProgress(`${live.database} was made again, empty`);
+}
+
+/** What the live database is compared with: the receipt, where one is known, with what its migrations explain. */
+async function basisOf(run: Run): Promise<{ receipt: Receipt | null; backup: NonNullable<EmergencyChoice["backup"]> }> {
+  const { way, receipt: runId, backup } = decided(run);
+  const receipt = runId === null ? null : (await readTrustedReceipt(run.store, runId)).receipt;
+  if (backup === null)
+    throw new Refusal("there is no backup to verify against", {
+      hint: "npm run emergency -- --abandon, then by hand: docs/emergency.md",
+    });
+  return { receipt: way === "db:emergency-restore" ? null : receipt, backup };
+}
+
+async function verify(run: Run): Promise<string> {
+  const { store, live, turn, signal, onProgress } = run;
+  const { receipt, backup } = await basisOf(run);
+  const result = await verifyRestored({
+    ...{ store, live, signal, onProgress },
+    settings: receipt?.settings ?? run.settings,
+    copyOf: receipt ?? { runId: turn.document.id, backup, scratch: null },
+    judged: receipt === null ? [] : judgedStatements(receipt),
+    addresses: run.addresses,
+  });
+  if (result.verdict === "fail")
+    throw new Refusal("what was recovered is not verified: releases stay frozen", {
+      details: result.findings.slice(0, 20),
+      hint: `${again}; or: npm run emergency -- --abandon, and docs/emergency.md`,
+    });
+  const text = `nothing of ${backup.name} is missing; health ${result.health.outcome}`;
+  const notVerified = [
+    ...notComparedIn(result.data.comparison),
+    ...(result.health.outcome === "not configured" ? ["the application: no health check is configured"] : []),
+    ...(result.dataChecks.results.length === 0 ? ["no data check was run"] : []),
+    `what was written after ${(await readManifest(store, backup)).snapshot.takenAt} has nothing to be compared with`,
+  ];
+  const { incident } = turn.document;
+  if (incident !== null)
+    await recordIncident(store, incident, { event: "mitigated", person: null, text, notVerified }).catch(
+      (error: unknown) => onProgress(`warning: that is not in the incident's timeline: ${messageOf(error)}`),
+    );
+  return text;
+}
+
+async function test(run: Run): Promise<string> {
+  const { receipt } = await basisOf(run);
+  const tests = await runEmergencyTests({ ...run, settings: receipt?.settings ?? run.settings });
+  if (tests.verdict === "fail")
+    throw new Refusal("what was recovered does not work: releases stay frozen", {
+      details: tests.findings,
+      hint: again,
+    });
+  const untested = tests.notTested.length === 0 ? "" : `; not tested: ${tests.notTested.join(", ")}`;
+  return `data checks ${tests.dataChecks.verdict}, health ${tests.health.outcome}, command ${tests.integration === null ? "none" : "passed"}${untested}`;
+}
+
+async function lift(run: Run): Promise<string> {
+  const { store, live, turn, signal, onProgress } = run;
+  const { acceptMissing, unfreeze: wanted } = decided(run);
+  if (!wanted) return "releases stay frozen, as was decided: npm run deploy:unfreeze lifts that";
+  const { person, reason } = turn.document;
+  const input = { store, target: live, person, reason: `emergency over: ${reason}`, acceptMissing, signal, onProgress };
+  const { lifted } = await unfreeze(input, await planUnfreeze(input));
+  const text = `releases may go on: ${person} lifted the freeze: ${input.reason}`;
+  if (lifted.length > 0) await tellTeam({ event: "unfrozen", text, run: null }, { store, onProgress });
+  return lifted.length === 0 ? "releases were not frozen any more" : `${lifted.length} freeze(s) lifted`;
+}
