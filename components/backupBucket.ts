@@ -54,6 +54,11 @@ export interface BackupBucketArgs {
   readonly lockArrivalsDays?: number | undefined;
   /** ARN of the role in which S3 copies objects in here from another bucket. Defaults to none. Plain: decides that. */
   readonly replicatorArn?: pulumi.Input<string> | undefined;
+  /**
+   * Another account, twelve digits, where drills of the second location run: S3 may bring what they recorded back to here, as
+   * that account's own roles allow. Defaults to none. Plain: decides whether it comes back.
+   */
+  readonly returningAccount?: string | undefined;
   /** Topic that S3 tells when a copy of an object fails or is late. Defaults to none. Plain: decides that. */
   readonly replicationTopicArn?: pulumi.Input<string> | undefined;
   /** Bucket that gets the log of all requests, below `<bucket>/`. Defaults to none. Plain: decides whether there is one. */
@@ -79,6 +84,8 @@ export class BackupBucket extends pulumi.ComponentResource {
   /** Without slashes at its ends. */
   readonly prefix: pulumi.Output<string>;
   readonly lockMode: "none" | "governance" | "compliance";
+  /** The account that may bring records of drills back; undefined: none but its own. */
+  readonly returningAccount: string | undefined;
   /** ARN of the KMS key that encrypts the objects; undefined with `encryption: s3`. */
   readonly kmsKeyArn: pulumi.Output<string> | undefined;
 
@@ -103,6 +110,7 @@ export class BackupBucket extends pulumi.ComponentResource {
     this.bucket = bucket;
     this.prefix = prefix;
     this.lockMode = lock.mode;
+    this.returningAccount = args.returningAccount;
     this.region = bucket.region;
     this.kmsKeyArn = this.keyArn(name, args);
 
@@ -138,6 +146,8 @@ export class BackupBucket extends pulumi.ComponentResource {
       kmsKeyArn: this.kmsKeyArn ?? null,
       lockedDays: mostLocked,
       replicator: args.replicatorArn ?? null,
+      returningAccount: args.returningAccount ?? null,
+      prefix,
     });
     const policy = new s3.BucketPolicy(
       `${name}-policy`,
@@ -203,7 +213,7 @@ export class BackupBucket extends pulumi.ComponentResource {
           pulumi
             .output(args.replicatorArn)
             .apply((role) => [
-              ...keyUsage(place, role),
+              ...keyUsage(place, role, args.returningAccount),
               ...(args.environmentSnapshots === true ? [useForEnvironment(place)] : []),
             ]),
         tags: args.tags,
@@ -292,19 +302,19 @@ const replicationEvents = [
 ] as const;
 
 /** Nobody decrypts a copy elsewhere; who copies objects in here may encrypt them. */
-function keyUsage(place: AwsPlace, replicator: string | undefined): PolicyStatement[] {
+function keyUsage(place: AwsPlace, replicator: string | undefined, returning: string | undefined): PolicyStatement[] {
   // Encrypt: a role of S3's own, which copies objects in here, asks for it.
   const through = useThrough(place, "ThroughS3", "s3.*.amazonaws.com", ["kms:Encrypt"]);
-  if (replicator === undefined) return [through];
-  const replicas = {
-    Sid: "Replicas",
-    Effect: "Allow",
-    Principal: { AWS: replicator },
-    Action: ["kms:Encrypt", "kms:GenerateDataKey"],
-    Resource: "*",
+  const encrypts = (Sid: string, AWS: string): PolicyStatement => ({
+    ...{ Sid, Effect: "Allow", Principal: { AWS } },
+    ...{ Action: ["kms:Encrypt", "kms:GenerateDataKey"], Resource: "*" },
     Condition: { StringEquals: { "kms:ViaService": `s3.${place.region}.amazonaws.com` } },
-  } as const;
-  return [through, replicas];
+  });
+  return [
+    through,
+    ...(replicator === undefined ? [] : [encrypts("Replicas", replicator)]),
+    ...(returning === undefined ? [] : [encrypts("ReturnedRecords", `arn:${place.partition}:iam::${returning}:root`)]),
+  ];
 }
 
 function encryptionRule(

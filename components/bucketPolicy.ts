@@ -3,6 +3,7 @@
  * version for good. Each is a `Deny`, for an `Allow` of somebody's own cannot outdo that.
  */
 import type { PolicyStatement } from "./encryptionKey";
+import { returnedKeys } from "./replicationRules";
 
 export interface BucketPolicyFacts {
   readonly bucketArn: string;
@@ -12,9 +13,14 @@ export interface BucketPolicyFacts {
   readonly lockedDays: number | null;
   /** The role in which S3 copies objects in here from another bucket; null: it does not. */
   readonly replicator: string | null;
+  /** Another account whose own roles S3 may take to bring back the records of drills; null: none. */
+  readonly returningAccount: string | null;
+  /** Without slashes at its ends. */
+  readonly prefix: string;
 }
 
-export function bucketPolicy({ bucketArn, kmsKeyArn, lockedDays, replicator }: BucketPolicyFacts): object {
+export function bucketPolicy(facts: BucketPolicyFacts): object {
+  const { bucketArn, kmsKeyArn, lockedDays, replicator, returningAccount } = facts;
   const objects = `${bucketArn}/*`;
   const deny = (Sid: string, rest: object): PolicyStatement => ({ Sid, Effect: "Deny", Principal: "*", ...rest });
   return {
@@ -65,18 +71,30 @@ export function bucketPolicy({ bucketArn, kmsKeyArn, lockedDays, replicator }: B
             }),
           ]),
       ...(replicator === null ? [] : replicas(bucketArn, replicator)),
+      ...(returningAccount === null ? [] : returns(facts, returningAccount)),
       deny("BucketStays", { Action: "s3:DeleteBucket", Resource: bucketArn }),
     ],
   };
 }
 
+const allow = (Sid: string, AWS: string, Action: readonly string[], Resource: string | string[]): PolicyStatement => ({
+  ...{ Sid, Effect: "Allow", Principal: { AWS }, Action, Resource },
+});
+
+/** What drills there found, and nothing that a backup is made of: which role brings it, that account decides. */
+function returns({ bucketArn, prefix }: BucketPolicyFacts, account: string): PolicyStatement[] {
+  const principal = `arn:${bucketArn.split(":")[1] ?? "aws"}:iam::${account}:root`;
+  const records = returnedKeys.map((key) => `${bucketArn}/${prefix}/${key}*`);
+  return [
+    allow("ReturnedRecords", principal, ["s3:ReplicateObject", "s3:ReplicateTags"], records),
+    allow("ReturnsNeedVersions", principal, ["s3:GetBucketVersioning"], bucketArn),
+  ];
+}
+
 /** Copies with their tags, which another account's role may not bring without the bucket's own word; never a delete marker. */
 function replicas(bucketArn: string, replicator: string): PolicyStatement[] {
-  const allow = (Sid: string, Action: readonly string[], Resource: string): PolicyStatement => ({
-    ...{ Sid, Effect: "Allow", Principal: { AWS: replicator }, Action, Resource },
-  });
   return [
-    allow("Replicas", ["s3:ReplicateObject", "s3:ReplicateTags"], `${bucketArn}/*`),
-    allow("ReplicasNeedVersions", ["s3:GetBucketVersioning"], bucketArn),
+    allow("Replicas", replicator, ["s3:ReplicateObject", "s3:ReplicateTags"], `${bucketArn}/*`),
+    allow("ReplicasNeedVersions", replicator, ["s3:GetBucketVersioning"], bucketArn),
   ];
 }

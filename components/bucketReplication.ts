@@ -49,8 +49,8 @@ export interface BucketReplicationArgs {
   /** Whether a job copies what the first location held before. Defaults to true. Plain. */
   readonly existingObjects?: boolean | undefined;
   /**
-   * Whether what a drill of the second location writes is copied back, so that a gate sees it. Defaults to true; in another
-   * account the first bucket and its key would have to let that account's role in. Plain.
+   * Whether what a drill of the second location writes is copied back, so that a gate sees it. Defaults to true; from another
+   * account the first bucket and its key have to let that account's role in: `returningAccount` of theirs. Plain.
    */
   readonly returnDrills?: boolean | undefined;
   /** Bytes of backups that may wait for their copy. Defaults to 10 GiB. */

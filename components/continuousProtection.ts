@@ -122,7 +122,8 @@ export class ContinuousProtection extends pulumi.ComponentResource {
       `${name}-replication`,
       {
         ...{ source, destinationProvider, destination: bucket, lockMode, lockDays, existingObjects },
-        ...{ pendingBytes, latencySeconds, program: access.program, returnDrills: accountRoleArn === undefined },
+        ...{ pendingBytes, latencySeconds, program: access.program },
+        returnDrills: accountRoleArn === undefined || source.returningAccount !== undefined,
         topics: { source: alarmTopic?.arn, destination: secondTopic?.arn },
       },
       { parent: this },

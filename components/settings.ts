@@ -157,7 +157,10 @@ const replicationSettingsSchema = z.strictObject({
   /** Region of the second location. */
   region: z.string().regex(/^[a-z]{2}(-[a-z]+)+-\d$/, "expected an AWS region, such as eu-west-1"),
   /** Default: the account of the stack. */
-  accountRoleArn: z.string().startsWith("arn:", "expected the ARN of a role in the other account").optional(),
+  accountRoleArn: z
+    .string()
+    .regex(/^arn:[\w-]+:iam::\d{12}:role\/\S+$/, "expected the ARN of a role in the other account")
+    .optional(),
   /** Default: a key is created. */
   kmsKeyArn: z.string().startsWith("arn:", "expected the ARN of a KMS key").optional(),
   /** Default: that of the first location. */
@@ -301,7 +304,7 @@ export interface ProgramSettings {
   /** Where backups lie; undefined: the stack creates a bucket. */
   readonly backupStore: string | undefined;
   /** Undefined wherever `backupStore` is set. */
-  readonly bucket: BucketSettings | undefined;
+  readonly bucket: (BucketSettings & { readonly returningAccount?: string }) | undefined;
   /** What seals the environment's snapshots: the ARN of a KMS key, or `bucket`; undefined: the passphrase. */
   readonly environmentKey: string | undefined;
   /** Undefined: nothing is dumped by the stack's own schedule. */
@@ -379,7 +382,7 @@ export function readSettings(env: NodeJS.ProcessEnv = process.env): ProgramSetti
     logicalReplica: replicaOf(result.data, databaseUrl),
     replicated: continuous !== undefined,
     backupStore,
-    bucket,
+    bucket: withReturns(bucket, continuous),
     environmentKey,
     schedule,
     alerts: alerts === undefined || webhookUrl === undefined ? alerts : { ...alerts, webhookUrl },
@@ -397,6 +400,15 @@ function demandWebhook(url: string): string {
   if (/^https:\/\/[^\s/@]+\/\S+$/.test(url)) return url;
   const fix = `pulumi config set --secret ${namespace}:alertsWebhookUrl`;
   throw mistake("alertsWebhookUrl", "found something else", "expected https://hooks.slack.com/services/…", fix);
+}
+
+/** What drills in another account found comes back: the account is that of the role which is assumed there. */
+function withReturns(
+  bucket: BucketSettings | undefined,
+  continuous: ContinuousSettings | undefined,
+): ProgramSettings["bucket"] {
+  const returningAccount = continuous?.second.accountRoleArn?.split(":")[4];
+  return returningAccount === undefined ? bucket : { ...bucket, returningAccount };
 }
 
 type Configuration = z.infer<typeof configSchema>;

@@ -8,6 +8,7 @@ import { interrupted, listenForSignals } from "./commands/session";
 import { sourceStack } from "./contract/bugReport";
 import { Failure, Interrupted, Refusal, UsageError, exitCode, messageOf } from "./contract/failure";
 import { redact, registerEnvironmentSecrets } from "./contract/redaction";
+import { stillWaits } from "./contract/within";
 import { databaseFailure } from "./database/databaseFailure";
 import type { TimelineEntry } from "./record/commandTimeline";
 import type * as TimelineModule from "./commands/timeline";
@@ -466,4 +467,6 @@ async function main(words: string[]): Promise<number> {
 void main(process.argv.slice(2)).then(async (code) => {
   await timelineEntry?.end(code);
   process.exitCode = code;
+  // The last of what was printed first: a pipe takes it when it can.
+  if (stillWaits()) process.stdout.write("", () => process.exit(code));
 });

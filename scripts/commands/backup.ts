@@ -11,7 +11,7 @@ import type { RetentionTier } from "../store/layout";
 import type { Store } from "../store/store";
 import { claimStore } from "../store/storeIdentity";
 import { takeVerifiedBackup } from "../verification/takeVerifiedBackup";
-import type { Depth } from "../verification/verifyBackup";
+import type { Depth } from "../verification/verificationResult";
 import { parseDepthOfBackup } from "./depth";
 import { newRunId } from "./gateContext";
 import { parseJobs } from "./jobs";

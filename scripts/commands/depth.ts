@@ -1,6 +1,6 @@
 /** Depths on the command line. */
 import { InvalidArgumentError } from "commander";
-import { type Depth, depthSchema } from "../verification/verifyBackup";
+import { type Depth, depthSchema } from "../verification/verificationResult";
 
 /** 1 to 5. @throws InvalidArgumentError for anything else. */
 export function parseDepth(text: string): Depth {

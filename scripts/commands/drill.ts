@@ -3,7 +3,7 @@ import type { Command } from "commander";
 import { runDrill } from "../drill/drill";
 import { metricsOf } from "../drill/metrics";
 import { emitMetrics } from "../monitoring/emitMetrics";
-import { readLastDrills } from "../record/drillRecords";
+import { lastOfEach, readDrillsOf } from "../record/drillRecords";
 import { renderDrill, renderLastDrills } from "../report/drill";
 import { readOperationSettings } from "../settings";
 import { storesOf } from "../store/replicatedStore";
@@ -22,7 +22,7 @@ export function configure(command: Command): void {
       const settings = readOperationSettings(options.settings);
       const store = addresses.length === 0 ? storeFromEnvironment() : storeAt(addresses.join(" "));
       if (options.last === true) {
-        const locations = await readLastDrills(storesOf(store));
+        const locations = lastOfEach(await readDrillsOf(storesOf(store)));
         printResult(options.json === true, { schemaVersion: 1, locations }, renderLastDrills(locations));
         return;
       }

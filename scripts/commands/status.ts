@@ -11,6 +11,7 @@ import { renderStatus, statusReport } from "../report/status";
 import { type OperationSettings, readOperationSettings } from "../settings";
 import { readStatus } from "../status/readStatus";
 import { type Status, statusSchema } from "../status/statusDocument";
+import { parseDuration } from "./duration";
 import { interrupted, printResult, progress } from "./session";
 import { storeFromEnvironment } from "./store";
 
@@ -24,8 +25,9 @@ export function configure(command: Command): void {
   command
     .option("--html <file>", "write it there as one HTML file, too")
     .option("--settings <file>", "settings as JSON; default: DBPROTECT_SETTINGS, else all defaults")
+    .option("--within <duration>", "how long each part may take before it counts as away", parseDuration, 20)
     .option("--json", "one JSON document on stdout")
-    .action(async (options: { html?: string; settings?: string; json?: boolean }) => {
+    .action(async (options: { html?: string; settings?: string; within: number; json?: boolean }) => {
       const settings = readOperationSettings(options.settings);
       const topic = process.env["ALERT_TOPIC_ARN"] || undefined;
       const status = statusSchema.parse(
@@ -33,6 +35,7 @@ export function configure(command: Command): void {
           ...{ store: storeFromEnvironment(), settings, posture: postureOf(settings) },
           alarms: topic === undefined ? undefined : () => readAlarms(topic, { signal: interrupted }),
           appUrl: process.env["APP_URL"] || undefined,
+          seconds: options.within,
         }),
       );
       if (options.html !== undefined) await writeReport(options.html, status);

@@ -10,15 +10,17 @@ import { storesAt } from "./store";
 export function configure(command: Command): void {
   command
     .argument("[stores...]", "addresses; default: those of BACKUP_STORE")
+    .option("--quick", "do not read back what was written")
     .option("--yes", "do not ask, copy")
     .option("--json", "one JSON document on stdout")
-    .action(async (addresses: string[], { yes = false, json = false }: { yes?: boolean; json?: boolean }) => {
+    .action(async (addresses: string[], options: { quick?: boolean; yes?: boolean; json?: boolean }) => {
+      const { quick = false, yes = false, json = false } = options;
       const stores = storesAt(addresses);
       const look = { look: "sizes", signal: interrupted } as const;
       const plan = await planSync(await compareStores(stores, look));
       if (plan.backups.length + plan.documents.length + plan.unclaimed.length > 0) {
         await confirm(renderSyncPlan(plan), yes);
-        await syncStores(plan, { signal: interrupted, onProgress: progress });
+        await syncStores(plan, { readBack: !quick, signal: interrupted, onProgress: progress });
       }
       const after = await compareStores(stores, look);
       printResult(

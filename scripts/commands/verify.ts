@@ -2,7 +2,8 @@
 import type { Command } from "commander";
 import { resolveBackup } from "../backup/manifest";
 import { readOperationSettings } from "../settings";
-import { type Depth, verifyBackup } from "../verification/verifyBackup";
+import type { Depth } from "../verification/verificationResult";
+import { verifyBackup } from "../verification/verifyBackup";
 import { parseDepth } from "./depth";
 import { newRunId } from "./gateContext";
 import { interrupted, printResult, progress } from "./session";

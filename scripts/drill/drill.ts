@@ -6,9 +6,11 @@ import { describeHolder, readLease } from "../control/lease";
 import { claimOf, thisHolder } from "../control/leaseDocument";
 import { type Drill, type DrilledLocation, recordDrill } from "../record/drillRecords";
 import type { OperationSettings } from "../settings";
+import { sha256Of } from "../store/documents";
 import { backupPrefix, manifestKey } from "../store/layout";
 import { storesOf } from "../store/replicatedStore";
-import type { Store } from "../store/store";
+import { type Store, readBytes } from "../store/store";
+import { recordedElsewhere } from "../verification/elsewhere";
 import { verifyBackup } from "../verification/verifyBackup";
 
 export interface DrillInput {
@@ -31,7 +33,7 @@ export interface DrillResult {
 
 /**
  * Each location by itself: what one lacks does not come from another; but another that holds the same backup must hold the
- * same bytes (depth 5). Interrupted, or yielding to a release, it records nothing.
+ * same bytes, and where it may not be asked, have been verified to hold them (depth 5). Interrupted, or yielding to a release, it records nothing.
  *
  * @throws Unavailable when a gate or a release holds the lease, or no location can be reached; UsageError when nothing
  *   can be restored here (no scratch server, no age identity), which says nothing of the backups.
@@ -93,23 +95,25 @@ async function drillOne(
 ): Promise<{ location: DrilledLocation; failure: LocationFailure | undefined }> {
   const started = performance.now();
   const found: { backup: BackupReference | null; rpoSeconds: number | null } = { backup: null, rpoSeconds: null };
-  const unknown = { depth: null, rtoSeconds: null, tables: null, rows: null, dataChecks: null };
+  const unknown = { depth: null, rtoSeconds: null, tables: null, rows: null, dataChecks: null, elsewhere: [] };
   try {
     const backup = await newestBackup(input, store, lost);
     found.backup = backup;
     const manifest = await readManifest(store, backup);
     found.rpoSeconds = Math.max(0, (Date.now() - Date.parse(manifest.snapshot.takenAt)) / 1000);
-    const elsewhere = await otherHolders(input, store, backup, lost);
-    const { result, dataChecks, elsewhereSeconds } = await verifyBackup({
-      ...{ store, elsewhere, backup, runId: `${input.runId}-${place + 1}` },
-      depth: elsewhere.length > 0 ? 5 : 4,
+    const others = await otherHolders(input, store, backup, lost);
+    // Of a location that was to be asked and is lost, what was once so proves nothing any more.
+    const recorded = storesOf(input.store).length > 1 ? [] : await heldElsewhere(store, backup);
+    const { result, dataChecks, elsewhere, elsewhereSeconds } = await verifyBackup({
+      ...{ store, elsewhere: others, backup, runId: `${input.runId}-${place + 1}` },
+      depth: others.length + recorded.length > 0 ? 5 : 4,
       dataChecks: { checks: input.settings.checks },
       ...{ signal: input.signal, onProgress: input.onProgress },
     });
     // Whoever restores in an emergency does not read the other locations first.
     const rtoSeconds = (performance.now() - started) / 1000 - elsewhereSeconds;
     const { depth, tables, rows } = result;
-    const measured = { depth, rtoSeconds, tables, rows, dataChecks: dataChecks ?? null, problem: null };
+    const measured = { depth, rtoSeconds, tables, rows, dataChecks: dataChecks ?? null, elsewhere, problem: null };
     return { location: { store: store.url, verdict: "passed", ...found, ...measured }, failure: undefined };
   } catch (error) {
     input.signal.throwIfAborted();
@@ -118,6 +122,10 @@ async function drillOne(
     input.onProgress(`FAILED: ${store.url}: ${problem}`);
     return { location: { store: store.url, verdict: "failed", ...found, ...unknown, problem }, failure: error };
   }
+}
+
+async function heldElsewhere(store: Store, { tier, name }: BackupReference): Promise<readonly string[]> {
+  return recordedElsewhere(store, name, sha256Of(await readBytes(store, manifestKey(tier, name))));
 }
 
 /** The other locations that can be reached and hold it: one that has yet to get it says so by its own RPO. */

@@ -8,7 +8,7 @@ import type { Trial } from "../record/trial";
 import type { Override, OperationSettings } from "../settings";
 import type { ScratchDatabase } from "../scratch/scratchServer";
 import type { Store } from "../store/store";
-import type { VerificationResult } from "../verification/verifyBackup";
+import type { VerificationResult } from "../verification/verificationResult";
 
 export interface GateContext {
   readonly settings: OperationSettings;

@@ -3,8 +3,9 @@ import { Unavailable, messageOf } from "../contract/failure";
 import { readFreezes } from "../control/freeze";
 import { describeHolder, readLease } from "../control/lease";
 import { isExpired } from "../control/leaseDocument";
-import { readLastDrill, readLastPassedDrill } from "../record/drillRecords";
+import { readDrillsOf } from "../record/drillRecords";
 import { readInventory } from "../retention/inventory";
+import { storesOf } from "../store/replicatedStore";
 import type { Store } from "../store/store";
 import type { SignalName } from "../thresholds";
 import { type Reading, absent, attempt, found, megabytes } from "./reading";
@@ -93,8 +94,9 @@ async function backups(store: Store, now: Date, signal: AbortSignal | undefined)
 }
 
 async function drills(store: Store, now: Date, rtoMinutes: number): Promise<Reading[]> {
-  const last = await readLastDrill(store);
-  const passed = last?.verdict === "passed" ? last : await readLastPassedDrill(store);
+  const all = await readDrillsOf(storesOf(store));
+  const last = all.at(-1);
+  const passed = all.findLast(({ verdict }) => verdict === "passed");
   const failed = last?.verdict === "failed" ? `the last one, of ${last.at}, failed` : undefined;
   if (passed === undefined) {
     const why = failed ?? "no restore was ever drilled";

@@ -1,17 +1,23 @@
 /** Restore drills, each written once below `drills/` in every location that could be reached, and what a failed one opens. */
 import { z } from "zod";
-import { Unavailable } from "../contract/failure";
+import { Damage, Unavailable } from "../contract/failure";
+import { within } from "../contract/within";
 import { encodeDocument, readDocument } from "../store/documents";
 import { drillKey, drillsPrefix, incidentEventKey, retentionTiers } from "../store/layout";
 import type { Store } from "../store/store";
+
+/** Seconds after which a location's drills are left out. */
+const patience = 20;
 
 const drilledLocationSchema = z.object({
   store: z.string(),
   verdict: z.enum(["passed", "failed"]),
   /** The newest one that is not suspect; null: none was found. */
   backup: z.object({ tier: z.enum(retentionTiers), name: z.string() }).nullable(),
-  /** How deep it was verified: 5 where another location could be asked, else 4. Null: it failed. */
+  /** How deep it was verified: 5 where another location held the same bytes, else 4. Null: it failed. */
   depth: z.int().nullable().default(null),
+  /** What shows that, a line for each other location: read back now, or verified there before. */
+  elsewhere: z.array(z.string()).default([]),
   /** Seconds of writes that its restore would have lost: from the backup's snapshot to the drill. Null: no backup. */
   rpoSeconds: z.number().nullable(),
   /** From looking for the backup to a compared copy with its data checks passed, in seconds. Null: it failed. */
@@ -47,13 +53,13 @@ export type Drill = z.infer<typeof drillSchema>;
 export async function recordDrill(stores: readonly Store[], drill: Drill): Promise<void> {
   const body = encodeDocument(drill);
   const written: Store[] = [];
-  let lost: Unavailable | undefined;
+  let lost: Unavailable | Damage | undefined;
   for (const store of stores) {
     try {
       await store.create(drillKey(drill.runId), body);
       written.push(store);
     } catch (error) {
-      if (!(error instanceof Unavailable)) throw error;
+      if (!(error instanceof Unavailable || error instanceof Damage)) throw error;
       lost ??= error;
     }
   }
@@ -69,46 +75,29 @@ const mostLookedAt = 50;
 export type LastDrill = DrilledLocation & { readonly at: string };
 
 /**
- * Of several stores together: a location's drill may be recorded in another one.
+ * The newest ones of several stores together, oldest first, each once: a drill may be recorded in some of them only, as
+ * one that had rights on a single location is.
  *
  * @throws Unavailable when none can be reached; Damage when a record cannot be read.
  */
-export async function readLastDrills(stores: readonly Store[]): Promise<readonly LastDrill[]> {
-  const drills = new Map<string, Drill>();
-  let [reached, lost] = [false, new Unavailable("no store to read drills from")];
-  for (const store of stores) {
-    try {
-      for (const { key } of (await store.list(drillsPrefix)).slice(-mostLookedAt)) {
-        if (drills.has(key)) continue;
-        const drill = await readDocument(store, key, drillSchema);
-        if (drill !== undefined) drills.set(key, drill);
-      }
-      reached = true;
-    } catch (error) {
-      if (!(error instanceof Unavailable)) throw error;
-      lost = error;
-    }
-  }
-  if (!reached) throw lost;
+export async function readDrillsOf(stores: readonly Store[]): Promise<readonly Drill[]> {
+  const read = await Promise.allSettled(
+    stores.map((store) => within(patience, store.url, readDrills(store, mostLookedAt))),
+  );
+  const reached = read.filter((result) => result.status === "fulfilled");
+  for (const result of read)
+    if (result.status === "rejected" && (reached.length === 0 || !(result.reason instanceof Unavailable)))
+      throw result.reason;
+  const drills = new Map(reached.flatMap(({ value }) => value).map((drill) => [drill.runId, drill]));
+  return [...drills.values()].sort((a, b) => a.at.localeCompare(b.at));
+}
+
+/** Of the drills that `readDrillsOf` gives. */
+export function lastOfEach(drills: readonly Drill[]): readonly LastDrill[] {
   const newest = new Map<string, LastDrill>();
-  for (const { at, locations } of [...drills.values()].sort((a, b) => a.at.localeCompare(b.at)))
+  for (const { at, locations } of drills)
     for (const location of locations) newest.set(location.store, { ...location, at });
   return [...newest.values()];
-}
-
-/** The newest one; undefined: there was none yet. @throws Damage when its record cannot be read. */
-export async function readLastDrill(store: Store): Promise<Drill | undefined> {
-  const newest = (await store.list(drillsPrefix)).at(-1);
-  return newest === undefined ? undefined : readDocument(store, newest.key, drillSchema);
-}
-
-/** The newest one that passed; undefined: there was none. @throws Damage when a record cannot be read. */
-export async function readLastPassedDrill(store: Store): Promise<Drill | undefined> {
-  for (const { key } of (await store.list(drillsPrefix)).reverse().slice(0, mostLookedAt)) {
-    const drill = await readDocument(store, key, drillSchema);
-    if (drill?.verdict === "passed") return drill;
-  }
-  return undefined;
 }
 
 /** The newest ones, oldest first. @throws Damage when a record cannot be read. */

@@ -47,6 +47,8 @@ export interface SyncPlan {
 }
 
 export interface SyncOptions {
+  /** Whether what was written is read back before the manifest follows: no answer of a server proves what it keeps. Default true. */
+  readonly readBack?: boolean;
   readonly signal?: AbortSignal;
   readonly onProgress?: (line: string) => void;
 }
@@ -131,12 +133,12 @@ export function bytesOf({ backups }: SyncPlan): number {
 /**
  * Killed at any moment it leaves files without a manifest at most; the next run takes them up.
  *
- * @throws Damage, once everything else is copied, when a source no longer has its checksum, or a file that was left in
- *   the target is another one; Unavailable when a store cannot be read or written. What was copied before stays.
+ * @throws Damage, once everything else is copied, when a source no longer has its checksum, a target does not give back
+ *   what it took, or a file that was left in it is another one; Unavailable when a store cannot be read or written. What was copied before stays.
  */
 export async function syncStores(plan: SyncPlan, options: SyncOptions = {}): Promise<void> {
   for (const { store, identity } of plan.unclaimed)
-    await createOnce(store, storeIdentityKey, encodeDocument(identity), options.signal);
+    await createOnce(store, storeIdentityKey, encodeDocument(identity), options);
   const damaged = new Map<string, Damage>();
   for (const transfer of plan.backups) {
     try {
@@ -151,7 +153,7 @@ export async function syncStores(plan: SyncPlan, options: SyncOptions = {}): Pro
   for (const { from, to, key } of plan.documents) {
     options.signal?.throwIfAborted();
     if (damaged.has(parseVerificationKey(key)?.backup ?? "")) continue;
-    await createOnce(to, key, await readBytes(from, key), options.signal);
+    await createOnce(to, key, await readBytes(from, key), options);
   }
   const [first] = damaged.values();
   if (damaged.size > 1) {
@@ -162,7 +164,7 @@ export async function syncStores(plan: SyncPlan, options: SyncOptions = {}): Pro
 }
 
 async function copyBackup({ from, to, manifest, files, present }: BackupTransfer, options: SyncOptions): Promise<void> {
-  const { signal, onProgress } = options;
+  const { signal, onProgress, readBack = true } = options;
   const started = performance.now();
   for (const file of present) await demandSame(to, manifest, file, signal);
   for (const file of files) {
@@ -174,13 +176,16 @@ async function copyBackup({ from, to, manifest, files, present }: BackupTransfer
       if (!(error instanceof AlreadyExists)) throw error;
       // Somebody else copies the same: what counts is what lies there.
       await demandSame(to, manifest, file, signal);
+      continue;
     }
+    if (readBack && (await sha256In(to, key, signal)) !== file.sha256) throw notKept(to, key);
   }
   const key = manifestKey(manifest.tier, manifest.name);
-  await createOnce(to, key, await readBytes(from, key), signal);
+  await createOnce(to, key, await readBytes(from, key), options);
   const bytes = files.reduce((sum, file) => sum + file.bytes, 0);
   const seconds = (performance.now() - started) / 1000;
-  onProgress?.(`${nameOf(manifest)} to ${to.url}: ${(bytes / 1e6).toFixed(1)} MB in ${seconds.toFixed(1)} s`);
+  const how = readBack ? " and read back" : "";
+  onProgress?.(`${nameOf(manifest)} to ${to.url}: ${(bytes / 1e6).toFixed(1)} MB${how} in ${seconds.toFixed(1)} s`);
 }
 
 /**
@@ -218,10 +223,22 @@ async function demandSame(
   );
 }
 
+function notKept(store: Store, key: string): Damage {
+  return new Damage(`${store.url} took ${key} and gives back other bytes: it keeps no backups`, {
+    hint: "nothing was made visible there; remove that object, and find out what stands between you and that store",
+  });
+}
+
 /** One that is there already has to be the same. */
-async function createOnce(store: Store, key: string, body: Buffer, signal: AbortSignal | undefined): Promise<void> {
+async function createOnce(
+  store: Store,
+  key: string,
+  body: Buffer,
+  { signal, readBack = true }: SyncOptions,
+): Promise<void> {
   try {
     await store.create(key, body, signal);
+    if (readBack && !(await readBytes(store, key)).equals(body)) throw notKept(store, key);
   } catch (error) {
     if (!(error instanceof AlreadyExists)) throw error;
     if ((await readBytes(store, key)).equals(body)) return;

@@ -55,14 +55,28 @@ function describeBackup(backup: BackupState | null): string {
   return `${name}, ${describeAge(ageSeconds)} old, depth ${depth}${suspect ? ", SUSPECT" : ""}`;
 }
 
-function describeDrill({ lastDrill }: LocationState): string {
-  if (lastDrill === null) return "never";
+function describeDrill({ lastDrill, problem }: LocationState): string {
+  if (lastDrill === null) return problem === null ? "never" : "not known";
   const rto = lastDrill.rtoSeconds === null ? "" : `, RTO ${describeSeconds(lastDrill.rtoSeconds)}`;
   return `${lastDrill.verdict} ${describeAge(lastDrill.ageSeconds)} ago${rto}`;
 }
 
 function standings({ control, alarms }: Status): Standing[] {
-  return [...(control === null ? [] : controlStandings(control)), alarmStanding(alarms)];
+  return [...(control === null ? unknownStandings() : controlStandings(control)), alarmStanding(alarms)];
+}
+
+/** A line that is missing would look like one that is fine. */
+function unknownStandings(): Standing[] {
+  const nothing = {
+    freezes: [],
+    lease: null,
+    maintenance: null,
+    openReceipts: [],
+    plannedRollback: null,
+    incidents: [],
+  };
+  const how = "not known: the first location, which alone says so, cannot be read";
+  return controlStandings(nothing).map(({ what }) => ({ what, how, tone: "bad" }));
 }
 
 function controlStandings(control: NonNullable<Status["control"]>): Standing[] {

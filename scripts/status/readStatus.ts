@@ -3,6 +3,7 @@ import { type BackupReference, listBackups, listSuspects, readManifest } from ".
 import { contacts, dashboards } from "../contract/links";
 import { Failure, messageOf } from "../contract/failure";
 import { redact } from "../contract/redaction";
+import { within } from "../contract/within";
 import { readFreezes } from "../control/freeze";
 import { readLease } from "../control/lease";
 import { isExpired } from "../control/leaseDocument";
@@ -32,14 +33,19 @@ export interface StatusInput {
   /** The application's own address, for the links. */
   readonly appUrl: string | undefined;
   readonly now?: Date;
+  /** Seconds that each part may take. Default 20. */
+  readonly seconds?: number;
 }
 
 /** What came of reading: a failure that a person may have to mend is a line; a bug is thrown. */
 export type Reading<T> = { readonly found: T } | { readonly problem: string };
 
-async function reading<T>(read: () => Promise<T>): Promise<Reading<T>> {
+/** Seconds that each part of the screen may take: what is on the other side of a network that swallows everything is away. */
+const patience = 20;
+
+async function reading<T>(what: string, seconds: number, read: () => Promise<T>): Promise<Reading<T>> {
   try {
-    return { found: await read() };
+    return { found: await within(seconds, what, read()) };
   } catch (error) {
     if (!(error instanceof Failure)) throw error;
     return { problem: redact(messageOf(error)) };
@@ -50,20 +56,24 @@ async function reading<T>(read: () => Promise<T>): Promise<Reading<T>> {
 const newestDrills = 30;
 
 export async function readStatus(input: StatusInput): Promise<Status> {
-  const { store, now = new Date() } = input;
+  const { store, now = new Date(), seconds = patience } = input;
   const started = performance.now();
   const stores = storesOf(store);
   const first = stores[0] ?? store;
   const [facts, posture, alarms] = await Promise.all([
-    Promise.all(stores.map(async (one) => ({ store: one, read: await reading(() => readLocation(one, now)) }))),
-    input.posture === undefined ? undefined : reading(input.posture),
-    readAlarms(input.alarms),
+    Promise.all(
+      stores.map(async (one) => ({ store: one, read: await reading(one.url, seconds, () => readLocation(one, now)) })),
+    ),
+    input.posture === undefined ? undefined : reading("the platform", seconds, input.posture),
+    readAlarms(input.alarms, seconds),
   ]);
   const drills = facts.flatMap(({ read }) => ("found" in read ? read.found.drills : []));
   const suspects = new Set(facts.flatMap(({ read }) => ("found" in read ? [...read.found.suspects] : [])));
   const locations = facts.map(({ store: { url }, read }) => locationOf(url, read, { drills, suspects, now }));
   const isFirstRead = "found" in facts[0]!.read;
-  const control = isFirstRead ? await reading(() => readControlState(first, drills, now)) : undefined;
+  const control = isFirstRead
+    ? await reading(first.url, seconds, () => readControlState(first, drills, now))
+    : undefined;
   const found = {
     locations,
     levels: judgeLevels({ locations, posture, ...input.settings, now }),
@@ -183,9 +193,9 @@ async function readControlState(store: Store, drills: readonly Drill[], now: Dat
   };
 }
 
-async function readAlarms(read: StatusInput["alarms"]): Promise<AlarmsState> {
+async function readAlarms(read: StatusInput["alarms"], seconds: number): Promise<AlarmsState> {
   if (read === undefined) return { outcome: "not configured", problem: null, alarms: [] };
-  const alarms = await reading(read);
+  const alarms = await reading("CloudWatch", seconds, read);
   return "found" in alarms
     ? { outcome: "read", problem: null, alarms: alarms.found }
     : { outcome: "not known", problem: alarms.problem, alarms: [] };

@@ -3,11 +3,12 @@
  * an object becomes visible in it last. What decides who may release lies in the first alone.
  */
 import { Readable } from "node:stream";
-import { Unavailable, messageOf } from "../contract/failure";
+import { Damage, Unavailable, messageOf } from "../contract/failure";
+import { orAbort } from "./chunks";
 import { FileStore } from "./fileStore";
 import { liesInFirstOnly } from "./layout";
 import { AlreadyExists, NotFound, type Removability, type Store, type StoredObject, type Versioned } from "./store";
-import { Branch, pump } from "./tee";
+import { Branch, pump, watchPace } from "./tee";
 
 /** A store beside the first one. */
 export interface Copy {
@@ -16,18 +17,31 @@ export interface Copy {
   readonly required: boolean;
 }
 
+/** For how long the others wait for one store alone before an optional one is lost, and a required one is named. */
+const patience = 60_000;
+
 export class ReplicatedStore implements Store {
   readonly #first: Store;
   readonly #others: readonly Copy[];
   /** Optional ones that failed: nothing more is written to them, or a backup there would have holes. */
   readonly #lost = new Set<Copy>();
+  /** What is written to each of the others now. */
+  readonly #writing = new Map<Copy, Set<Branch>>();
   readonly #warnings: string[] = [];
   readonly #onWarning: (line: string) => void;
+  readonly #patience: number;
 
-  constructor(first: Store, others: readonly Copy[], onWarning: (line: string) => void = () => undefined) {
+  /** @param milliseconds for which the others wait for one store alone. Default: a minute. */
+  constructor(
+    first: Store,
+    others: readonly Copy[],
+    onWarning: (line: string) => void = () => undefined,
+    milliseconds = patience,
+  ) {
     this.#first = first;
     this.#others = others;
     this.#onWarning = onWarning;
+    this.#patience = milliseconds;
   }
 
   /** That of the first one. */
@@ -57,7 +71,7 @@ export class ReplicatedStore implements Store {
     const others = liesInFirstOnly(key) ? [] : this.#living();
     if (others.length === 0) return this.#first.create(key, body, signal);
     if (body instanceof Readable) return this.#createFrom(key, body, others, signal);
-    await this.onOthers((store) => store.create(key, body, signal), signal);
+    await this.onOthers((store, abandoned) => store.create(key, body, either(abandoned, signal)), signal);
     return this.#first.create(key, body, signal);
   }
 
@@ -120,14 +134,18 @@ export class ReplicatedStore implements Store {
   }
 
   /**
-   * Does it in all stores but the first that are not lost, at once. An optional one that cannot be reached, or that
-   * holds something else in its place, is lost.
+   * Does it in all stores but the first that are not lost, at once. An optional one that cannot be reached, takes too
+   * long, or holds something else in its place, is lost.
    *
+   * @param work is told by its signal that nobody waits for it any more.
    * @throws the first failure of a required one, once all have ended; what is a mistake or a bug in any.
    */
-  async onOthers(work: (store: Store) => Promise<unknown>, signal?: AbortSignal): Promise<void> {
+  async onOthers(
+    work: (store: Store, abandoned: AbortSignal) => Promise<unknown>,
+    signal?: AbortSignal,
+  ): Promise<void> {
     const living = this.#living();
-    const results = await Promise.allSettled(living.map(({ store }) => work(store)));
+    const results = await Promise.allSettled(living.map((copy) => this.#withPatience(copy, work)));
     signal?.throwIfAborted();
     const fatal = results.flatMap((result, place): unknown[] => {
       const copy = living[place];
@@ -152,32 +170,68 @@ export class ReplicatedStore implements Store {
       // Whoever produces the stream may wait for us.
       body.destroy(errorOf(error));
     };
-    const branches = others.map(
-      (copy) =>
-        new Branch(
-          (copied) => copy.store.create(key, copied, signal),
-          // What was broken off below failed for a reason that is known already.
-          (error) => {
-            if (failure === undefined && signal?.aborted !== true && !this.#lose(copy, error)) stop(error);
-          },
-        ),
-    );
+    const copies = new Map<Branch, Copy>();
+    const branches = others.map((copy) => {
+      const branch: Branch = new Branch(
+        (copied, abandoned) => copy.store.create(key, copied, either(abandoned, signal)),
+        // What was broken off below failed for a reason that is known already.
+        (error) => {
+          if (failure === undefined && signal?.aborted !== true && !this.#lose(copy, error)) stop(error);
+        },
+      );
+      copies.set(branch, copy);
+      return branch;
+    });
     const first = new Branch((copied) => this.#first.create(key, copied, signal), stop);
+    for (const [branch, copy] of copies) this.#writingTo(copy).add(branch);
+    const endWatch = watchPace([...branches, first], this.#patience, (slow) => this.#tooSlow(copies.get(slow)));
     try {
       await pump(body, [...branches, first], signal);
       await Promise.all(branches.map((branch) => branch.end()));
     } catch (error) {
       failure ??= { error };
     }
-    if (signal?.aborted === true) failure = { error: signal.reason };
-    if (failure === undefined) {
-      const outcome = await first.end();
-      if (outcome.status === "fulfilled") return outcome.value;
-      failure = { error: outcome.reason };
+    try {
+      if (signal?.aborted === true) failure = { error: signal.reason };
+      if (failure === undefined) {
+        const outcome = await first.end();
+        if (outcome.status === "fulfilled") return outcome.value;
+        failure = { error: outcome.reason };
+      }
+      const cause = errorOf(failure.error);
+      await Promise.all([...branches, first].map((branch) => branch.breakOff(cause)));
+      throw failure.error;
+    } finally {
+      endWatch();
+      for (const [branch, copy] of copies) this.#writingTo(copy).delete(branch);
     }
-    const cause = errorOf(failure.error);
-    await Promise.all([...branches, first].map((branch) => branch.breakOff(cause)));
-    throw failure.error;
+  }
+
+  #writingTo(copy: Copy): Set<Branch> {
+    const found = this.#writing.get(copy) ?? new Set();
+    this.#writing.set(copy, found);
+    return found;
+  }
+
+  /** @param copy undefined: the first store. */
+  #tooSlow(copy: Copy | undefined): void {
+    const store = copy?.store ?? this.#first;
+    const seconds = Math.round(this.#patience / 1000);
+    const slow = new Unavailable(`store ${store.url}: the others waited for it for more than ${seconds} s`);
+    if (copy === undefined || copy.required) this.#warn(`${slow.message}, half of the time or more: it is slow`);
+    else this.#lose(copy, slow);
+  }
+
+  /** What takes long in a required store takes long; an optional one is given up. */
+  async #withPatience(copy: Copy, work: (store: Store, abandoned: AbortSignal) => Promise<unknown>): Promise<unknown> {
+    const abandoned = new AbortController();
+    const working = work(copy.store, abandoned.signal);
+    if (copy.required) return working;
+    const timer = setTimeout(() => {
+      const seconds = Math.round(this.#patience / 1000);
+      abandoned.abort(new Unavailable(`store ${copy.store.url}: no answer within ${seconds} s`));
+    }, this.#patience);
+    return orAbort(working, abandoned.signal).finally(() => clearTimeout(timer));
   }
 
   #living(): Copy[] {
@@ -190,10 +244,13 @@ export class ReplicatedStore implements Store {
 
   /** @returns false when this is no loss that a run may live with. */
   #lose(copy: Copy, error: unknown): boolean {
-    if (copy.required || !(isUnavailable(error) || error instanceof AlreadyExists)) return false;
+    const isLoss = isUnavailable(error) || error instanceof AlreadyExists || error instanceof Damage;
+    if (copy.required || !isLoss) return false;
     if (this.#lost.has(copy)) return true;
     this.#lost.add(copy);
     this.#warn(`the optional store ${copy.store.url} is lost for this run: ${messageOf(error)}`);
+    // What is written to it elsewhere in this run would wait for it just as long.
+    for (const branch of this.#writingTo(copy)) branch.abandon(error);
     return true;
   }
 
@@ -272,6 +329,10 @@ function isUnavailable(error: unknown): error is Unavailable {
 
 function isMissing(error: unknown): boolean {
   return isUnavailable(error) || error instanceof NotFound;
+}
+
+function either(abandoned: AbortSignal, signal: AbortSignal | undefined): AbortSignal {
+  return signal === undefined ? abandoned : AbortSignal.any([abandoned, signal]);
 }
 
 function errorOf(thrown: unknown): Error {

@@ -5,7 +5,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { S3Client } from "@aws-sdk/client-s3";
 import { UsageError } from "../contract/failure";
-import { isExpired, isTransient, s3Failure, statusOf } from "./s3Failure";
+import { isExpired, isTransient, nameOf, s3Failure, statusOf } from "./s3Failure";
 
 type Sdk = typeof import("@aws-sdk/client-s3");
 
@@ -26,6 +26,8 @@ export interface S3Access {
   readonly profile?: string | undefined;
   /** Seconds without a byte in either direction after which a request is given up and repeated. Default 60. */
   readonly stallSeconds?: number;
+  /** Seconds of silence after which a request is repeated no more. Default 170: the SDK's three tries of 60 s. */
+  readonly silenceSeconds?: number;
   /** Milliseconds of the first pause before a request is repeated, doubled at every failure in a row. Default 500. */
   readonly pauseMilliseconds?: number;
 }
@@ -74,11 +76,13 @@ export class S3Connection {
 
   /**
    * The answer to a request that may be made again. It is, after a growing random pause, while the server is
-   * overloaded or the connection breaks, and once with fresh credentials when they have expired.
+   * overloaded or the connection breaks, and once with fresh credentials when they have expired. A server that took
+   * the request and said nothing to it for three minutes is asked no more.
    *
    * @throws the SDK's error; the reason of `signal`.
    */
   async send<T>(request: (loaded: Loaded) => Promise<T>, signal?: AbortSignal): Promise<T> {
+    const since = performance.now();
     let refreshed = false;
     for (let failures = 1; ; failures++) {
       signal?.throwIfAborted();
@@ -94,13 +98,19 @@ export class S3Connection {
           refreshed = true;
           // Requests at the same time may have seen it too: the first one replaces the client for all.
           if (this.#loaded === loaded) this.#loaded = undefined;
-        } else if (!isTransient(error) || !this.#answered || failures >= persistence) {
+        } else if (!isTransient(error) || !this.#answered || failures >= persistence || this.#wasSilent(error, since)) {
           throw error;
         } else {
           await this.pause(failures, signal);
         }
       }
     }
+  }
+
+  /** The server had the request and said nothing, for longer than somebody should wait who holds locks meanwhile. */
+  #wasSilent(error: unknown, since: number): boolean {
+    const { silenceSeconds = 170 } = this.#access;
+    return nameOf(error) === "TimeoutError" && performance.now() - since > silenceSeconds * 1000;
   }
 
   /** The random pause after so many failures in a row: processes that failed together must not come back together. */

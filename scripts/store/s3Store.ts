@@ -19,7 +19,7 @@ import { type LockPolicy, objectLock } from "./objectLock";
 import { type Loaded, type S3Access, S3Connection } from "./s3Connection";
 import { isAbsent, isConditionRefused, statusOf } from "./s3Failure";
 import { type S3Support, readObjectLock, s3Support } from "./s3Support";
-import { type Encryption, type ObjectSettings, putObject, uploadParts, writerOf } from "./s3Writes";
+import { type Encryption, type ObjectSettings, putObject, putOnce, uploadParts, writerOf } from "./s3Writes";
 import { AlreadyExists, NotFound, type Removability, type Store, type StoredObject, type Versioned } from "./store";
 
 /** How often in a row a read is tried without getting a byte further: with the pauses between, for 15 seconds. */
@@ -180,7 +180,8 @@ export class S3Store implements Store {
     if (!swap || !writeOnce) throw new Error(`${this.url} cannot swap: it is no store of its own`);
     const condition = expected === undefined ? { IfNoneMatch: "*" } : { IfMatch: expected };
     try {
-      return await putObject(this.#connection, key, body, { ...condition, ...this.#encryption });
+      const { version } = await putObject(this.#connection, key, body, { ...condition, ...this.#encryption });
+      return version;
     } catch (error) {
       // `If-Match` on an object that is gone is 404.
       if (isConditionRefused(error) || isAbsent(error)) return undefined;
@@ -279,7 +280,7 @@ export class S3Store implements Store {
   async #putOnce(key: string, body: Buffer, support: S3Support, signal: AbortSignal | undefined): Promise<number> {
     const condition = support.writeOnce ? { IfNoneMatch: "*" } : {};
     try {
-      await putObject(this.#connection, key, body, { ...condition, ...this.#settingsOf(key) }, signal);
+      await putOnce(this.#connection, key, body, { ...condition, ...this.#settingsOf(key) }, signal);
       return body.byteLength;
     } catch (error) {
       throw statusOf(error) === 412 ? new AlreadyExists(key) : this.#connection.failure(error);

@@ -5,6 +5,7 @@ import type { CompletedPart, PutObjectCommandInput } from "@aws-sdk/client-s3";
 import { Failure, Unavailable, messageOf } from "../contract/failure";
 import { type Part, type PartPolicy, mostBytes } from "./parts";
 import type { S3Connection } from "./s3Connection";
+import { checksumOf, checksumOfParts, demandKept } from "./s3Kept";
 import { isAbsent, statusOf } from "./s3Failure";
 import type { ObjectLock } from "./objectLock";
 import { AlreadyExists } from "./store";
@@ -14,6 +15,9 @@ const conflictAttempts = 4;
 
 /** Parts of one upload under way at once; the memory of all uploads together has a ceiling of its own. */
 const partsInFlight = 6;
+
+/** How long it is tried to take back an upload that failed: whoever waits has an error to hear. */
+const takeBackSeconds = 15;
 
 export type WriteCondition = Pick<PutObjectCommandInput, "IfMatch" | "IfNoneMatch">;
 export type Encryption = Pick<PutObjectCommandInput, "ServerSideEncryption" | "SSEKMSKeyId">;
@@ -42,11 +46,16 @@ export async function writerOf(
   }
 }
 
+/** What a write left: the mark that the object bears, and its entity tag. */
+export interface Written {
+  readonly writer: string;
+  readonly version: string;
+}
+
 /**
  * One write. A repeated request whose first try had arrived after all meets its own object: the mark of the writer in
  * its metadata tells that from somebody else's.
  *
- * @returns the entity tag.
  * @throws the SDK's error.
  */
 export async function putObject(
@@ -55,23 +64,20 @@ export async function putObject(
   body: Buffer,
   condition: WriteCondition & ObjectSettings,
   signal?: AbortSignal,
-): Promise<string> {
+): Promise<Written> {
   const writer = randomUUID();
+  const object = { ...connection.at(key), Body: body, ChecksumCRC32: checksumOf(body), Metadata: { writer } };
   for (let attempt = 1; ; attempt++) {
     try {
       const answer = await connection.send(
-        ({ sdk, client }) =>
-          client.send(
-            new sdk.PutObjectCommand({ ...connection.at(key), Body: body, Metadata: { writer }, ...condition }),
-            abortable(signal),
-          ),
+        ({ sdk, client }) => client.send(new sdk.PutObjectCommand({ ...object, ...condition }), abortable(signal)),
         signal,
       );
-      return answer.ETag ?? "";
+      return { writer, version: answer.ETag ?? "" };
     } catch (error) {
       if (signal?.aborted === true) throw error;
       const found = isUnclear(error) ? await writerOf(connection, key).catch(() => undefined) : undefined;
-      if (found?.writer === writer) return found.version;
+      if (found?.writer === writer) return { writer, version: found.version };
       if (statusOf(error) !== 409 || attempt === conflictAttempts) throw error;
       await connection.pause(attempt, signal);
     }
@@ -92,24 +98,54 @@ export interface UploadOptions {
 }
 
 /**
- * Sends the parts and completes the upload, or takes it back. lib-storage's `Upload` is not used: its parts cannot
+ * One object that is written once, and looked at again: the server's word that it took it is no proof.
+ *
+ * @throws as `putObject`; Damage when it keeps something else.
+ */
+export async function putOnce(
+  connection: S3Connection,
+  key: string,
+  body: Buffer,
+  condition: WriteCondition & ObjectSettings,
+  signal?: AbortSignal,
+): Promise<void> {
+  const { writer } = await putObject(connection, key, body, condition, signal);
+  await demandKept(connection, key, { writer, bytes: body.byteLength, checksum: checksumOf(body) }, signal);
+}
+
+/**
+ * Sends the parts and completes the upload, or takes it back; what it became is looked at again. lib-storage's `Upload` is not used: its parts cannot
  * grow, and when aborted it returns before it has taken the upload back.
  *
  * @returns bytes.
- * @throws AlreadyExists, a failure of the contract, the error of `body`, the reason of `signal`.
+ * @throws AlreadyExists, a failure of the contract, the error of `body`, the reason of `signal`; Damage when the server
+ *   keeps something else.
  */
 export async function uploadParts(connection: S3Connection, options: UploadOptions): Promise<number> {
-  const { key, body, first, others, policy, settings, condition, signal } = options;
   const writer = randomUUID();
+  const uploaded = await sendParts(connection, options, writer);
+  await demandKept(connection, options.key, { writer, ...uploaded }, options.signal);
+  return uploaded.bytes;
+}
+
+async function sendParts(
+  connection: S3Connection,
+  options: UploadOptions,
+  writer: string,
+): Promise<{ readonly bytes: number; readonly checksum: string }> {
+  const { key, body, first, others, policy, settings, condition, signal } = options;
   const upload = await startUpload(connection, key, writer, settings, signal);
   const underWay = new Map<number, Promise<void>>();
   const sent: CompletedPart[] = [];
+  const checksums: string[] = [];
   let total = 0;
   let completing = false;
 
   const send = async ({ number, bytes, giveBack }: Part): Promise<void> => {
     try {
-      const part = { ...upload, PartNumber: number, Body: bytes, ChecksumAlgorithm: "CRC32" } as const;
+      const checksum = checksumOf(bytes);
+      checksums[number - 1] = checksum;
+      const part = { ...upload, PartNumber: number, Body: bytes, ChecksumCRC32: checksum };
       const answer = await connection.send(
         ({ sdk, client }) => client.send(new sdk.UploadPartCommand(part), abortable(signal)),
         signal,
@@ -155,18 +191,19 @@ export async function uploadParts(connection: S3Connection, options: UploadOptio
         ),
       signal,
     );
-    return total;
+    return { bytes: total, checksum: checksumOfParts(checksums) };
   } catch (error) {
     // As in putObject: the completion may have arrived although its answer did not.
     if (completing && isUnclear(error)) {
       const found = await writerOf(connection, key).catch(() => undefined);
-      if (found?.writer === writer) return total;
+      if (found?.writer === writer) return { bytes: total, checksum: checksumOfParts(checksums) };
     }
     // A part that arrives after the upload was taken back would stay, and cost, for ever.
     await Promise.allSettled(underWay.values());
     // What cannot be taken back now (the server is gone), the next backup or the bucket's lifecycle rule removes.
+    const soon = AbortSignal.timeout(takeBackSeconds * 1000);
     await connection
-      .send(({ sdk, client }) => client.send(new sdk.AbortMultipartUploadCommand(upload)))
+      .send(({ sdk, client }) => client.send(new sdk.AbortMultipartUploadCommand(upload), abortable(soon)), soon)
       .catch(() => undefined);
     throw statusOf(error) === 412 ? new AlreadyExists(key) : connection.failure(error);
   }

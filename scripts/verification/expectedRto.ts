@@ -5,7 +5,7 @@ import { listRestores } from "../record/restoreEvents";
 import { readDocument } from "../store/documents";
 import { parseVerificationKey, verificationsPrefix } from "../store/layout";
 import type { Store } from "../store/store";
-import { verificationResultSchema } from "./verifyBackup";
+import { verificationResultSchema } from "./verificationResult";
 
 export interface ExpectedRto {
   readonly seconds: number;

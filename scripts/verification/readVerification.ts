@@ -3,7 +3,7 @@ import { Damage } from "../contract/failure";
 import { readDocument } from "../store/documents";
 import { parseVerificationKey, verificationsPrefix } from "../store/layout";
 import type { Store } from "../store/store";
-import { type Depth, type VerificationResult, verificationResultSchema } from "./verifyBackup";
+import { type Depth, type VerificationResult, verificationResultSchema } from "./verificationResult";
 
 /** The newest one of that depth or a greater one. @throws Damage when there is none that can be read. */
 export async function readVerification(store: Store, backup: string, depth: Depth): Promise<VerificationResult> {

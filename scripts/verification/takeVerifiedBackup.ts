@@ -1,7 +1,8 @@
 /** A backup and its verification in one: the scratch server starts while the backup is still being taken. */
 import { type BackupOptions, type FinishedBackup, createBackup } from "../backup/createBackup";
 import { type ScratchDatabase, closeScratch, openScratchDatabase } from "../scratch/scratchServer";
-import { type Depth, type VerificationResult, verifyBackup } from "./verifyBackup";
+import type { Depth, VerificationResult } from "./verificationResult";
+import { verifyBackup } from "./verifyBackup";
 
 export interface VerifiedBackup extends FinishedBackup {
   readonly verification: VerificationResult;

@@ -1,10 +1,9 @@
 /**
  * Verifies a backup to a depth and says which was reached: 1 exists, 2 its table of contents can be read,
  * 3 all of it can be read, 4 all of it read and restored into a scratch server and equal to the snapshot, 5 besides that the
- * data checks hold there and another store holds the same bytes. Only from depth 4 on it may be called "verified": 1 and 2
+ * data checks hold there and another location holds, or was verified to hold, the same bytes. Only from depth 4 on it may be called "verified": 1 and 2
  * pass on truncated and bit-flipped archives.
  */
-import { z } from "zod";
 import { demandIdentity } from "../backup/ageKeys";
 import {
   type Archive,
@@ -19,35 +18,17 @@ import type { Fingerprint } from "../fingerprint/fingerprint";
 import { withConnection } from "../database/connect";
 import { findPostgres } from "../database/postgresPrograms";
 import { startProgram } from "../database/program";
-import { encodeDocument } from "../store/documents";
+import { encodeDocument, sha256Of } from "../store/documents";
 import { compareCopy, readFingerprint } from "../restore/compareCopy";
 import { feedArchive, readWhole } from "../restore/readArchive";
 import { isRestored } from "../restore/restoreArchives";
 import { restoreBackup } from "../restore/restoreBackup";
 import { type ScratchDatabase, closeScratch, openScratchDatabase } from "../scratch/scratchServer";
 import { type DataChecksInput, runDataChecks } from "./dataChecks/runDataChecks";
-import { readBackElsewhere } from "./elsewhere";
+import { proveElsewhere } from "./elsewhere";
+import type { Depth, VerificationResult } from "./verificationResult";
 import { backupPrefix, compactUtc, manifestKey, verificationKey } from "../store/layout";
-import type { Store } from "../store/store";
-
-export const depthSchema = z.union([z.literal(1), z.literal(2), z.literal(3), z.literal(4), z.literal(5)]);
-export type Depth = z.infer<typeof depthSchema>;
-
-/** `verifications/<name>/<utc>-depth<N>.json`; only written when the depth was reached. */
-export const verificationResultSchema = z.object({
-  schemaVersion: z.literal(1),
-  backup: z.string(),
-  depth: depthSchema,
-  verdict: z.literal("verified").or(z.literal("read")),
-  /** Seconds from an empty server to a compared copy: the measured part of the RTO. Null below depth 4. */
-  restoreSeconds: z.number().nullable(),
-  tables: z.int(),
-  rows: z.int(),
-  notes: z.array(z.string()),
-  at: z.iso.datetime(),
-});
-
-export type VerificationResult = z.infer<typeof verificationResultSchema>;
+import { type Store, readBytes } from "../store/store";
 
 export interface VerifyOptions {
   readonly store: Store;
@@ -58,7 +39,7 @@ export interface VerifyOptions {
   readonly jobs?: number;
   /** What is asked of the restored copy at depth 5, and at depth 4 where it is given. Default: the folder `checks`. */
   readonly dataChecks?: DataChecksInput;
-  /** Where depth 5 reads the backup back. Default: the other stores of `store`. */
+  /** Where depth 5 reads the backup back. Default: the other stores of `store`; where there is none, see `proveElsewhere`. */
   readonly elsewhere?: readonly Store[];
   /** An empty database to restore into from depth 4 on, being opened since before the backup ended. Default: a new one. */
   readonly scratch?: Promise<ScratchDatabase>;
@@ -72,6 +53,8 @@ export interface Verified {
   readonly result: VerificationResult;
   /** What the data checks said of the restored copy; undefined: none were run. */
   readonly dataChecks: string | undefined;
+  /** What shows that another location holds the same bytes, a line each; empty below depth 5. */
+  readonly elsewhere: string[];
   /** Seconds that reading it back elsewhere took: no part of a restore. */
   readonly elsewhereSeconds: number;
   /** The restored copy, alive, if it was to be kept. */
@@ -83,10 +66,13 @@ export interface Verified {
  *   differs from the fingerprint; UsageError when no scratch server can be had.
  */
 export async function verifyBackup(options: VerifyOptions): Promise<Verified> {
-  const manifest = await readManifest(options.store, options.backup);
+  const { store } = options;
+  const warnings = store.warnings.length;
+  const manifest = await readManifest(store, options.backup);
+  const manifestSha256 = sha256Of(await readBytes(store, manifestKey(manifest.tier, manifest.name)));
   await demandObjects(options, manifest);
   const started = performance.now();
-  const elsewhere = options.depth === 5 ? await readBackElsewhere(options, manifest) : [];
+  const elsewhere = options.depth === 5 ? await proveElsewhere(options, manifest, manifestSha256) : [];
   const elsewhereSeconds = (performance.now() - started) / 1000;
   if (options.depth > 1) await demandIdentity(manifest.encryption?.recipients ?? [], `${manifest.name} is encrypted`);
   const restored =
@@ -104,6 +90,9 @@ export async function verifyBackup(options: VerifyOptions): Promise<Verified> {
       ...(restored?.dataChecks === undefined ? [] : [`on the restored copy: ${restored.dataChecks}`]),
       ...elsewhere,
     ],
+    // A warning may say that another store stood in: then it speaks of neither.
+    store: store.warnings.length === warnings ? store.url : null,
+    manifestSha256,
     at: new Date().toISOString(),
   };
   try {
@@ -118,9 +107,9 @@ export async function verifyBackup(options: VerifyOptions): Promise<Verified> {
   }
   if (restored !== undefined && options.keepScratchUntil === undefined) {
     await closeScratch(restored.scratch.place);
-    return { result, dataChecks: restored.dataChecks, elsewhereSeconds, scratch: undefined };
+    return { result, dataChecks: restored.dataChecks, elsewhere, elsewhereSeconds, scratch: undefined };
   }
-  return { result, dataChecks: restored?.dataChecks, elsewhereSeconds, scratch: restored?.scratch };
+  return { result, dataChecks: restored?.dataChecks, elsewhere, elsewhereSeconds, scratch: restored?.scratch };
 }
 
 async function demandObjects(options: VerifyOptions, manifest: Manifest): Promise<void> {

@@ -315,7 +315,7 @@ describe("components/continuousProtection", function () {
     assert.deepEqual([preview.outputs["rpo"], preview.outputs["rto"]], [none, none]);
   });
 
-  it("in another account: its role is taken, nothing comes back, and each drill keeps to its own account", async () => {
+  it("in another account: its role is taken, only what drills found comes back, each keeps to its own account", async () => {
     const far = await record("levelThreeInAnotherAccount");
     assert.deepEqual(far.errors, []);
     assert.deepEqual(json(far.get("continuous-second-region").inputs["assumeRoles"]), [
@@ -324,8 +324,22 @@ describe("components/continuousProtection", function () {
     const configs = far.registered.filter(({ type }) => type.endsWith(":BucketReplicationConfig"));
     assert.deepEqual(
       configs.map(({ name }) => name),
-      ["continuous-replication-outward"],
+      ["continuous-replication-outward", "continuous-replication-back"],
     );
+    const other = "arn:aws:iam::444455556666:root";
+    const lets = (resource: RegisteredResource): unknown[] =>
+      statements(resource)
+        .filter(({ Principal }) => JSON.stringify(Principal) === JSON.stringify({ AWS: other }))
+        .map(({ Action, Resource }) => [Action, Resource]);
+    assert.deepEqual(lets(far.get("database-bucket-policy")), [
+      [
+        ["s3:ReplicateObject", "s3:ReplicateTags"],
+        [`${first}/prod/drills/*`, `${first}/prod/incidents/*`],
+      ],
+      [["s3:GetBucketVersioning"], first],
+    ]);
+    assert.deepEqual(lets(far.get("database-bucket-key")), [[["kms:Encrypt", "kms:GenerateDataKey"], "*"]]);
+    assert.deepEqual([lets(level3.get("database-bucket-policy")), lets(level3.get("database-bucket-key"))], [[], []]);
     assert.ok(!far.registered.some(({ name }) => name === "continuous-replication-existing"));
     assert.ok(!JSON.stringify(rights(far, "continuous-drill-locations-task")).includes("second"));
   });

@@ -314,7 +314,10 @@ export const declarations = {
   },
 
   levelThreeInAnotherAccount: () => {
-    const protection = new DeploymentProtection("database", { databaseUrl: passworded });
+    const protection = new DeploymentProtection("database", {
+      databaseUrl: passworded,
+      bucket: { returningAccount: "444455556666" },
+    });
     const continuous = new ContinuousProtection("continuous", {
       source: protection.bucket!,
       access: protection.access,

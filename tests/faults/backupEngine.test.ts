@@ -17,7 +17,8 @@ import { type DatabaseTarget, parseTarget } from "../../scripts/database/target"
 import { startCluster } from "../../scripts/scratch/cluster";
 import { openStore } from "../../scripts/store/openStore";
 import type { Store } from "../../scripts/store/store";
-import { type Depth, verifyBackup } from "../../scripts/verification/verifyBackup";
+import type { Depth } from "../../scripts/verification/verificationResult";
+import { verifyBackup } from "../../scripts/verification/verifyBackup";
 import { isCampaign, randomNumbers, seeds } from "../servers/campaign";
 import { runCli } from "../servers/cli";
 import { closeCrmClients, freshCrm, freshStore } from "../servers/crm";

@@ -163,7 +163,8 @@ describe("db:health", function () {
     assert.match(signalOf(empty, "backupAge").detail ?? "", /there is no verified backup/);
     assert.deepEqual([stateOf(empty, "drillAge"), stateOf(empty, "freezes")], ["warn", "ok"]);
 
-    const location = { store: store.url, backup: null, depth: 4, rpoSeconds: 1, tables: 1, rows: 1, dataChecks: null };
+    const unread = { dataChecks: null, elsewhere: [] };
+    const location = { store: store.url, backup: null, depth: 4, rpoSeconds: 1, tables: 1, rows: 1, ...unread };
     const at = new Date(Date.now() - 9 * 86_400_000).toISOString();
     await recordDrill([store], {
       schemaVersion: 1,

@@ -140,6 +140,7 @@ describe("several locations", function () {
           return second.create(key, ...rest);
         },
       },
+      read: { value: (key: string) => second.read(key) },
     }) as Store;
     const plan = await planSync(await compareStores([first, second], { look: "sizes" }));
     const [one] = plan.backups;

@@ -1,8 +1,8 @@
 /** Runs docs/restore-by-hand.md as a person would: bash, zstd, psql and pg_restore, and nothing of this project. */
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import { readFileSync, rmSync, writeFileSync } from "node:fs";
-import { delimiter, join, resolve } from "node:path";
+import { rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { Client } from "pg";
 import { generateIdentity, identityToRecipient } from "age-encryption";
 import { createBackup } from "../../scripts/backup/createBackup";
@@ -14,18 +14,9 @@ import { openStore } from "../../scripts/store/openStore";
 import { backupPrefix } from "../../scripts/store/layout";
 import type { Store } from "../../scripts/store/store";
 import { skip } from "../skip";
+import { runByHand, wholeRestore } from "../servers/byHand";
 import { closeCrmClients, freshCrm, freshStore } from "../servers/crm";
 import { startSupabaseProject } from "../servers/supabase";
-
-const page = readFileSync(resolve(__dirname, "../../docs/restore-by-hand.md"), "utf8");
-
-/** The block of each section that has one, by its heading. */
-const blocks = new Map(
-  page.split(/^## /m).flatMap((section): [string, string][] => {
-    const block = /^```sh\n([^]*?)^```/m.exec(section)?.[1];
-    return block === undefined ? [] : [[section.slice(0, section.indexOf("\n")), block]];
-  }),
-);
 
 interface HandMade {
   readonly store: Store;
@@ -44,30 +35,6 @@ async function backUp(url: string, pieceBytes: number, recipients: readonly stri
   assert.ok(copied.length >= 2, `only ${copied.length} copy archives`);
   return { store, manifest, folder: join(new URL(storeUrl).pathname, backupPrefix(manifest.tier, manifest.name)) };
 }
-
-/** Runs the blocks of these sections in one bash, in the backup's folder. */
-function run(
-  sections: readonly RegExp[],
-  folder: string,
-  url: string,
-  binDir: string,
-  env: Record<string, string> = {},
-) {
-  const chosen = [...blocks].filter(([heading]) => sections.some((wanted) => wanted.test(heading)));
-  assert.equal(chosen.length, sections.length, `sections of the page: ${[...blocks.keys()].join(", ")}`);
-  const { hostname, port, username, password } = new URL(url);
-  return spawnSync("bash", ["-c", chosen.map(([, block]) => block).join("\n")], {
-    cwd: folder,
-    encoding: "utf8",
-    env: {
-      PATH: [binDir, process.env["PATH"]].join(delimiter),
-      ...{ PGHOST: hostname, PGPORT: port, PGUSER: username, PGPASSWORD: password, HOME: folder },
-      ...env,
-    },
-  });
-}
-
-const all = [/^1\./, /^2\./, /^3\./, /^4\./, /^5\./, /^6\./, /^7\./];
 
 describe("docs/restore-by-hand.md", function () {
   this.timeout(120_000);
@@ -105,7 +72,7 @@ describe("docs/restore-by-hand.md", function () {
   });
 
   it("brings back all of a backup on another server, equal to the fingerprint", async () => {
-    const done = run(all, made.folder, server.url, server.binDir);
+    const done = runByHand(wholeRestore, made.folder, server.url, server.binDir);
     assert.equal(done.status, 0, done.stderr);
     assert.match(done.stdout, /memberships, attributes and settings/);
     const copy = parseTarget(urlOf(server.place, "restored"), "test");
@@ -140,7 +107,7 @@ describe("docs/restore-by-hand.md", function () {
     await copy.connect();
     try {
       await copy.query("DELETE FROM chat_messages");
-      const done = run([/^1\./, /^Only one table/], made.folder, server.url, server.binDir, {
+      const done = runByHand([/^1\./, /^Only one table/], made.folder, server.url, server.binDir, {
         NEW: "one_table",
         TABLE: "chat_messages",
       });
@@ -156,7 +123,7 @@ describe("docs/restore-by-hand.md", function () {
     const folder = `${made.folder}-broken`;
     spawnSync("cp", ["-r", made.folder, folder]);
     rmSync(join(folder, made.manifest.archives.find(({ section }) => section === "data")!.file));
-    const done = run(all, folder, server.url, server.binDir, { NEW: "never" });
+    const done = runByHand(wholeRestore, folder, server.url, server.binDir, { NEW: "never" });
     assert.notEqual(done.status, 0);
     assert.match(done.stderr, /No such file|FAILED open or read/);
     assert.doesNotMatch(done.stdout, /notRestored|memberships/);
@@ -169,7 +136,7 @@ describe("docs/restore-by-hand.md", function () {
     const key = join(backup.folder, "key.txt");
     writeFileSync(key, identity);
     const env = { NEW: "opened", AGE_KEY: key };
-    const done = run(all, backup.folder, server.url, server.binDir, env);
+    const done = runByHand(wholeRestore, backup.folder, server.url, server.binDir, env);
     assert.equal(done.status, 0, done.stderr);
     const counted = new Client({ connectionString: urlOf(server.place, "opened") });
     await counted.connect();
@@ -183,7 +150,7 @@ describe("docs/restore-by-hand.md", function () {
     try {
       const backup = await backUp(project.url, 8_192);
       const { binDir } = target.cluster;
-      const done = run([/^1\./, /^2\./, /^Into a new Supabase/], backup.folder, target.url, binDir, {
+      const done = runByHand([/^1\./, /^2\./, /^Into a new Supabase/], backup.folder, target.url, binDir, {
         NEW: "postgres",
       });
       assert.equal(done.status, 0, done.stderr);

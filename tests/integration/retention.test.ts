@@ -24,7 +24,7 @@ import {
 } from "../../scripts/store/layout";
 import { S3Store } from "../../scripts/store/s3Store";
 import type { Store } from "../../scripts/store/store";
-import type { VerificationResult } from "../../scripts/verification/verifyBackup";
+import type { VerificationResult } from "../../scripts/verification/verificationResult";
 import { receiptOf } from "../servers/receipts";
 import { runCli } from "../servers/cli";
 import { sharedSeaweed } from "../servers/seaweedfs";
@@ -324,7 +324,7 @@ describe("db:list and db:prune", function () {
     const [small, large] = [await putSized(1, 100e6), await putSized(0, 200e6)];
     const verification: VerificationResult = {
       ...{ schemaVersion: 1, backup: small, depth: 4, verdict: "verified", restoreSeconds: 200 },
-      ...{ tables: 1, rows: 7, notes: [], at: new Date().toISOString() },
+      ...{ tables: 1, rows: 7, notes: [], store: null, manifestSha256: null, at: new Date().toISOString() },
     };
     await store.create(verificationKey(small, "20260102T000000Z-r", 4), encodeDocument(verification));
     const listed = await runCli(["db:list"], { BACKUP_STORE: store.url });

@@ -1,6 +1,7 @@
 /** `status` tells the truth: of healthy locations, of each thing that needs attention, of locations that are away. */
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
+import { type AddressInfo, type Socket, createServer } from "node:net";
 import { join } from "node:path";
 import { setFreeze } from "../../scripts/control/freeze";
 import { acquireLease } from "../../scripts/control/lease";
@@ -20,7 +21,8 @@ import { openStore } from "../../scripts/store/openStore";
 import type { Store } from "../../scripts/store/store";
 import { runCli } from "../servers/cli";
 import { closeCrmClients, freshCrm, freshStore } from "../servers/crm";
-import { temporaryFolder } from "../servers/stores";
+import { sharedSeaweed } from "../servers/seaweedfs";
+import { temporaryFolder, testBucket, useTestBucket } from "../servers/stores";
 
 const settings = operationSettingsSchema.parse({});
 /** Nothing listens there. */
@@ -37,6 +39,7 @@ describe("status", function () {
     const at = new Date(Date.now() - minutesAgo * 60_000).toISOString();
     const locations = Object.entries(verdicts).map(([store, verdict]) => ({
       ...{ store, verdict, backup: null, depth: 4, rpoSeconds: 60, tables: 1, rows: 1, dataChecks: "none" },
+      ...{ elsewhere: [] },
       ...(verdict === "passed"
         ? { rtoSeconds: 42, problem: null }
         : { rtoSeconds: null, problem: "data-000 is damaged" }),
@@ -100,6 +103,55 @@ describe("status", function () {
     const none = await runCli(["status"], { ...credentials, BACKUP_STORE: away });
     assert.equal(none.code, 3, none.stdout);
     assert.match(none.stdout, /^UNREACHABLE: no location can be read/);
+    assert.match(none.stdout, /LAST DRILL\n.* not known\n/, "nobody knows whether there was one");
+    for (const what of ["Freeze", "Lease", "Write fence", "Open incidents"])
+      assert.match(none.stdout, new RegExp(`^${what}: not known: the first location`, "m"));
+  });
+
+  it("names credentials that are wrong, and none at all, as what is the matter with that location", async () => {
+    const server = await sharedSeaweed();
+    await useTestBucket();
+    const address = `s3://${testBucket}/status?endpoint=${server.endpoint}&region=${server.region}`;
+    const look = async (variables: Record<string, string>): Promise<Status> => {
+      const run = await runCli(["status", "--json"], { BACKUP_STORE: `${near} ${address}`, ...variables });
+      assert.equal(run.code, 1, run.stderr);
+      return statusSchema.parse(JSON.parse(run.stdout));
+    };
+    const wrong = await look(credentials);
+    assert.match(wrong.locations[1]?.problem ?? "", /does not accept these credentials \(InvalidAccessKeyId\)/);
+    assert.equal(wrong.locations[0]?.problem, null);
+    const topic = { ALERT_TOPIC_ARN: "arn:aws:sns:eu-central-1:123456789012:crm", AWS_EC2_METADATA_DISABLED: "true" };
+    const without = await look({ ...topic, HOME: temporaryFolder() });
+    assert.match(without.locations[1]?.problem ?? "", /no credentials for 127\.0\.0\.1/);
+    assert.match(without.alarms.problem ?? "", /^CloudWatch in eu-central-1: .*credentials/);
+    assert.ok(without.attention.some((line) => line.startsWith("alarms cannot be read: ")));
+  });
+
+  it("of what swallows everything says so in time, and ends: store, database and CloudWatch", async () => {
+    const sockets = new Set<Socket>();
+    const hole = createServer((socket) => void sockets.add(socket.on("error", () => undefined)));
+    await new Promise<void>((done) => hole.listen(0, "127.0.0.1", done));
+    const host = `127.0.0.1:${(hole.address() as AddressInfo).port}`;
+    try {
+      const run = await runCli(["status", "--json", "--within", "1s"], {
+        ...{ ...credentials, BACKUP_STORE: `${near} s3://backups/crm?endpoint=http://${host}&region=eu-central-1` },
+        ...{ DATABASE_URL: `postgres://u@${host}/d?sslmode=disable` },
+        ...{ AWS_ENDPOINT_URL_CLOUDWATCH: `http://${host}`, AWS_REGION: "eu-central-1" },
+        ALERT_TOPIC_ARN: "arn:aws:sns:eu-central-1:123456789012:crm",
+      });
+      // It ends of itself, though what it asked still keeps it waiting: each of these would for a minute.
+      assert.ok(sockets.size > 0);
+      assert.equal(run.code, 1, run.stderr);
+      const status = statusSchema.parse(JSON.parse(run.stdout));
+      assert.match(status.locations[1]?.problem ?? "", /^s3:\/\/backups\/crm: no answer within 1 s$/);
+      assert.deepEqual([status.levels[0]?.state, status.alarms.outcome], ["not known", "not known"]);
+      assert.match(status.levels[0]?.detail ?? "", /no answer within 1 s/);
+      assert.match(status.alarms.problem ?? "", /no answer within 1 s/);
+      assert.equal(status.locations[0]?.newest?.depth, 4);
+    } finally {
+      for (const socket of sockets) socket.destroy();
+      hole.close();
+    }
   });
 
   it("names each thing that somebody should look at", async () => {

@@ -5,6 +5,8 @@
 import { once } from "node:events";
 import { type IncomingMessage, type ServerResponse, createServer, request } from "node:http";
 import type { AddressInfo } from "node:net";
+import { buffer } from "node:stream/consumers";
+import { PutObjectCommand, S3Client, UploadPartCommand } from "@aws-sdk/client-s3";
 
 /** What can happen to a request. */
 export const faults = [
@@ -26,6 +28,14 @@ export const faults = [
   "stall",
   /** Half of the answer arrives, and the connection stays open. */
   "stall the answer",
+  /** The server gets a few bytes of the body at a time, for ever. */
+  "trickle",
+  /** The answer says that it is done; the server never saw it. Of what writes only. */
+  "keeps nothing",
+  /** The answer says that it is done; half of the bytes are kept. Of PutObject and UploadPart only. */
+  "keeps half",
+  /** The same with as many other bytes. */
+  "keeps other bytes",
   /** 400 ExpiredToken; the server never saw it. */
   "expired token",
   /** 400 InvalidArgument, as for a part too many; the server never saw it. */
@@ -142,6 +152,13 @@ function misbehave(target: string, fault: Fault | undefined, req: IncomingMessag
       return void req.socket.destroy();
     case "stall":
       return void req.resume();
+    case "keeps nothing":
+      return void req.resume().on("end", () => res.writeHead(200, { etag: '"00"' }).end(completed));
+    case "keeps half":
+    case "keeps other bytes":
+      return void lie(target, fault, req, res);
+    case "trickle":
+      return trickle(target, req);
     default:
       return handOn(target, fault, req, res);
   }
@@ -174,6 +191,44 @@ function handOn(target: string, fault: Fault | undefined, req: IncomingMessage, 
   });
   onward.on("error", () => req.socket.destroy());
   req.pipe(onward);
+}
+
+const completed = "<CompleteMultipartUploadResult><ETag>00</ETag></CompleteMultipartUploadResult>";
+
+/** Writes something else under the same name, with the credentials of this process: the request's own signature forbids it. */
+async function lie(target: string, how: Fault, req: IncomingMessage, res: ServerResponse): Promise<void> {
+  const url = new URL(req.url ?? "", target);
+  const [, bucket = "", ...key] = decodeURIComponent(url.pathname).split("/");
+  const body = await buffer(req);
+  const kept = how === "keeps half" ? body.subarray(0, body.length / 2) : Buffer.from(body.map((byte) => byte ^ 1));
+  const place = { Bucket: bucket, Key: key.join("/"), Body: kept };
+  const client = new S3Client({ endpoint: target, forcePathStyle: true });
+  const upload = url.searchParams.get("uploadId");
+  const part = Number(url.searchParams.get("partNumber"));
+  const { ETag, ChecksumCRC32 = "" } =
+    upload === null
+      ? await client.send(
+          new PutObjectCommand({ ...place, Metadata: { writer: String(req.headers["x-amz-meta-writer"]) } }),
+        )
+      : await client.send(
+          new UploadPartCommand({ ...place, UploadId: upload, PartNumber: part, ChecksumAlgorithm: "CRC32" }),
+        );
+  client.destroy();
+  res.writeHead(200, { etag: ETag, "x-amz-checksum-crc32": ChecksumCRC32 }).end();
+}
+
+/** Sixteen bytes ten times a second. */
+function trickle(target: string, req: IncomingMessage): void {
+  const onward = request(target + (req.url ?? ""), { method: req.method, headers: req.headers });
+  onward.on("error", () => req.socket.destroy());
+  const timer = setInterval(() => {
+    const chunk = req.read(16) as Buffer | null;
+    if (chunk !== null) onward.write(chunk);
+  }, 100);
+  req.socket.once("close", () => {
+    clearInterval(timer);
+    onward.destroy();
+  });
 }
 
 function errorDocument(code: string): string {
