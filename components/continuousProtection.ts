@@ -5,12 +5,12 @@
 import * as aws from "@pulumi/aws/provider";
 import { local } from "@pulumi/command";
 import * as pulumi from "@pulumi/pulumi";
-import { z } from "zod";
 import { AlertTopic, type AlertTopicArgs } from "./alerting";
 import type { BackupBucket } from "./backupBucket";
 import { BucketReplication, type BucketReplicationArgs, type SecondBucketArgs } from "./bucketReplication";
 import { type CommandAccess, commandLine, drillsEnvironment } from "./commands";
 import type { DumpSchedule } from "./dumpSchedule";
+import { type MeasuredFigure, measuredFigures, notMeasured } from "./measuredFigures";
 import { RestoreDrill, type RestoreDrillArgs } from "./restoreDrill";
 import type { ScheduledTasksArgs } from "./scheduledTasks";
 import { halt, knownOr } from "./sdk";
@@ -57,30 +57,7 @@ export interface ContinuousProtectionArgs {
   readonly alarmTopic?: RestoreDrillArgs["alarmTopic"];
 }
 
-/** A figure that a drill measured, and when; all null: none has measured it yet. */
-export interface MeasuredFigure {
-  readonly seconds: number | null;
-  /** UTC, ISO 8601. */
-  readonly at: string | null;
-  /** Address of the location. */
-  readonly location: string | null;
-}
-
-const notMeasured: MeasuredFigure = { seconds: null, at: null, location: null };
-
 const notKnown = "not known before pulumi up";
-
-/** What `db:drill --last --json` prints. */
-const lastDrillsSchema = z.object({
-  locations: z.array(
-    z.object({
-      store: z.string(),
-      at: z.string(),
-      rpoSeconds: z.number().nullable(),
-      rtoSeconds: z.number().nullable(),
-    }),
-  ),
-});
 
 export class ContinuousProtection extends pulumi.ComponentResource {
   readonly replication: BucketReplication;
@@ -175,27 +152,15 @@ export class ContinuousProtection extends pulumi.ComponentResource {
     ).stdout;
     return knownOr(pulumi.unsecret(printed), notKnown).apply((text) => {
       if (text === notKnown) return { rpo: notMeasured, rto: notMeasured };
-      const { locations } = parseDrills(text);
-      return { rpo: worst(locations, "rpoSeconds"), rto: worst(locations, "rtoSeconds") };
+      return parseDrills(text);
     });
   }
 }
 
-function parseDrills(text: string): z.infer<typeof lastDrillsSchema> {
+function parseDrills(text: string): ReturnType<typeof measuredFigures> {
   try {
-    return lastDrillsSchema.parse(JSON.parse(text));
+    return measuredFigures(text);
   } catch {
     throw halt("Level 3 halts: the last drills could not be read: run `dbprotect db:drill --last` to see why");
   }
-}
-
-/** Nobody chooses which location is lost. */
-function worst(
-  locations: z.infer<typeof lastDrillsSchema>["locations"],
-  figure: "rpoSeconds" | "rtoSeconds",
-): MeasuredFigure {
-  return locations.reduce<MeasuredFigure>((found, { store, at, ...figures }) => {
-    const seconds = figures[figure];
-    return seconds === null || seconds <= (found.seconds ?? -1) ? found : { seconds, at, location: store };
-  }, notMeasured);
 }

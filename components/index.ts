@@ -8,7 +8,6 @@ export {
   ContinuousProtection,
   type ContinuousProtectionArgs,
   type DrillScheduleArgs,
-  type MeasuredFigure,
   type SecondLocationArgs,
 } from "./continuousProtection";
 export { DeployGate, type DeployGateArgs } from "./deployGate";
@@ -26,5 +25,6 @@ export { HealthSchedule, type HealthScheduleArgs, type SupabaseHealthArgs } from
 export { type CreatedReplicaArgs, LogicalReplica, type LogicalReplicaArgs } from "./logicalReplica";
 export { ReplicaServer, type ReplicaServerArgs } from "./replicaServer";
 export { RestoreDrill, type RestoreDrillArgs } from "./restoreDrill";
+export type { MeasuredFigure } from "./measuredFigures";
 export type { ScheduledTasksArgs } from "./scheduledTasks";
 export { type ProgramSettings, readSettings } from "./settings";

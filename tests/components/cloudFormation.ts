@@ -264,6 +264,30 @@ function bucketOf(bucket: RegisteredResource, parts: readonly RegisteredResource
   };
 }
 
+/**
+ * Two buckets that are copied to each other would refer to each other, which a document may not: the configuration stands
+ * on a bucket of its own that nobody refers to.
+ */
+function replicationOf({ role, rules }: Json): Json {
+  return {
+    VersioningConfiguration: { Status: "Enabled" },
+    ReplicationConfiguration: {
+      Role: role,
+      Rules: (rules as Json[]).map(({ destination, ...rule }) => {
+        const { encryptionConfiguration, ...to } = destination as Json;
+        const key = encryptionConfiguration?.replicaKmsKeyId;
+        return {
+          ...pascal(rule),
+          Destination: {
+            ...pascal(to),
+            ...(key === undefined ? {} : { EncryptionConfiguration: { ReplicaKmsKeyID: key } }),
+          },
+        };
+      }),
+    },
+  };
+}
+
 function lifecycleRule(rule: Json): Json {
   const { id, status, filter, expiration, transitions, noncurrentVersionExpiration: old } = rule;
   const { prefix, tags } = filter.and ?? filter;
@@ -312,6 +336,10 @@ export function cloudFormation(registered: readonly RegisteredResource[]): Cloud
       wires
         .set(`${name}-1a2b3c4`, { Ref: logical })
         .set(`arn:aws:s3:::${name}-1a2b3c4`, { "Fn::GetAtt": [logical, "Arn"] });
+      continue;
+    }
+    if (type === "aws:s3/bucketReplicationConfig:BucketReplicationConfig") {
+      Resources[logical] = { Type: "AWS::S3::Bucket", Properties: replicationOf(inputs) };
       continue;
     }
     if (ofAnother.has(type) || (type.startsWith("aws:s3/") && !type.endsWith(":BucketPolicy"))) continue;

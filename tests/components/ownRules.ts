@@ -7,11 +7,12 @@ type Properties = Record<string, any>;
 const rules: Readonly<Record<string, (properties: Properties) => string[]>> = {
   "AWS::Scheduler::Schedule": ({ ScheduleExpression }) =>
     isScheduleExpression(ScheduleExpression) ? [] : [`ScheduleExpression: ${ScheduleExpression}`],
-  "AWS::S3::Bucket": ({ LifecycleConfiguration: { Rules } }) => [
+  "AWS::S3::Bucket": ({ LifecycleConfiguration: { Rules } = { Rules: [] }, ReplicationConfiguration: copies }) => [
     ...(new Set(Rules.map(({ Id }: Properties) => Id)).size === Rules.length
       ? []
       : ["LifecycleConfiguration: an Id twice"]),
     ...(Rules as Properties[]).flatMap(lifecycleMistakes),
+    ...(copies === undefined ? [] : replicationMistakes(copies.Rules)),
   ],
   // https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_EphemeralStorage.html
   "AWS::ECS::TaskDefinition": ({ EphemeralStorage: { SizeInGiB } }) =>
@@ -67,6 +68,35 @@ function lifecycleMistakes(rule: Properties): string[] {
       ...say(StorageClass === "STANDARD_IA" && TransitionInDays < 30, "S3 moves nothing younger than 30 days"),
       ...say(ExpirationInDays !== undefined && TransitionInDays >= ExpirationInDays, "moves what is removed before"),
     ]),
+  ];
+}
+
+/** https://docs.aws.amazon.com/AmazonS3/latest/userguide/replication-add-config.html */
+function replicationMistakes(rules: readonly Properties[]): string[] {
+  const twice = (name: "Id" | "Priority"): string[] =>
+    new Set(rules.map((rule) => rule[name])).size === rules.length ? [] : [`ReplicationConfiguration: ${name} twice`];
+  return [
+    ...twice("Id"),
+    ...twice("Priority"),
+    ...rules.flatMap(({ Id, Filter, Destination, SourceSelectionCriteria, DeleteMarkerReplication }) => {
+      const { ReplicationTime, Metrics, EncryptionConfiguration } = Destination as Properties;
+      const encrypted = SourceSelectionCriteria?.SseKmsEncryptedObjects?.Status === "Enabled";
+      const say = (wrong: boolean, what: string): string[] =>
+        wrong ? [`ReplicationConfiguration: ${Id}: ${what}`] : [];
+      return [
+        ...say(Filter?.Prefix === undefined || Filter.Prefix === "", "copies beyond the store"),
+        ...say(Filter !== undefined && DeleteMarkerReplication === undefined, "says nothing of delete markers"),
+        ...say(
+          encrypted !== (EncryptionConfiguration !== undefined),
+          "encrypted objects and no key, or a key and none",
+        ),
+        ...say(ReplicationTime?.Status === "Enabled" && Metrics?.Status !== "Enabled", "time control without metrics"),
+        ...say(
+          [ReplicationTime?.Time, Metrics?.EventThreshold].some((time) => time !== undefined && time.Minutes !== 15),
+          "minutes other than 15",
+        ),
+      ];
+    }),
   ];
 }
 

@@ -15,7 +15,9 @@ type Properties = Record<string, any>;
 const rule = (properties: Properties, name: string): Properties =>
   properties["LifecycleConfiguration"].Rules.find(({ Id }: Properties) => Id === name);
 
-/** By the type of the resource that is spoilt (the first of it), and what has to be spoken of. */
+const copied = (p: Properties): Properties => p["ReplicationConfiguration"].Rules[0];
+
+/** By the type of the resource that is spoilt (the first of it, or the first with that property), and what has to be spoken of. */
 const twins: Readonly<
   Record<string, readonly [type: string, spoil: (properties: Properties) => unknown, found: RegExp]>
 > = {
@@ -160,6 +162,46 @@ const twins: Readonly<
     /nothing younger than 30 days/,
   ],
   "a move of what is gone": ["S3::Bucket", (p) => (rule(p, "cold-monthly")["ExpirationInDays"] = 30), /removed before/],
+  "a replication rule of no such state": [
+    "S3::Bucket.ReplicationConfiguration",
+    (p) => (copied(p)["Status"] = "On"),
+    /ReplicationConfiguration/,
+  ],
+  "a replication to no bucket": [
+    "S3::Bucket.ReplicationConfiguration",
+    (p) => delete copied(p)["Destination"].Bucket,
+    /Destination|Bucket/,
+  ],
+  "a replication as nobody": [
+    "S3::Bucket.ReplicationConfiguration",
+    (p) => delete p["ReplicationConfiguration"].Role,
+    /Role/,
+  ],
+  "two replication rules of one priority": [
+    "S3::Bucket.ReplicationConfiguration",
+    (p) => (copied(p)["Priority"] = 2),
+    /Priority twice/,
+  ],
+  "a replication of everything": [
+    "S3::Bucket.ReplicationConfiguration",
+    (p) => (copied(p)["Filter"].Prefix = ""),
+    /beyond the store/,
+  ],
+  "a copy of encrypted objects without a key": [
+    "S3::Bucket.ReplicationConfiguration",
+    (p) => delete copied(p)["Destination"].EncryptionConfiguration,
+    /no key/,
+  ],
+  "time control without metrics": [
+    "S3::Bucket.ReplicationConfiguration",
+    (p) => (copied(p)["Destination"].Metrics.Status = "Disabled"),
+    /without metrics/,
+  ],
+  "time control of five minutes": [
+    "S3::Bucket.ReplicationConfiguration",
+    (p) => (copied(p)["Destination"].ReplicationTime.Time.Minutes = 5),
+    /other than 15/,
+  ],
   "a subscription of no such protocol": ["SNS::Subscription", (p) => (p["Protocol"] = "pigeon"), /Protocol/],
   "an alarm that compares in no such way": [
     "CloudWatch::Alarm",
@@ -206,7 +248,7 @@ describe("what AWS would say of it", function () {
 
   before(async () => {
     const recordings = await Promise.all([
-      ...[record("everythingInAws"), record("level2Example"), record("replicaOnRds")],
+      ...[record("levelThree"), record("everythingInAws"), record("level2Example"), record("replicaOnRds")],
     ]);
     assert.deepEqual(
       recordings.flatMap(({ errors }) => errors),
@@ -218,7 +260,10 @@ describe("what AWS would say of it", function () {
     const spoilt: CloudFormationDocument = structuredClone(sound);
     for (const [what, name] of names) {
       const [type, spoil] = twins[what]!;
-      const original = Object.values(sound.Resources).find(({ Type }) => Type === `AWS::${type}`);
+      const [kind, property = ""] = type.split(".");
+      const original = Object.values(sound.Resources).find(
+        ({ Type, Properties }) => Type === `AWS::${kind}` && (property === "" || property in Properties),
+      );
       assert.ok(original !== undefined, `nothing of the type ${type}`);
       const twin = structuredClone(original);
       spoil(twin.Properties);

@@ -148,6 +148,27 @@ describe("a location", function () {
     }
   });
 
+  it("that is full: is lost for a backup that may do without it; store:sync says so and goes on when there is room", async () => {
+    const { url } = await freshCrm(20);
+    const [first, full] = [fileStore(), await behindProxy()];
+    faultOf = ({ operation }) => (operation === "PutObject" ? "507" : undefined);
+    const store = new ReplicatedStore(first, [{ store: full, required: false }]);
+    await createBackup({ target: parseTarget(url, "test"), store, tier: "manual", runId: "r", recipients: [] });
+    assert.match(store.warnings.join(), /is lost for this run: .* has no space left/);
+    // Room for one file.
+    let written = 0;
+    faultOf = ({ operation }) => (operation === "PutObject" && written++ > 0 ? "507" : undefined);
+    await assert.rejects(
+      synchronise(first, full),
+      (error) => error instanceof Unavailable && /has no space left/.test(error.message),
+    );
+    assert.deepEqual([(await full.list("backups/")).length, await listBackups(full)], [1, []]);
+    faultOf = () => undefined;
+    // Two at once: each finds what the other has written, and sees that it is the same.
+    await Promise.all([synchronise(first, full), synchronise(first, full)]);
+    assert.deepEqual((await compareStores([first, full])).differences, []);
+  });
+
   describe("that is slow", () => {
     for (const fault of ["stall", "trickle"] as const)
       it(`by "${fault}": is lost for a backup that may do without it, and the others go on at once`, async () => {

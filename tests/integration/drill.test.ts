@@ -6,6 +6,8 @@ import { zstdDecompressSync } from "node:zlib";
 import type { Client } from "pg";
 import { createBackup } from "../../scripts/backup/createBackup";
 import type { Manifest } from "../../scripts/backup/manifest";
+import { measuredFigures } from "../../components/measuredFigures";
+import { Interrupted } from "../../scripts/contract/failure";
 import { acquireLease } from "../../scripts/control/lease";
 import type { GateContext } from "../../scripts/gate/context";
 import { runSteps } from "../../scripts/gate/runSteps";
@@ -77,6 +79,15 @@ describe("restore drills", function () {
       ],
     );
     assert.ok(drilled.locations.every(({ rtoSeconds, rpoSeconds }) => rtoSeconds! > 0 && rpoSeconds! > 0));
+    const last = await run(["db:drill", "--last", "--json"], both, 0);
+    const figures = measuredFigures(last.stdout);
+    for (const [figure, seconds] of [
+      [figures.rpo, "rpoSeconds"],
+      [figures.rto, "rtoSeconds"],
+    ] as const) {
+      const slowest = drilled.locations.reduce((a, b) => (b[seconds]! > a[seconds]! ? b : a));
+      assert.deepEqual(figure, { seconds: slowest[seconds], at: drilled.at, location: slowest.store });
+    }
     const worst = (figure: "rtoSeconds" | "rpoSeconds") => Math.max(...drilled.locations.map((each) => each[figure]!));
     assert.deepEqual(
       cloudwatch.requests[0]?.MetricData.map(({ MetricName, Value }) => [MetricName, Value]),
@@ -192,6 +203,19 @@ describe("restore drills", function () {
       (await store.list("incidents/")).map(({ key }) => key),
       ["incidents/failing/001-drill-failed.json"],
     );
+  });
+
+  it("that are interrupted record nothing", async () => {
+    const { url } = await freshCrm(10);
+    const store = new FileStore(new URL(freshStore()).pathname);
+    await createBackup({ target: parseTarget(url, "test"), store, tier: "manual", runId: "r", recipients: [] });
+    const interrupt = new AbortController();
+    const onProgress = (line: string): void => {
+      if (!line.startsWith("drill of")) interrupt.abort(new Interrupted("SIGINT"));
+    };
+    const run = { store, runId: "interrupted", settings: { checks: "none" } };
+    await assert.rejects(runDrill({ ...run, signal: interrupt.signal, onProgress }), Interrupted);
+    assert.deepEqual([await store.list("drills/"), await store.list("incidents/")], [[], []]);
   });
 
   describe("at the gate", () => {

@@ -1,10 +1,16 @@
 /** Object lock as a real S3 server keeps it: on each object until its own end, and not on what is replaced. */
 import assert from "node:assert/strict";
 import { Readable } from "node:stream";
-import { DeleteObjectCommand, ListObjectVersionsCommand, S3Client } from "@aws-sdk/client-s3";
+import {
+  DeleteObjectCommand,
+  GetObjectCommand,
+  ListObjectVersionsCommand,
+  PutObjectRetentionCommand,
+  S3Client,
+} from "@aws-sdk/client-s3";
 import { UsageError } from "../../scripts/contract/failure";
 import { openStore } from "../../scripts/store/openStore";
-import type { Store } from "../../scripts/store/store";
+import { NotFound, type Store } from "../../scripts/store/store";
 import { type Seaweed, sharedSeaweed } from "../servers/seaweedfs";
 import { testBucket, useTestBucket } from "../servers/stores";
 
@@ -85,6 +91,19 @@ describe("object lock", function () {
     assert.equal(await removed("receipts/a.json"), false);
     assert.equal(await removed("control/lease.json"), true);
     assert.equal(await removed(`backups/manual/${name}/manifest.json`), true);
+  });
+
+  it("is not shortened by who may delete, and what such a one removes comes back", async () => {
+    const Key = `crm/backups/monthly/${name}/data-000.dump.zst`;
+    const { Versions } = await client.send(new ListObjectVersionsCommand({ Bucket: bucket, Prefix: Key }));
+    const version = { Bucket: bucket, Key, VersionId: Versions?.[0]?.VersionId };
+    const sooner = { Mode: "COMPLIANCE", RetainUntilDate: new Date(Date.now() + 60_000) } as const;
+    await assert.rejects(client.send(new PutObjectRetentionCommand({ ...version, Retention: sooner })));
+    // Without a version it is only hidden.
+    await client.send(new DeleteObjectCommand({ Bucket: bucket, Key }));
+    await assert.rejects(store.read(Key.slice("crm/".length)), NotFound);
+    const { ContentLength } = await client.send(new GetObjectCommand(version));
+    assert.equal(ContentLength, 7 * 1024 ** 2);
   });
 
   it("that the bucket does not have is said before anything is written", async () => {

@@ -44,6 +44,8 @@ export const faults = [
   "403",
   /** 501 NotImplemented; the server never saw it. */
   "501",
+  /** 507 InsufficientStorage; the server never saw it. */
+  "507",
 ] as const;
 export type Fault = (typeof faults)[number];
 
@@ -144,6 +146,8 @@ function misbehave(target: string, fault: Fault | undefined, req: IncomingMessag
       return refuse(403, "AccessDenied");
     case "501":
       return refuse(501, "NotImplemented");
+    case "507":
+      return refuse(507, "InsufficientStorage");
     case "expired token":
       return refuse(400, "ExpiredToken");
     case "error in a 200":
