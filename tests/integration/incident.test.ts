@@ -189,7 +189,14 @@ describe("an incident", function () {
     const store = new FileStore(temporaryFolder());
     const location = {
       ...{ store: store.url, verdict: "failed" as const, backup: null, depth: null, rpoSeconds: null },
-      ...{ rtoSeconds: null, tables: null, rows: null, dataChecks: null, problem: "data-000 is damaged" },
+      ...{
+        rtoSeconds: null,
+        tables: null,
+        rows: null,
+        dataChecks: null,
+        elsewhere: [],
+        problem: "data-000 is damaged",
+      },
     };
     const at = "2026-01-01T00:00:00Z";
     const drill = { schemaVersion: 1 as const, verdict: "failed" as const, locations: [location], startedAt: at, at };
