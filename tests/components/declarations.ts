@@ -264,7 +264,7 @@ export const declarations = {
       schedule: protection.schedule,
       drill: {
         ageIdentitySecretArn: secret,
-        firstNetwork: { vpcId: "vpc-own", subnetIds: ["subnet-own"] },
+        firstNetwork: { vpcId: "vpc-0a1b2c3d", subnetIds: ["subnet-0a1b2c3d"] },
       },
       alerts: { emails: ["oncall@example.com"] },
       alarmTopic: protection.alertTopic,

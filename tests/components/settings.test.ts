@@ -306,6 +306,18 @@ describe("components/settings", () => {
     assert.match(mistakeIn({ logicalReplica: { server: "rds" } }), /logicalReplica: found with level: 2/);
   });
 
+  it("lets what drills in another account found come back: its number is that of the role", () => {
+    const replication = { region: "eu-west-1", accountRoleArn: "arn:aws:iam::444455556666:role/backups" };
+    const level3 = { level: 3, schedule, replication, bucket: { lockMode: "governance" } };
+    assert.equal(read(level3).bucket?.returningAccount, "444455556666");
+    assert.equal(read(level3).bucket?.lockMode, "governance");
+    assert.equal(read({ ...level3, replication: { region: "eu-west-1" } }).bucket?.returningAccount, undefined);
+    assert.match(
+      mistakeIn({ ...level3, replication: { ...replication, accountRoleArn: "backups" } }),
+      /replication\.accountRoleArn: .*expected the ARN of a role in the other account/,
+    );
+  });
+
   it("reads Pulumi.prod.yaml, which names every key", () => {
     const text = readFileSync(path.join(root, "Pulumi.prod.yaml"), "utf8");
     for (const name of configKeys)

@@ -68,7 +68,11 @@ describe("requests to an S3 store", function () {
     };
     for (const fault of onceEach)
       it(`by "${fault}" are made again, and the object is whole`, async () => {
-        const { store, clean } = await freshStore({ stallSeconds: 0.25 }, fault === "expired token" ? "new" : "probed");
+        const { store, clean } = await freshStore(
+          // Short where a stall is what is tried, and no limit where a busy machine could look like one.
+          { stallSeconds: fault === "stall" ? 1 : 60 },
+          fault === "expired token" ? "new" : "probed",
+        );
         const body = randomBytes(12 * mebibyte);
         const failed = new Set<string>();
         faultOf = ({ operation, part }) => {

@@ -89,8 +89,10 @@ describe("restore drills", function () {
       assert.deepEqual(figure, { seconds: slowest[seconds], at: drilled.at, location: slowest.store });
     }
     const worst = (figure: "rtoSeconds" | "rpoSeconds") => Math.max(...drilled.locations.map((each) => each[figure]!));
+    // Backups tell CloudWatch how they ended, too.
+    const told = () => cloudwatch.requests.filter(({ MetricData }) => MetricData[0]?.MetricName === "DrillPassed");
     assert.deepEqual(
-      cloudwatch.requests[0]?.MetricData.map(({ MetricName, Value }) => [MetricName, Value]),
+      told()[0]?.MetricData.map(({ MetricName, Value }) => [MetricName, Value]),
       [
         ["DrillPassed", 1],
         ["DrillLocationsFailed", 0],
@@ -109,7 +111,12 @@ describe("restore drills", function () {
       ],
     );
     assert.match(lost.locations[0]?.problem ?? "", /cannot reach 127\.0\.0\.1/);
-    assert.deepEqual(cloudwatch.requests[1]?.MetricData.map(({ Value }) => Value).slice(0, 2), [0, 1]);
+    assert.deepEqual(
+      told()[1]
+        ?.MetricData.map(({ Value }) => Value)
+        .slice(0, 2),
+      [0, 1],
+    );
     const alone = { ...env, BACKUP_STORE: second };
     const [left] = (JSON.parse((await run(["db:drill", "--json"], alone, 0)).stdout) as Drill).locations;
     assert.equal(left?.depth, 5, "the backup's verification in the first location was written here too");
