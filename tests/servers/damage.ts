@@ -4,7 +4,7 @@ import type { BackupReference } from "../../scripts/backup/manifest";
 import { type DatabaseTarget, targetFromEnvironment } from "../../scripts/database/target";
 import { openStore } from "../../scripts/store/openStore";
 import type { Store } from "../../scripts/store/store";
-import type { Depth } from "../../scripts/verification/verifyBackup";
+import type { Depth } from "../../scripts/verification/verificationResult";
 import { takeVerifiedBackup } from "../../scripts/verification/takeVerifiedBackup";
 import { freshCrm, freshStore } from "./crm";
 
