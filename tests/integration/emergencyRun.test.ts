@@ -129,11 +129,9 @@ describe("npm run emergency", function () {
   it("killed with -9 at each step, the next run goes on there; a second operator waits (3)", async () => {
     const crm = await protectedCrm();
     await ask(crm.url, "ALTER TABLE tasks DROP COLUMN title");
-    const folder = temporaryFolder();
-    const [plan, file] = [join(folder, "plan.json"), join(folder, "settings.json")];
+    const plan = join(temporaryFolder(), "plan.json");
     writeFileSync(plan, JSON.stringify({ person: "Ada", reason: "a column is gone" }));
-    writeFileSync(file, JSON.stringify(quiet));
-    const env = { DATABASE_URL: crm.url, BACKUP_STORE: crm.address, DBPROTECT_SETTINGS: file };
+    const env = { DATABASE_URL: crm.url, BACKUP_STORE: crm.address, DBPROTECT_SETTINGS: JSON.stringify(quiet) };
     const words = ["emergency", "--plan", plan, "--yes"];
     for (const point of [
       /1 of 7: deploy:freeze$/m,
