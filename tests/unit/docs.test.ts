@@ -105,30 +105,21 @@ describe("documentation", function () {
       assertSame(firstColumn(section(reference, "### Setup")), optionsOf(help));
     });
 
-    it("names of the strategy's form, anywhere, exist or are named as not there yet", () => {
-      const absent = absentNames();
-      const known = [...Object.keys(npmScripts), ...helpByCommand.keys(), ...absent];
+    it("names of the strategy's form, anywhere, exist", () => {
+      const known = [...Object.keys(npmScripts), ...helpByCommand.keys()];
       for (const page of pages) {
         for (const [name] of read(page).matchAll(/\b(?:db|env|deploy|test):[a-z]+(?:[:-][a-z]+)*/g)) {
           assert.ok(known.includes(name), `${page} names ${name}`);
         }
         for (const [, name = ""] of read(page).matchAll(/npm run (?:-s )?([a-z][\w:-]*)/g)) {
-          assert.ok(name in npmScripts || absent.includes(name), `${page} says npm run ${name}`);
+          assert.ok(name in npmScripts, `${page} says npm run ${name}`);
         }
       }
     });
   });
 
-  const absentNames = (): string[] =>
-    firstColumn(section(readme, "### Not there yet")).filter((code) => /^[a-z]+:[a-z:-]+$/.test(code));
-
-  it("npm scripts are those of the README's table; what is not there yet is not among them", () => {
-    const table = section(readme, "## Commands").split("### Not there yet")[0] ?? "";
-    assertSame(firstColumn(table), Object.keys(npmScripts));
-    assert.deepEqual(
-      absentNames().filter((name) => name in npmScripts),
-      [],
-    );
+  it("npm scripts are those of the README's table", () => {
+    assertSame(firstColumn(section(readme, "## Commands")), Object.keys(npmScripts));
   });
 
   interface JsonSchema {
