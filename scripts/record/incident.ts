@@ -62,7 +62,7 @@ const eventSchema = z.discriminatedUnion("event", [
   z.object({
     ...common,
     event: z.literal("opened"),
-    kind: z.enum(["person", "verification", "emergency", "alarm"]),
+    kind: z.enum(["person", "verification", "emergency"]),
     title: z.string(),
     began: beganSchema,
     /** Of the release that it is about. */
@@ -104,16 +104,6 @@ const eventSchema = z.discriminatedUnion("event", [
     prevention: z.array(z.string()),
     noPrevention: z.string().nullable(),
     ids: incidentIdsSchema,
-  }),
-  z.object({
-    ...common,
-    event: z.literal("told"),
-    /** What was told: `opened`, `closed`. */
-    what: z.string(),
-    /** Each channel and whether it took the message. */
-    channels: z.array(z.object({ channel: z.string(), delivered: z.boolean(), detail: z.string() })),
-    /** Statuspage's own id of the incident; null: it was not told, or not reached. */
-    statuspageId: z.string().nullable(),
   }),
 ]);
 

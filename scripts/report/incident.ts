@@ -90,8 +90,6 @@ function openedByOf({ kind }: Incident): string {
       return "the verification after a release";
     case "emergency":
       return "npm run emergency";
-    case "alarm":
-      return "an alarm";
     case "drill":
       return "a restore drill";
   }
@@ -139,8 +137,6 @@ function describeEvent(event: Exclude<IncidentEvent, { event: "command-started" 
       return `mitigated: ${event.text}`;
     case "closed":
       return `closed: ${event.reason}`;
-    case "told":
-      return `told (${event.what}): ${event.channels.map(({ channel, delivered }) => `${channel} ${delivered ? "took it" : "did NOT take it"}`).join(", ")}`;
   }
 }
 
