@@ -32,7 +32,11 @@ const types: Readonly<Record<string, string | null>> = {
   "aws:ecs/taskDefinition:TaskDefinition": "AWS::ECS::TaskDefinition",
   "aws:iam/role:Role": "AWS::IAM::Role",
   "aws:iam/rolePolicy:RolePolicy": "AWS::IAM::RolePolicy",
+  "aws:iam/rolePolicyAttachment:RolePolicyAttachment": null,
   "aws:kms/key:Key": "AWS::KMS::Key",
+  "aws:rds/instance:Instance": "AWS::RDS::DBInstance",
+  "aws:rds/parameterGroup:ParameterGroup": "AWS::RDS::DBParameterGroup",
+  "aws:rds/subnetGroup:SubnetGroup": "AWS::RDS::DBSubnetGroup",
   "aws:s3/bucket:Bucket": "AWS::S3::Bucket",
   "aws:s3/bucketPolicy:BucketPolicy": "AWS::S3::BucketPolicy",
   "aws:scheduler/schedule:Schedule": "AWS::Scheduler::Schedule",
@@ -63,23 +67,28 @@ const unneeded: readonly (readonly [RegExp, string])[] = [
   ],
   [/^s3:GetObjectVersion$|^s3:REST/, "definitions of state machines travel in the request"],
   [/^ecs:Put(AccountSetting|AccountSettingDefault|ClusterCapacityProviders)$/, "Fargate without providers of capacity"],
-  [/^iam:(Attach|Detach)RolePolicy$|^iam:(Put|Delete)RolePermissionsBoundary$/, "policies inside the role only"],
+  [/^iam:(Put|Delete)RolePermissionsBoundary$/, "no boundaries"],
+  [
+    /^rds:(DeleteDBInstance$|\w*DBSnapshot|\w*ReadReplica|RestoreDBInstance|\w*AutomatedBackup|RebootDBInstance$|\w*RoleToDBInstance|\w*RoleFromDBInstance)/,
+    "a server that is made once, and stays",
+  ],
+  [
+    /^rds:Describe(DBCluster|DBEngineVersions|Events|EngineDefaultParameters)|^ec2:Describe(AccountAttributes|AvailabilityZones|InternetGateways)$|^iam:ListRoles$/,
+    "what CloudFormation looks at for itself",
+  ],
   [
     /^firehose:|^logs:.*(Delivery|IndexPolic|ResourcePolic|DataProtection|Bearer|DeletionProtection)/,
     "a log and its days",
   ],
   [/^logs:DisassociateKmsKey$/, "no log without its key"],
   [/^sns:\w*DataProtectionPolicy$|^sns:ListSubscriptionsByTopic$/, "subscriptions are resources of their own"],
-  [
-    /^ec2:(Authorize|Revoke)SecurityGroupIngress$|^ec2:UpdateSecurityGroupRule|^ec2:DescribeInstances$/,
-    "nothing comes in",
-  ],
+  [/^ec2:UpdateSecurityGroupRule|^ec2:DescribeInstances$/, "rules are made and taken away, not changed"],
   [/^secretsmanager:(GetRandomPassword|\w*Replicat\w*)$/, "the value is given, in one region"],
   [
     /^ecr:(Delete|Set|Get)\w*RepositoryPolicy$|^ecr:Delete|^ecr:PutImageTagMutability$/,
     "the repository stays, with the account's own rights",
   ],
-  [/^kms:(CreateGrant|RetireGrant|Encrypt)$/, "the registry and EventBridge encrypt with AWS's own keys"],
+  [/^kms:(RetireGrant|Encrypt)$/, "the registry and EventBridge encrypt with AWS's own keys"],
 ];
 
 /** What no handler names: the provider's own reading, pushing an image, and what the commands do with the store. */
