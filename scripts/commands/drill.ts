@@ -27,7 +27,7 @@ export function configure(command: Command): void {
         return;
       }
       const run = { runId: newRunId(), signal: interrupted, onProgress: progress };
-      const { drill, exitCode } = await runDrill({ store, settings, ...run });
+      const { drill, exitCode, unrecorded } = await runDrill({ store, settings, ...run });
       printResult(options.json === true, drill, renderDrill(drill));
       for (const { rtoSeconds } of drill.locations) {
         const over =
@@ -36,5 +36,6 @@ export function configure(command: Command): void {
       }
       process.exitCode = exitCode;
       await emitMetrics(metricsOf(drill), new Date());
+      if (unrecorded !== undefined) throw unrecorded;
     });
 }

@@ -29,6 +29,8 @@ export interface DrillResult {
   readonly drill: Drill;
   /** That of the first location that failed. */
   readonly exitCode: ExitCode;
+  /** Why no location holds its record: what it found is to be shown all the same. */
+  readonly unrecorded: Unavailable | undefined;
 }
 
 /**
@@ -56,8 +58,8 @@ export async function runDrill(input: DrillInput): Promise<DrillResult> {
   const reached = storesOf(input.store).filter((store) => !lost.has(store));
   const [unreachable] = lost.values();
   if (reached.length === 0 && unreachable !== undefined) throw unreachable;
-  await recordDrill(reached, drill);
-  return { drill, exitCode: code };
+  const unrecorded = await recordDrill(reached, drill).then(() => undefined, unavailable);
+  return { drill, exitCode: code, unrecorded };
 }
 
 /** A release needs the machine and the stores more. Where the lease cannot be read there is none to hold either. */
@@ -79,6 +81,11 @@ async function unlessLost<T>(store: Store, lost: Lost, ask: () => Promise<T>): P
     if (error instanceof Unavailable) lost.set(store, error);
     throw error;
   }
+}
+
+function unavailable(error: unknown): Unavailable {
+  if (!(error instanceof Unavailable)) throw error;
+  return error;
 }
 
 function orUndefined(error: unknown): undefined {

@@ -7,7 +7,7 @@ import type { Client } from "pg";
 import { createBackup } from "../../scripts/backup/createBackup";
 import type { Manifest } from "../../scripts/backup/manifest";
 import { measuredFigures } from "../../components/measuredFigures";
-import { Interrupted } from "../../scripts/contract/failure";
+import { Interrupted, Unavailable } from "../../scripts/contract/failure";
 import { acquireLease } from "../../scripts/control/lease";
 import type { GateContext } from "../../scripts/gate/context";
 import { runSteps } from "../../scripts/gate/runSteps";
@@ -183,7 +183,7 @@ describe("restore drills", function () {
     assert.equal((await store.list("incidents/")).filter(({ key }) => key.endsWith("001-drill-failed.json")).length, 2);
   });
 
-  it("ask the user's own queries of the restored copy; one that halts fails the location", async () => {
+  it("ask the user's own queries of the restored copy; one that halts fails the location; what cannot be recorded is told", async () => {
     const { url } = await freshCrm(10);
     const store = new FileStore(new URL(freshStore()).pathname);
     await createBackup({ target: parseTarget(url, "test"), store, tier: "manual", runId: "r", recipients: [] });
@@ -210,6 +210,13 @@ describe("restore drills", function () {
       (await store.list("incidents/")).map(({ key }) => key),
       ["incidents/failing/001-drill-failed.json"],
     );
+    const create = store.create.bind(store);
+    store.create = (key, ...more) =>
+      key.startsWith("drills/") ? Promise.reject(new Unavailable("no right to write")) : create(key, ...more);
+    write("value = 10");
+    const untold = await drill("untold");
+    assert.equal(untold.drill.verdict, "passed");
+    assert.match(untold.unrecorded?.message ?? "", /no right to write/);
   });
 
   it("that are interrupted record nothing", async () => {
