@@ -7,7 +7,12 @@ import { ownSchema } from "./pair";
 
 /** What only the replica has harms nothing. */
 export async function readDrift(source: Client, replica: Client): Promise<CatalogChange[]> {
-  return (await compareCatalogs(source, replica)).filter(({ change }) => change !== "added");
+  return (await compareCatalogs(source, replica)).filter((each) => each.change !== "added" && !hasMoreRights(each));
+}
+
+/** On `public` a role that is no superuser has to give rights to the owners of what it copies (`replicaRole.ts`). */
+function hasMoreRights({ kind, change, lost }: CatalogChange): boolean {
+  return kind === "public-schema" && change === "changed" && lost.length === 0;
 }
 
 /** What only the replica has: a name that the source dropped, or gave to something else. */

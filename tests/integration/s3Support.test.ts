@@ -43,6 +43,8 @@ describe("what an S3 server supports", function () {
       [
         ["GetObject", s3SupportKey],
         ["PutObject", "receipts/b.json"],
+        // Whether the server kept what it took.
+        ["HeadObject", "receipts/b.json"],
       ],
     );
   });

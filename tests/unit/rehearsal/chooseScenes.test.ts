@@ -20,7 +20,7 @@ describe("the choice of scenes", () => {
       chooseScenes("all")
         .slice(scenes.length)
         .map(({ name }) => name),
-      ["A location is lost"],
+      ["A location is lost", "The database moves to its live replica"],
     );
   });
 
