@@ -2,7 +2,7 @@
 import { type PostureCheck, describeFinding, isHalting } from "../posture/checkPosture";
 import type { OperationSettings } from "../settings";
 import { describeSeconds } from "../verification/expectedRto";
-import type { Reading } from "./readStatus";
+import type { Reading } from "./reading";
 import type { LevelState, LocationState, Status } from "./statusDocument";
 
 type Settings = Pick<OperationSettings, "platform" | "drill">;

@@ -1,9 +1,7 @@
 /** Gathers where everything stands. Reads only, and what cannot be reached is a fact like any other. */
 import { type BackupReference, listBackups, listSuspects, readManifest } from "../backup/manifest";
 import { contacts, dashboards } from "../contract/links";
-import { Failure, messageOf } from "../contract/failure";
 import { redact } from "../contract/redaction";
-import { within } from "../contract/within";
 import { readFreezes } from "../control/freeze";
 import { readLease } from "../control/lease";
 import { isExpired } from "../control/leaseDocument";
@@ -20,6 +18,7 @@ import { backupTime } from "../store/layout";
 import { storesOf } from "../store/replicatedStore";
 import type { Store } from "../store/store";
 import { judgeLevels, listAttention } from "./judge";
+import { type Reading, reading } from "./reading";
 import type { AlarmsState, BackupState, ControlState, LocationState, Status } from "./statusDocument";
 
 export interface StatusInput {
@@ -37,20 +36,8 @@ export interface StatusInput {
   readonly seconds?: number;
 }
 
-/** What came of reading: a failure that a person may have to mend is a line; a bug is thrown. */
-export type Reading<T> = { readonly found: T } | { readonly problem: string };
-
 /** Seconds that each part of the screen may take: what is on the other side of a network that swallows everything is away. */
 const patience = 20;
-
-async function reading<T>(what: string, seconds: number, read: () => Promise<T>): Promise<Reading<T>> {
-  try {
-    return { found: await within(seconds, what, read()) };
-  } catch (error) {
-    if (!(error instanceof Failure)) throw error;
-    return { problem: redact(messageOf(error)) };
-  }
-}
 
 /** Drills that are looked at, of each location. */
 const newestDrills = 30;
