@@ -4,28 +4,21 @@ import { type FailoverInput, failOver, planFailover } from "../replica/failover"
 import { pairFromEnvironment } from "../replica/pair";
 import { describeFailover, renderFailover } from "../report/replica";
 import { readOperationSettings } from "../settings";
-import { parseDuration } from "./duration";
 import { newRunId } from "./gateContext";
+import { type PairOptions, addPairOptions } from "./pairOptions";
 import { confirm, interrupted, printResult, progress } from "./session";
 import { storeFromEnvironment } from "./store";
 
-interface Options {
-  readonly dryRun?: boolean;
+interface Options extends PairOptions {
   readonly sourceLost?: boolean;
-  readonly wait: number;
-  readonly settings?: string;
-  readonly yes?: boolean;
-  readonly json?: boolean;
 }
 
 export function configure(command: Command): void {
-  command
-    .option("--dry-run", "only look: whether the replica is fit, and what would be done")
+  addPairOptions(command, {
+    dryRun: "whether the replica is fit, and what would be done",
+    wait: "how long the replica gets to catch up, and the comparison to end",
+  })
     .option("--source-lost", "the source does not answer and is given up: what had not arrived is lost")
-    .option("--wait <duration>", "how long the replica gets to catch up, and the comparison to end", parseDuration, 300)
-    .option("--settings <file>", "settings as JSON; default: DBPROTECT_SETTINGS, else all defaults")
-    .option("--yes", "do not ask")
-    .option("--json", "one JSON document on stdout")
     .action(async (options: Options) => {
       const settings = readOperationSettings(options.settings);
       const input: FailoverInput = {

@@ -4,36 +4,25 @@ import { pairFromEnvironment } from "../replica/pair";
 import { demandAdditive, planSync, syncReplica } from "../replica/sync";
 import { describeSync, renderSync } from "../report/replica";
 import { readOperationSettings } from "../settings";
-import { parseDuration } from "./duration";
+import { type PairOptions, addPairOptions } from "./pairOptions";
 import { confirm, interrupted, printResult, progress } from "./session";
 
-interface Options {
-  readonly dryRun?: boolean;
-  readonly wait: number;
-  readonly settings?: string;
-  readonly yes?: boolean;
-  readonly json?: boolean;
-}
-
 export function configure(command: Command): void {
-  command
-    .option("--dry-run", "only look: what would be made, and what is no addition")
-    .option("--wait <duration>", "how long the replica gets to catch up, and the comparison to end", parseDuration, 300)
-    .option("--settings <file>", "settings as JSON; default: DBPROTECT_SETTINGS, else all defaults")
-    .option("--yes", "do not ask")
-    .option("--json", "one JSON document on stdout")
-    .action(async (options: Options) => {
-      const pair = pairFromEnvironment(readOperationSettings(options.settings));
-      const plan = await planSync(pair, { signal: interrupted });
-      if (options.dryRun === true) {
-        const { identity, words, published, refused } = plan;
-        printResult(options.json === true, { identity, words, published, refused }, describeSync(plan));
-        return demandAdditive(plan);
-      }
-      demandAdditive(plan);
-      await confirm(describeSync(plan), options.yes === true);
-      const run = { seconds: options.wait, signal: interrupted, onProgress: progress };
-      const result = await syncReplica(pair, run);
-      printResult(options.json === true, result, renderSync(result));
-    });
+  addPairOptions(command, {
+    dryRun: "what would be made, and what is no addition",
+    wait: "how long the replica gets to catch up, and the comparison to end",
+  }).action(async (options: PairOptions) => {
+    const pair = pairFromEnvironment(readOperationSettings(options.settings));
+    const plan = await planSync(pair, { signal: interrupted });
+    if (options.dryRun === true) {
+      const { identity, words, published, refused } = plan;
+      printResult(options.json === true, { identity, words, published, refused }, describeSync(plan));
+      return demandAdditive(plan);
+    }
+    demandAdditive(plan);
+    await confirm(describeSync(plan), options.yes === true);
+    const run = { seconds: options.wait, signal: interrupted, onProgress: progress };
+    const result = await syncReplica(pair, run);
+    printResult(options.json === true, result, renderSync(result));
+  });
 }

@@ -1,5 +1,5 @@
 /** An HTTP server on a free loopback port that answers each request with one document: the CRM and the fakes are made of it. */
-import { createServer, type IncomingHttpHeaders } from "node:http";
+import { createServer, type IncomingHttpHeaders, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { text } from "node:stream/consumers";
 
@@ -38,6 +38,11 @@ export async function serveLoopback(handle: (call: Call) => Promise<Answer>): Pr
         response.writeHead(status, { "content-type": type, ...headers }).end(plain ? body : JSON.stringify(body));
       });
   });
+  return listenOnLoopback(server);
+}
+
+/** On a free port; closing ends the connections that are still open. */
+export async function listenOnLoopback(server: Server): Promise<LoopbackServer> {
   await new Promise<void>((resolve, reject) => {
     server.once("error", reject).listen(0, "127.0.0.1", resolve);
   });

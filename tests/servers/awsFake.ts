@@ -1,8 +1,8 @@
 /** What stand-ins for AWS's JSON services share: a server that checks the signature's scope, and what leads the SDK there. */
 import { createServer } from "node:http";
-import type { AddressInfo } from "node:net";
 import { buffer } from "node:stream/consumers";
 import { gunzipSync } from "node:zlib";
+import { type LoopbackServer, listenOnLoopback } from "../../scripts/rehearsal/loopbackServer";
 
 export const awsRegion = "eu-central-1";
 
@@ -35,12 +35,7 @@ export interface AwsService {
   answer(target: string, body: unknown): unknown;
 }
 
-export interface AwsFake {
-  readonly url: string;
-  close(): Promise<void>;
-}
-
-export async function startAwsFake({ service, namespace, contentType, answer }: AwsService): Promise<AwsFake> {
+export async function startAwsFake({ service, namespace, contentType, answer }: AwsService): Promise<LoopbackServer> {
   const scope = new RegExp(
     `^AWS4-HMAC-SHA256 Credential=test/\\d{8}/${awsRegion}/${service}/aws4_request, SignedHeaders=\\S+, Signature=[0-9a-f]{64}$`,
   );
@@ -65,13 +60,5 @@ export async function startAwsFake({ service, namespace, contentType, answer }: 
       }
     })();
   });
-  await new Promise<void>((resolve) => void server.listen(0, "127.0.0.1", resolve));
-  return {
-    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
-    close: () =>
-      new Promise((resolve) => {
-        server.close(() => resolve());
-        server.closeAllConnections();
-      }),
-  };
+  return listenOnLoopback(server);
 }
