@@ -117,8 +117,8 @@ function judge(
     ...(subscription !== null && !subscription.enabled
       ? [{ id: "disabled", message: `the subscription is switched off: ${setup}` }]
       : []),
-    ...(subscription !== null && subscription.enabled && !subscription.working && slot?.active !== true
-      ? [{ id: "not-working", message: "no worker of the subscription runs: the replica's server log says why" }]
+    ...(subscription !== null && subscription.enabled && slot?.active !== true
+      ? [{ id: "not-working", message: `${idleReason(subscription)}: the replica's server log says why` }]
       : []),
     ...(missing.length === 0
       ? []
@@ -148,4 +148,9 @@ function judge(
         ]
       : []),
   ];
+}
+
+/** A worker that tries to connect is one that runs: only an active slot says that rows can arrive. */
+function idleReason({ working }: { readonly working: boolean }): string {
+  return working ? "the subscription's worker has no connection to the source" : "no worker of the subscription runs";
 }

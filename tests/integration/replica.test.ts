@@ -149,19 +149,22 @@ describe("live replica", function () {
     const writers = startWriters(test.sourceUrl, 2);
     await follows(test);
     test.network.cut();
-    const before = writers.committed();
-    await until(async () => (writers.committed() > before + 50 ? true : undefined), { seconds: 30 });
-    // A campaign waits for the minute that every timeout of both servers is over.
-    if (isCampaign) await sleep(60_000);
-    const behind = await readStatus(test.pair);
-    assert.ok((behind.lagBytes ?? 0) > 10_000 && (behind.lagSeconds ?? 0) > 1, JSON.stringify(behind));
-    assert.equal(behind.slot?.active, false);
-    const cut = await healthOf(test.pair);
-    assert.deepEqual([cut("replicaFollows")?.value, cut("replicaFollows")?.state], [0, "critical"]);
-    assert.ok((cut("replicaSeconds")?.value ?? 0) > 1 && (cut("replicaBytes")?.value ?? 0) > 10_000);
-    assert.ok((cut("replicaSlotBytes")?.value ?? 0) >= (cut("replicaBytes")?.value ?? Infinity));
-    assert.equal(cut("replicaSlotRoom")?.state, "absent");
-    test.network.mend();
+    try {
+      const before = writers.committed();
+      await until(async () => (writers.committed() > before + 50 ? true : undefined), { seconds: 30 });
+      // A campaign waits for the minute that every timeout of both servers is over.
+      if (isCampaign) await sleep(60_000);
+      const behind = await readStatus(test.pair);
+      assert.ok((behind.lagBytes ?? 0) > 10_000 && (behind.lagSeconds ?? 0) > 1, JSON.stringify(behind));
+      assert.equal(behind.slot?.active, false);
+      const cut = await healthOf(test.pair);
+      assert.deepEqual([cut("replicaFollows")?.value, cut("replicaFollows")?.state], [0, "critical"]);
+      assert.ok((cut("replicaSeconds")?.value ?? 0) > 1 && (cut("replicaBytes")?.value ?? 0) > 10_000);
+      assert.ok((cut("replicaSlotBytes")?.value ?? 0) >= (cut("replicaBytes")?.value ?? Infinity));
+      assert.equal(cut("replicaSlotRoom")?.state, "absent");
+    } finally {
+      test.network.mend();
+    }
     await writers.stop();
     await equal(test);
     const mended = await healthOf(test.pair);
