@@ -1,8 +1,6 @@
 /** `incident show`: one incident on the screen, and its blameless report as a file. */
-import { writeFile } from "node:fs/promises";
 import type { Command } from "commander";
-import { UsageError, messageOf } from "../contract/failure";
-import { redact } from "../contract/redaction";
+import { writeOutputFile } from "../contract/outputFile";
 import { factsOf } from "../incident/incidentFacts";
 import { chooseIncident, readIncident } from "../record/incident";
 import { renderReport } from "../report/html/renderReport";
@@ -32,11 +30,7 @@ export function configure(command: Command): void {
     });
 }
 
-async function write(option: string, file: string, text: string): Promise<void> {
-  try {
-    await writeFile(file, redact(text));
-  } catch (error) {
-    throw new UsageError(`${option}: found ${file}: it cannot be written: ${messageOf(error)}`);
-  }
+async function write(key: string, file: string, text: string): Promise<void> {
+  await writeOutputFile({ key, file }, text);
   progress(`report: ${file}`);
 }

@@ -1,10 +1,7 @@
 /** Writes the report of a release to a file, for the command that asks for it and for the verification that ends a release. */
-import { mkdir, rename, writeFile } from "node:fs/promises";
-import { dirname } from "node:path";
-import { UsageError, messageOf } from "../contract/failure";
-import { redact } from "../contract/redaction";
+import { writeOutputFile } from "../contract/outputFile";
 import { reportFile } from "../contract/reportsFolder";
-import { checkList, readReleaseFacts } from "../release/checklist";
+import { checkList, readFactsOfRelease } from "../release/checklist";
 import { checklistNames } from "../release/checklists";
 import type { ReportDocument } from "../report/html/document";
 import { renderReport } from "../report/html/renderReport";
@@ -18,19 +15,15 @@ export async function writeReleaseReport(
   store: Store,
   options: { readonly receipt?: string | undefined; readonly html?: string | undefined },
 ): Promise<{ readonly file: string; readonly document: ReportDocument }> {
-  const facts = await readReleaseFacts(store, "post", options.receipt);
-  if (facts === undefined) throw new UsageError(`${store.url} holds no receipt: there is no release to report on`);
+  const facts = await readFactsOfRelease(store, options.receipt);
   const lists = await Promise.all(checklistNames.map((name) => checkList(store, name, facts)));
   const document = releaseReport({ facts, lists, store: { url: store.url, pageOf: (key) => store.pageOf(key) } });
-  const file = options.html ?? reportFile(`release-${facts.receipt.runId}.html`);
-  try {
-    if (options.html === undefined) await mkdir(dirname(file), { recursive: true, mode: 0o700 });
-    // Whoever opens it meanwhile sees the former one, whole.
-    await writeFile(`${file}.new`, redact(renderReport(document)), { mode: 0o600 });
-    await rename(`${file}.new`, file);
-  } catch (error) {
-    const key = options.html === undefined ? "DBPROTECT_REPORTS" : "--html";
-    throw new UsageError(`${key}: found ${file}: it cannot be written: ${messageOf(error)}`);
+  const content = renderReport(document);
+  if (options.html !== undefined) {
+    await writeOutputFile({ file: options.html, key: "--html" }, content);
+    return { file: options.html, document };
   }
+  const file = reportFile(`release-${facts.receipt.runId}.html`);
+  await writeOutputFile({ file, key: "DBPROTECT_REPORTS", makeFolder: true }, content);
   return { file, document };
 }

@@ -1,8 +1,7 @@
 /** `status`: where everything stands, on one screen, as JSON or as one HTML file. Reads only. */
-import { writeFile } from "node:fs/promises";
 import type { Command } from "commander";
-import { UsageError, exitCode, messageOf } from "../contract/failure";
-import { redact } from "../contract/redaction";
+import { exitCode } from "../contract/failure";
+import { writeOutputFile } from "../contract/outputFile";
 import { targetFromEnvironment } from "../database/target";
 import { readAlarms } from "../platforms/alarms";
 import { checkPosture } from "../posture/checkPosture";
@@ -53,10 +52,6 @@ function postureOf({ platform }: OperationSettings): Parameters<typeof readStatu
 }
 
 async function writeReport(file: string, status: Status): Promise<void> {
-  try {
-    await writeFile(file, redact(renderReport(statusReport(status))));
-  } catch (error) {
-    throw new UsageError(`--html: found ${file}: it cannot be written: ${messageOf(error)}`);
-  }
+  await writeOutputFile({ key: "--html", file }, renderReport(statusReport(status)));
   progress(`report: ${file}`);
 }

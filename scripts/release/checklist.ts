@@ -46,6 +46,15 @@ export async function readReleaseFacts(
     const newest = (await listReceipts(store)).at(-1);
     return newest === undefined || (await isSpent(store, newest)) ? undefined : factsOf(store, newest);
   }
+  return readFactsOfRelease(store, runId);
+}
+
+/**
+ * All that is recorded of a release: the one asked for, else the newest open one, else the newest.
+ *
+ * @throws UsageError when the store holds no receipt, or not that one.
+ */
+export async function readFactsOfRelease(store: Store, runId?: string): Promise<ReleaseFacts> {
   const { receipt } = await chooseReceipt({ store, ...(runId === undefined ? {} : { runId }) });
   return factsOf(store, receipt.runId);
 }

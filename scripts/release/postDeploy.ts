@@ -135,7 +135,7 @@ export async function chooseReceipt(input: Pick<PostDeployInput, "store" | "runI
   const { store } = input;
   const runId = input.runId ?? (await listOpenReceipts(store)).at(-1) ?? (await listReceipts(store)).at(-1);
   if (runId === undefined) {
-    throw new UsageError(`${store.url} holds no receipt: nothing to verify against`, {
+    throw new UsageError(`${store.url} holds no receipt: no release is recorded there`, {
       hint: "run the gate first: npm run gate",
     });
   }
