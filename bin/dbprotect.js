@@ -26,9 +26,9 @@ function canResolve(name) {
 }
 
 async function main() {
-  // V8 would compile PostgreSQL's parser again, optimised, after the first few statements: 0.5 s of CPU that only sets of
-  // migrations of hundreds of kilobytes earn back. The default is 13000000; those still get there.
-  setFlagsFromString("--wasm-tiering-budget=100000000");
+  // V8 would compile PostgreSQL's parser again, optimised, after the first few statements (default 13000000): 0.5 to 1 s
+  // of CPU, which not even a migration of 700 kB earns back.
+  setFlagsFromString("--wasm-tiering-budget=2000000000");
   // Compiled code is kept between runs: every release step is a process of its own. This is for what is no bundle.
   enableCompileCache?.(join(projectFolder, "node_modules", ".cache", "node"));
   /** @type {string | undefined} */
