@@ -3,12 +3,12 @@
  * with the newest backups; how much a restore would give up; and every way back with what it costs. Reads only.
  */
 import { type BackupReference, type Manifest, listBackups, listSuspects, readManifest } from "../backup/manifest";
-import { Damage, Failure, Refusal, Unavailable, UsageError, codeOf, messageOf } from "../contract/failure";
+import { Damage, Failure, Refusal, Unavailable, UsageError, messageOf } from "../contract/failure";
 import { readFreezes } from "../control/freeze";
 import { withConnection } from "../database/connect";
-import { type DatabaseIdentity, describeIdentity, isSameDatabase, readIdentity } from "../database/identity";
+import { type DatabaseIdentity, isSameDatabase } from "../database/identity";
 import { displayName } from "../database/sqlText";
-import { type DatabaseTarget, describeTarget } from "../database/target";
+import type { DatabaseTarget } from "../database/target";
 import type { Fingerprint } from "../fingerprint/fingerprint";
 import { listReceipts, readTrustedReceipt, type Receipt } from "../record/receipt";
 import { listOpenReceipts } from "../record/releaseEvents";
@@ -31,6 +31,7 @@ import type { AssessedBackup, Assessment, DamagedTable } from "./assessment";
 import { type KnownGood, findKnownGood } from "./emergencyPlan";
 import { type LadderFacts, type Measured, ladderOf, recommend } from "./ladder";
 import { readWithheldGrants } from "./maintenance";
+import { reachDatabase } from "./reachDatabase";
 
 /** `auto`: rows are named from a copy where one lives, or can be restored within a minute. */
 export const copyChoices = ["auto", "always", "never"] as const;
@@ -87,7 +88,7 @@ class Assessing {
 
   async run(): Promise<Assessment> {
     const { store, live, onProgress } = this.input;
-    const database = await reach(live);
+    const database = await reachDatabase(live);
     onProgress(`${database.state}: ${database.detail}`);
     const receipt = await this.newestReceipt();
     this.settings = receipt?.settings ?? this.settings;
@@ -374,22 +375,6 @@ class Assessing {
 /** The receipt, if it was its gate that took the backup. */
 function ofBackup(receipt: Receipt | undefined, backup: Candidate | null): Receipt | undefined {
   return backup !== null && receipt?.backup.name === backup.name ? receipt : undefined;
-}
-
-async function reach(live: DatabaseTarget): Promise<Assessment["database"]> {
-  try {
-    const identity = await withConnection(live, (client) => readIdentity(client, live));
-    return { state: "reachable", identity, detail: describeIdentity(identity) };
-  } catch (error) {
-    if (!(error instanceof Unavailable)) throw error;
-    // invalid_catalog_name: the server answers, and has no such database.
-    const isGone = codeOf(error.cause) === "3D000";
-    return {
-      state: isGone ? "gone" : "unreachable",
-      identity: null,
-      detail: isGone ? `${describeTarget(live)} does not exist` : error.message,
-    };
-  }
 }
 
 /** The newest backup that still holds, for every table, what is proven to be gone since; null: nothing is proven. */

@@ -3,7 +3,7 @@
  * damaged state is stored, the way back is taken, the result is verified and tested, and releases go on. Each step may be run
  * again; what is done is on record, so that a killed run is gone on with where it was.
  */
-import { readManifest } from "../backup/manifest";
+import { type Manifest, readManifest } from "../backup/manifest";
 import { type ExitCode, Failure, Refusal, Unavailable, exitCode, messageOf } from "../contract/failure";
 import {
   type Emergency,
@@ -17,12 +17,12 @@ import {
 } from "../control/emergency";
 import { setFreeze } from "../control/freeze";
 import { withConnection } from "../database/connect";
-import { readIdentity } from "../database/identity";
+import { type DatabaseIdentity, readIdentity } from "../database/identity";
 import { type DatabaseTarget, withDatabase } from "../database/target";
 import { beginInTimeline } from "../record/commandTimeline";
 import { listIncidents, openIncident, recordIncident } from "../record/incident";
 import { type Receipt, readTrustedReceipt } from "../record/receipt";
-import { readRestore } from "../record/restoreEvents";
+import { type RestoreMode, readRestore } from "../record/restoreEvents";
 import { tellTeam } from "../record/teamNotice";
 import { planRollback, rollBack } from "../release/rollback";
 import type { Platform, Platforms } from "../release/rollbackTargets";
@@ -42,6 +42,7 @@ import { planEmergency } from "./emergencyPlan";
 import { runEmergencyTests } from "./emergencyTests";
 import { readIncidentIds } from "./incidentIds";
 import { immediateSeconds } from "./ladder";
+import { reachDatabase } from "./reachDatabase";
 import { recordAssessment } from "./recordAssessment";
 import { restoreLive } from "./restoreLive";
 import { secureLive } from "./safetyBackup";
@@ -225,18 +226,27 @@ function decided({ turn }: Run): EmergencyChoice {
 }
 
 /** Before anything changes it: whatever is decided may turn out to be wrong. */
-async function storeDamaged(run: Run): Promise<string> {
-  const { store, live, turn, runId, signal, onProgress } = run;
+async function storeDamaged(run: Run, attempt: number): Promise<string> {
+  const { store, live, turn, signal, onProgress } = run;
   const { way, gone, safetyBackup } = decided(run);
-  if (gone) return "there is no database to store";
   if (way === "nothing" || way === "deploy:rollback") return "not needed: this way back does not touch the database";
-  const identity = await withConnection(live, (client) => readIdentity(client, live));
+  const { state, identity, detail } = await reachDatabase(live);
+  if (state === "gone" && gone) return "there is no database to store";
+  if (state === "gone")
+    throw new Refusal(`${detail}: it was dropped after it was assessed`, {
+      hint: "npm run emergency -- --abandon, then npm run emergency: it assesses anew",
+    });
+  if (identity === null) throw new Unavailable(detail, { hint: again });
   const name = await secureLive({
-    ...{ store, live, identity, source: identity, runId, signal, onProgress },
+    ...{ store, live, identity, runId: turn.document.id, isRetry: attempt > 1, signal, onProgress },
+    // One that somebody made again meanwhile may be empty.
+    ...(gone ? {} : { source: identity }),
     ...(safetyBackup === null ? {} : { named: safetyBackup }),
   });
   await turn.note({ damaged: name });
-  return `the damaged state is in ${name ?? "no backup"}, marked as suspect`;
+  return name === null
+    ? "the database was made again meanwhile, without a row: there is nothing to store"
+    : `the damaged state is in ${name}${safetyBackup === null ? ", marked as suspect" : ", as was decided"}`;
 }
 
 async function recover(run: Run, attempt: number): Promise<string> {
@@ -299,31 +309,52 @@ async function restore(run: Run, attempt: number): Promise<string> {
   const runIdOf = (number: number): string => `${turn.document.id}-restore-${number}`;
   for (let former = 1; former < attempt; former++) {
     const event = await readRestore(store, runIdOf(former));
-    if (event?.event === "restored")
-      return `${event.backup?.name ?? manifest.name} was restored by a run that died right after it`;
+    if (event !== undefined && (event.event === "restored" || (await isThere(live, event.aside))))
+      return `${event.backup?.name ?? manifest.name} was restored by a run that died right after it${nowAside(event)}`;
   }
   if (gone) await remake(run, manifest);
   const identity = await withConnection(live, (client) => readIdentity(client, live));
   const mode = inPlace || (await whyNoSwap(live)) !== null ? "in-place" : "swap";
-  const { damaged } = turn.document;
+  const safetyBackup = await storedFor(run, { identity, mode, attempt });
   const restored = await restoreLive({
     ...{ store, manifest, live, identity, mode, runId: runIdOf(attempt), signal, onProgress },
-    // A former attempt may have been long ago, and people went on writing: then one is taken again.
-    ...(gone ? { safetyBackup: null } : damaged === null || attempt > 1 ? {} : { safetyBackup: damaged }),
+    ...(safetyBackup === undefined ? {} : { safetyBackup }),
   });
   for (const note of restored.notes) onProgress(`note: ${note}`);
-  const aside = restored.aside === null ? "" : `; the former database is ${restored.aside}`;
-  return `${manifest.name}: ${restored.rows} rows of ${restored.tables} tables equal to the backup${aside}`;
+  return `${manifest.name}: ${restored.rows} rows of ${restored.tables} tables equal to the backup${nowAside(restored)}`;
+}
+
+function nowAside({ aside }: { readonly aside: string | null }): string {
+  return aside === null ? "" : `; the former database is ${aside}`;
+}
+
+/** Whether the server has a database of this name: one that was renamed says that what took its place is in it. */
+async function isThere(live: DatabaseTarget, database: string | null): Promise<boolean> {
+  return database !== null && (await reachDatabase(withDatabase(live, database))).state === "reachable";
+}
+
+/**
+ * The backup that is enough for what is live now: null where there is no row to lose, undefined where one is to be taken.
+ * What is swapped stays beside what takes its place; what is replaced in place does not, and after an attempt that failed
+ * people may have gone on writing for long.
+ */
+async function storedFor(
+  { store, live, turn, signal, onProgress }: Run,
+  { identity, mode, attempt }: { identity: DatabaseIdentity; mode: RestoreMode; attempt: number },
+): Promise<string | null | undefined> {
+  const { damaged } = turn.document;
+  if (damaged === null) {
+    const taken = await secureLive({ store, live, identity, runId: turn.document.id, signal, onProgress });
+    if (taken !== null) await turn.note({ damaged: taken });
+    return taken;
+  }
+  return mode === "in-place" && attempt > 1 ? undefined : damaged;
 }
 
 /** An empty database where one was dropped, so that there is something that can be replaced. */
-async function remake({ live, onProgress }: Run, manifest: Parameters<typeof createDatabaseLike>[2]): Promise<void> {
+async function remake({ live, onProgress }: Run, manifest: Manifest): Promise<void> {
+  if ((await reachDatabase(live)).state !== "gone") return;
   const outside = withDatabase(live, "postgres");
-  const there = await withConnection(outside, async (client) => {
-    const { rowCount } = await client.query("SELECT FROM pg_database WHERE datname = $1", [live.database]);
-    return (rowCount ?? 0) > 0;
-  });
-  if (there) return;
   for (const note of await createDatabaseLike(outside, live.database, manifest)) onProgress(`note: ${note}`);
   onProgress(`${live.database} was made again, empty`);
 }

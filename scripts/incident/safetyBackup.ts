@@ -1,7 +1,7 @@
 /** The backup of what is live, taken before something is restored over it. */
 import { readIdentities, readRecipients } from "../backup/ageKeys";
 import { createBackup } from "../backup/createBackup";
-import { readManifest, resolveBackup } from "../backup/manifest";
+import { type BackupReference, listBackups, listSuspects, readManifest, resolveBackup } from "../backup/manifest";
 import { Refusal } from "../contract/failure";
 import { withConnection } from "../database/connect";
 import { type DatabaseIdentity, describeIdentity, isSameDatabase } from "../database/identity";
@@ -19,7 +19,10 @@ export interface SafetyInput {
   readonly identity: DatabaseIdentity;
   /** Which database the backup that is about to be restored is of. Default: nothing tells, for it is a foreign file. */
   readonly source?: Pick<DatabaseIdentity, "systemIdentifier" | "database">;
+  /** Of the run that takes it; the backup's manifest names it. */
   readonly runId: string;
+  /** A killed attempt of the same run id may have taken it: then that one is it. Default: false. */
+  readonly isRetry?: boolean;
   /** A backup's name: this one is good enough, take none. */
   readonly named?: string;
   readonly signal?: AbortSignal;
@@ -51,25 +54,21 @@ export async function secureLive(input: SafetyInput): Promise<string | null> {
   return takeOne(input);
 }
 
-async function takeOne({ store, live, runId, signal, onProgress }: SafetyInput): Promise<string> {
-  onProgress?.("safety backup: what is live now is stored first");
+async function takeOne({ store, live, runId, isRetry, signal, onProgress }: SafetyInput): Promise<string> {
+  const former = isRetry === true ? await takenBefore(store, runId) : undefined;
+  onProgress?.(
+    former === undefined
+      ? "safety backup: what is live now is stored first"
+      : `safety backup: ${former.name} was taken by a run that died right after it`,
+  );
   const run = {
     ...{ store, runId },
     ...(signal === undefined ? {} : { signal }),
     ...(onProgress === undefined ? {} : { onProgress }),
   };
   try {
-    const { reference } = await createBackup({ ...run, target: live, tier: "manual" });
-    await store.create(
-      suspectMarkKey(reference.name, `${compactUtc(new Date())}-${process.pid}`),
-      encodeDocument({
-        schemaVersion: 1,
-        backup: reference.name,
-        receipt: null,
-        reason: "taken before a restore over the live database: it holds what was undone",
-        at: new Date().toISOString(),
-      }),
-    );
+    const reference = former ?? (await createBackup({ ...run, target: live, tier: "manual" })).reference;
+    if (former === undefined || !(await listSuspects(store)).has(former.name)) await markSuspect(store, reference.name);
     const readable = (await readRecipients()).length === 0 || readIdentities().length > 0;
     await verifyBackup({ ...run, backup: reference, depth: readable ? 3 : 1 });
     onProgress?.(`safety backup: ${reference.name}, marked as suspect`);
@@ -81,6 +80,21 @@ async function takeOne({ store, live, runId, signal, onProgress }: SafetyInput):
       );
     throw error;
   }
+}
+
+/** Without its manifest, which is written last, a backup does not exist. */
+async function takenBefore(store: Store, runId: string): Promise<BackupReference | undefined> {
+  for (const reference of (await listBackups(store)).filter(({ tier }) => tier === "manual").reverse())
+    if ((await readManifest(store, reference)).runId === runId) return reference;
+  return undefined;
+}
+
+async function markSuspect(store: Store, backup: string): Promise<void> {
+  const reason = "taken before the live database was changed or replaced: it holds what was undone";
+  await store.create(
+    suspectMarkKey(backup, `${compactUtc(new Date())}-${process.pid}`),
+    encodeDocument({ schemaVersion: 1, backup, receipt: null, reason, at: new Date().toISOString() }),
+  );
 }
 
 /** A backup of another database would not belong into this store: so there must be nothing to back up. */
