@@ -1,19 +1,18 @@
 /** `emergency`: the strategy's Data Loss Emergency Response, asked step by step or by a recorded plan; goes on where it was. */
-import { readFileSync, writeFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { userInfo } from "node:os";
 import type { Command } from "commander";
 import { resolveBackup } from "../backup/manifest";
 import { Refusal, UsageError, messageOf } from "../contract/failure";
-import { type EmergencyChoice, type WayBack, readEmergency, waysBack } from "../control/emergency";
+import { type EmergencyChoice, demandFreeEmergency, readEmergency } from "../control/emergency";
 import { describeTarget, targetFromEnvironment } from "../database/target";
-import type { Assessment } from "../incident/assessment";
 import { abandonEmergency, runEmergency } from "../incident/emergency";
 import { type EmergencyPlanFile, chooseBy, emergencyPlanSchema } from "../incident/emergencyChoice";
 import { openPlatforms } from "../release/rollbackTargets";
 import { renderAssessment } from "../report/assessment";
 import { renderEmergency } from "../report/emergency";
 import { readOperationSettings } from "../settings";
-import type { Store } from "../store/store";
+import { askForWayBack } from "./emergencyQuestions";
 import { addressesFromEnvironment, newRunId } from "./gateContext";
 import { configuredPlatforms } from "./incidentContext";
 import { confirm, interrupted, printResult, progress } from "./session";
@@ -47,61 +46,48 @@ async function respond(options: Options): Promise<void> {
   const store = storeFromEnvironment();
   const live = targetFromEnvironment("DATABASE_URL");
   const plan = options.plan === undefined ? undefined : readPlan(options.plan);
-  const former = await readEmergency(store);
-  const isResumed = former?.state === "under way";
   if (options.yes === true && plan === undefined)
     throw new UsageError("--yes: found no --plan: expected the answers that nobody is asked for");
+  if (options.record !== undefined && plan !== undefined)
+    throw new UsageError(`--record: found --plan ${options.plan ?? ""} as well: expected one of them`);
+  const former = await readEmergency(store);
+  demandFreeEmergency(former, new Date());
+  const decided = former?.state === "under way" ? former.choice : null;
+  if (decided !== null) demandSameDecision(decided, plan, options);
   await confirm(
-    isResumed
-      ? `goes on with emergency ${former.id} of ${former.startedAt}: ${former.reason}`
+    former?.state === "under way"
+      ? `goes on with emergency ${former.id} of ${former.startedAt}: ${former.reason}${decided === null ? "" : `; decided: ${decided.way}`}`
       : `freezes releases of ${store.url}, assesses ${describeTarget(live)}, and takes the way back that ${plan === undefined ? "you choose then" : `the plan says (${plan.recover})`}; the damaged state is stored before anything changes it`,
     options.yes === true,
   );
+  const person = plan?.person ?? options.person ?? userInfo().username;
+  const reason = plan?.reason ?? options.reason ?? "data was lost";
   const result = await runEmergency({
-    ...{ store, live, runId: newRunId(), signal: interrupted, onProgress: progress },
+    ...{ store, live, runId: newRunId(), signal: interrupted, onProgress: progress, person, reason },
     ...{ clients: openPlatforms(process.env, interrupted), configured: configuredPlatforms() },
     ...{ settings: readOperationSettings(options.settings), addresses: addressesFromEnvironment() },
-    person: plan?.person ?? options.person ?? userInfo().username,
-    reason: plan?.reason ?? options.reason ?? "data was lost",
-    decide: (assessment) => (plan === undefined ? ask(assessment, options) : decideBy(store, plan, assessment)),
+    decide: async (assessment) => {
+      progress(renderAssessment(assessment));
+      if (plan !== undefined)
+        return chooseBy(plan, assessment, plan.backup === null ? undefined : await resolveBackup(store, plan.backup));
+      const asked = { person, reason, record: options.record };
+      return askForWayBack(assessment, asked, await import("@clack/prompts"));
+    },
   });
   printResult(options.json === true, result, renderEmergency(result));
 }
 
-async function decideBy(store: Store, plan: EmergencyPlanFile, assessment: Assessment): Promise<EmergencyChoice> {
-  progress(renderAssessment(assessment));
-  return chooseBy(plan, assessment, plan.backup === null ? undefined : await resolveBackup(store, plan.backup));
-}
-
-/** @throws Refusal when whoever is asked gives up: releases stay frozen. */
-async function ask(assessment: Assessment, options: Options): Promise<EmergencyChoice> {
-  progress(renderAssessment(assessment));
-  const prompts = await import("@clack/prompts");
-  const output = process.stderr;
-  const recommended = assessment.recommendation.rung;
-  const way = await prompts.select<WayBack>({
-    message: "Which way back?",
-    options: waysBack.map((value) => ({
-      value,
-      label: value === recommended ? `${value} (recommended)` : value,
-      hint: assessment.ladder.find(({ rung }) => rung === value)?.detail ?? "verify and test only",
-    })),
-    initialValue: waysBack.find((each) => each === recommended) ?? "nothing",
-    output,
+/** What was decided is not asked again: whoever says something else would not get it. */
+function demandSameDecision(decided: EmergencyChoice, plan: EmergencyPlanFile | undefined, { record }: Options): void {
+  if (record !== undefined) progress(`warning: --record: nothing is asked any more: ${decided.way} was decided`);
+  const recover = plan?.recover ?? "auto";
+  const backup = plan?.backup ?? null;
+  if ((recover === "auto" || recover === decided.way) && (backup === null || backup === decided.backup?.name)) return;
+  const found = [recover, ...(backup === null ? [] : [backup])].join(" by ");
+  const known = [decided.way, ...(decided.backup === null ? [] : [decided.backup.name])].join(" by ");
+  throw new Refusal(`--plan: found ${found}, and ${known} was decided: nothing was changed`, {
+    hint: "go on with that: npm run emergency; or give it up first: npm run emergency -- --abandon",
   });
-  const unfreeze = prompts.isCancel(way)
-    ? way
-    : await prompts.confirm({ message: "May releases go on when it is verified?", initialValue: true, output });
-  if (prompts.isCancel(way) || prompts.isCancel(unfreeze))
-    throw new Refusal("nothing was decided: releases stay frozen", { hint: "npm run emergency goes on here" });
-  const answers = {
-    person: options.person ?? userInfo().username,
-    reason: options.reason ?? "data was lost",
-    ...{ recover: way, unfreeze },
-  };
-  const plan = emergencyPlanSchema.parse(answers);
-  if (options.record !== undefined) recordPlan(options.record, plan);
-  return chooseBy(plan, assessment, undefined);
 }
 
 function readPlan(file: string): EmergencyPlanFile {
@@ -115,14 +101,6 @@ function readPlan(file: string): EmergencyPlanFile {
   if (parsed.success) return parsed.data;
   const [issue] = parsed.error.issues;
   throw new UsageError(`--plan: ${file}: ${issue?.path.join(".") || "the plan"}: ${issue?.message ?? "is not one"}`);
-}
-
-function recordPlan(file: string, plan: EmergencyPlanFile): void {
-  try {
-    writeFileSync(file, `${JSON.stringify(plan, null, 2)}\n`);
-  } catch (error) {
-    progress(`warning: --record: ${file} cannot be written: ${messageOf(error)}`);
-  }
 }
 
 async function abandon(options: Options): Promise<void> {

@@ -7,6 +7,7 @@ import { renderEmergencyTests } from "../report/emergency";
 import { readOperationSettings } from "../settings";
 import { addressesFromEnvironment } from "./gateContext";
 import { interrupted, printResult, progress } from "./session";
+import { storeFromEnvironment } from "./store";
 
 export function configure(command: Command): void {
   command
@@ -14,6 +15,7 @@ export function configure(command: Command): void {
     .option("--json", "one JSON document on stdout")
     .action(async (options: { settings?: string; json?: boolean }) => {
       const tests = await runEmergencyTests({
+        ...(process.env["BACKUP_STORE"] ? { store: storeFromEnvironment() } : {}),
         live: targetFromEnvironment("DATABASE_URL"),
         settings: readOperationSettings(options.settings),
         addresses: addressesFromEnvironment(),

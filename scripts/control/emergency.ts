@@ -4,7 +4,7 @@ import { Unavailable } from "../contract/failure";
 import { emergencyKey, retentionTiers } from "../store/layout";
 import type { Store } from "../store/store";
 import { readControl } from "./controlDocument";
-import { type SteppedTurn, freshStepsOf, stepFacts, takeSteppedTurn } from "./steppedTurn";
+import { type SteppedTurn, demandFree, freshStepsOf, stepFacts, takeSteppedTurn } from "./steppedTurn";
 import { type TurnDocument, describeTurn, turnSchema } from "./turn";
 
 /** In this order, each named like the command that does the same by itself; `recover` is the way back that was chosen. */
@@ -86,6 +86,11 @@ const turnDocument: TurnDocument<typeof emergencySchema> = {
     }),
   lost: () => new Unavailable("another run took the emergency over: this one took too long", { hint: "run again" }),
 };
+
+/** @throws Unavailable when a run carries one out. */
+export function demandFreeEmergency(current: Emergency | undefined, now: Date): void {
+  demandFree(turnDocument, current, now);
+}
 
 /** @throws Unavailable when another run carries it out. */
 export function takeEmergencyTurn(

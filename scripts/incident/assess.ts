@@ -5,6 +5,7 @@
 import { type BackupReference, type Manifest, listBackups, listSuspects, readManifest } from "../backup/manifest";
 import { Damage, Failure, Refusal, Unavailable, UsageError, messageOf } from "../contract/failure";
 import { readFreezes } from "../control/freeze";
+import { readPass } from "../control/maintenance";
 import { withConnection } from "../database/connect";
 import { type DatabaseIdentity, isSameDatabase } from "../database/identity";
 import { displayName } from "../database/sqlText";
@@ -352,7 +353,7 @@ class Assessing {
     state: Assessment["database"]["state"],
     receipt: Receipt | undefined,
   ): Promise<Pick<Assessment, "dataChecks" | "health">> {
-    const { live, addresses, signal } = this.input;
+    const { store, live, addresses, signal } = this.input;
     const { settings } = this;
     const report =
       state === "reachable"
@@ -361,7 +362,7 @@ class Assessing {
     const { outcome, results } = await runHealthChecks({
       appUrl: addresses.appUrl ?? receipt?.addresses.appUrl ?? undefined,
       frontendUrl: addresses.frontendUrl ?? receipt?.addresses.frontendUrl ?? undefined,
-      ...{ settings: settings.health, signal },
+      ...{ frontendHeaders: await readPass(store), settings: settings.health, signal },
     });
     if (outcome === "not configured") this.notVerified.push("the application: no health check is configured");
     if (report === undefined || report.results.length === 0) this.notVerified.push("no data check was run");

@@ -4,7 +4,7 @@
  * again; what is done is on record, so that a killed run is gone on with where it was.
  */
 import { type Manifest, readManifest } from "../backup/manifest";
-import { type ExitCode, Failure, Refusal, Unavailable, exitCode, messageOf } from "../contract/failure";
+import { Damage, type ExitCode, Failure, Refusal, Unavailable, exitCode, messageOf } from "../contract/failure";
 import {
   type Emergency,
   type EmergencyChoice,
@@ -22,8 +22,10 @@ import { type DatabaseTarget, withDatabase } from "../database/target";
 import { beginInTimeline } from "../record/commandTimeline";
 import { listIncidents, openIncident, recordIncident } from "../record/incident";
 import { type Receipt, readTrustedReceipt } from "../record/receipt";
+import { newestRun } from "../record/releaseEvents";
 import { type RestoreMode, readRestore } from "../record/restoreEvents";
 import { tellTeam } from "../record/teamNotice";
+import { addressesOf } from "../release/postDeploy";
 import { planRollback, rollBack } from "../release/rollback";
 import type { Platform, Platforms } from "../release/rollbackTargets";
 import { planUnfreeze, unfreeze } from "../release/unfreeze";
@@ -359,26 +361,52 @@ async function remake({ live, onProgress }: Run, manifest: Manifest): Promise<vo
   onProgress(`${live.database} was made again, empty`);
 }
 
-/** What the live database is compared with: the receipt, where one is known, with what its migrations explain. */
-async function basisOf(run: Run): Promise<{ receipt: Receipt | null; backup: NonNullable<EmergencyChoice["backup"]> }> {
-  const { way, receipt: runId, backup } = decided(run);
-  const receipt = runId === null ? null : (await readTrustedReceipt(run.store, runId)).receipt;
+/** By what the result is judged. */
+interface Basis {
+  /** What the live database is compared with. */
+  readonly backup: NonNullable<EmergencyChoice["backup"]>;
+  /** The receipt of that backup, whose migrations explain what is live; null: none, or the backup itself is live now. */
+  readonly receipt: Receipt | null;
+  /** Those of that receipt, else of the newest release, else the run's own. */
+  readonly settings: OperationSettings;
+  readonly addresses: EmergencyInput["addresses"];
+}
+
+async function basisOf(run: Run): Promise<Basis> {
+  const { store, settings, addresses } = run;
+  const { way, receipt: decidedOn, backup } = decided(run);
   if (backup === null)
     throw new Refusal("there is no backup to verify against", {
       hint: "npm run emergency -- --abandon, then by hand: docs/emergency.md",
     });
-  return { receipt: way === "db:emergency-restore" ? null : receipt, backup };
+  const known = decidedOn === null ? await newestReceipt(run) : (await readTrustedReceipt(store, decidedOn)).receipt;
+  return {
+    backup,
+    receipt: way === "db:emergency-restore" || decidedOn === null ? null : (known ?? null),
+    settings: known?.settings ?? settings,
+    addresses: known === undefined ? addresses : addressesOf(run, known),
+  };
+}
+
+/** One that is no longer what its gate wrote must not stand in the way. */
+async function newestReceipt({ store, onProgress }: Run): Promise<Receipt | undefined> {
+  const newest = await newestRun(store, undefined);
+  try {
+    return newest === undefined ? undefined : (await readTrustedReceipt(store, newest.runId)).receipt;
+  } catch (error) {
+    if (!(error instanceof Damage)) throw error;
+    onProgress(`passed over: ${error.message}`);
+    return undefined;
+  }
 }
 
 async function verify(run: Run): Promise<string> {
   const { store, live, turn, signal, onProgress } = run;
-  const { receipt, backup } = await basisOf(run);
+  const { receipt, backup, settings, addresses } = await basisOf(run);
   const result = await verifyRestored({
-    ...{ store, live, signal, onProgress },
-    settings: receipt?.settings ?? run.settings,
+    ...{ store, live, settings, addresses, signal, onProgress },
     copyOf: receipt ?? { runId: turn.document.id, backup, scratch: null },
     judged: receipt === null ? [] : judgedStatements(receipt),
-    addresses: run.addresses,
   });
   if (result.verdict === "fail")
     throw new Refusal("what was recovered is not verified: releases stay frozen", {
@@ -401,8 +429,7 @@ async function verify(run: Run): Promise<string> {
 }
 
 async function test(run: Run): Promise<string> {
-  const { receipt } = await basisOf(run);
-  const tests = await runEmergencyTests({ ...run, settings: receipt?.settings ?? run.settings });
+  const tests = await runEmergencyTests({ ...run, ...(await basisOf(run)) });
   if (tests.verdict === "fail")
     throw new Refusal("what was recovered does not work: releases stay frozen", {
       details: tests.findings,

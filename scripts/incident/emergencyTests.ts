@@ -1,8 +1,10 @@
 /** `test:emergency`: does what was recovered work: data checks, health checks, and the configured command. */
+import { readPass } from "../control/maintenance";
 import { withConnection } from "../database/connect";
 import type { DatabaseTarget } from "../database/target";
 import { runIntegration } from "../release/postDeploy";
 import type { OperationSettings } from "../settings";
+import type { Store } from "../store/store";
 import { type DataCheckReport, runDataChecks } from "../verification/dataChecks/runDataChecks";
 import { type HealthReport, runHealthChecks } from "../verification/healthChecks";
 
@@ -18,15 +20,18 @@ export interface EmergencyTests {
 }
 
 export async function runEmergencyTests(input: {
+  /** Tells how health checks get past a redirection of users. Default: nobody is redirected. */
+  readonly store?: Store;
   readonly live: DatabaseTarget;
   readonly settings: OperationSettings;
   readonly addresses: { readonly appUrl: string | undefined; readonly frontendUrl: string | undefined };
   readonly signal: AbortSignal;
   readonly onProgress: (line: string) => void;
 }): Promise<EmergencyTests> {
-  const { live, settings, addresses, signal, onProgress } = input;
+  const { store, live, settings, addresses, signal, onProgress } = input;
   const dataChecks = await withConnection(live, (client) => runDataChecks(client, { checks: settings.checks, signal }));
-  const health = await runHealthChecks({ ...addresses, settings: settings.health, signal });
+  const frontendHeaders = store === undefined ? {} : await readPass(store);
+  const health = await runHealthChecks({ ...addresses, frontendHeaders, settings: settings.health, signal });
   const integration = await runIntegration(settings.integrationCommand, { signal, onProgress });
   const findings = [
     ...(dataChecks.verdict === "pass" ? [] : [`data checks: ${dataChecks.summary}`]),

@@ -9,23 +9,18 @@ import { listSuspects, readManifest } from "../../scripts/backup/manifest";
 import { type WayBack, emergencySteps, readEmergency } from "../../scripts/control/emergency";
 import { readFreezes } from "../../scripts/control/freeze";
 import type { Assessment, LadderRung, Rung } from "../../scripts/incident/assessment";
-import { type EmergencyResult, runEmergency } from "../../scripts/incident/emergency";
-import { type EmergencyPlanFile, chooseBy, emergencyPlanSchema } from "../../scripts/incident/emergencyChoice";
+import type { EmergencyResult } from "../../scripts/incident/emergency";
+import type { EmergencyPlanFile } from "../../scripts/incident/emergencyChoice";
 import { factsOf } from "../../scripts/incident/incidentFacts";
 import { readIncident } from "../../scripts/record/incident";
-import { openPlatforms } from "../../scripts/release/rollbackTargets";
 import { restoreBeside } from "../../scripts/restore/restoreBeside";
 import { operationSettingsSchema } from "../../scripts/settings";
 import { closeCrmClients } from "../servers/crm";
 import { type ProtectedCrm, protectedCrm } from "../servers/damage";
+import { quietSettings, respondTo } from "../servers/emergency";
 import { ask, sharedCluster } from "../servers/postgres";
 
-const settings = operationSettingsSchema.parse({
-  ...{ checks: "none", environment: { required: [], critical: [] }, integrationCommand: "node -e 0" },
-});
-const signal = new AbortController().signal;
-const decision = { person: "Ada", reason: "data is damaged" };
-
+const settings = operationSettingsSchema.parse({ ...quietSettings, integrationCommand: "node -e 0" });
 interface Damage {
   readonly name: string;
   /** In the database, or, where it is the database that goes, in another one of its server. */
@@ -162,7 +157,6 @@ class Writer {
 
 describe("each path of an emergency", function () {
   this.timeout(240_000);
-  let runs = 0;
   let assessed: Assessment | undefined;
   const scratch = process.env["SCRATCH_DATABASE_URL"];
 
@@ -176,23 +170,8 @@ describe("each path of an emergency", function () {
     await closeCrmClients();
   });
 
-  function respond(
-    crm: ProtectedCrm,
-    over: Partial<EmergencyPlanFile> = {},
-    whenAssessed: () => Promise<unknown> = async () => undefined,
-  ): Promise<EmergencyResult> {
-    const plan = emergencyPlanSchema.parse({ ...decision, ...over });
-    return runEmergency({
-      ...{ store: crm.store, live: crm.live, settings, signal, configured: [], clients: openPlatforms({}, signal) },
-      addresses: { appUrl: undefined, frontendUrl: undefined },
-      ...{ runId: `20260101T0001${String(++runs).padStart(2, "0")}Z-emergency`, ...decision },
-      decide: async (assessment) => {
-        await whenAssessed();
-        return chooseBy(plan, (assessed = assessment), undefined);
-      },
-      onProgress: () => undefined,
-    });
-  }
+  const respond = (crm: ProtectedCrm, plan: Partial<EmergencyPlanFile> = {}): Promise<EmergencyResult> =>
+    respondTo(crm, { plan, settings, whenAssessed: (assessment) => (assessed = assessment) });
 
   const whole = { clients: 200, emails: 200, tasks: 600, messages: 1_000 };
   async function countsOf(crm: ProtectedCrm): Promise<unknown> {
@@ -281,9 +260,11 @@ describe("each path of an emergency", function () {
   it("a dropped database that somebody makes again before the restore is stored first, if it holds a row", async () => {
     const crm = await protectedCrm();
     await ask(outside(crm), `DROP DATABASE ${nameOf(crm)} WITH (FORCE)`);
-    const result = await respond(crm, {}, async () => {
-      await ask(outside(crm), `CREATE DATABASE ${nameOf(crm)}`);
-      await ask(crm.url, "CREATE TABLE attempts AS SELECT 1 AS number");
+    const result = await respondTo(crm, {
+      whenAssessed: async () => {
+        await ask(outside(crm), `CREATE DATABASE ${nameOf(crm)}`);
+        await ask(crm.url, "CREATE TABLE attempts AS SELECT 1 AS number");
+      },
     });
     assert.equal(result.choice?.gone, true);
     assert.deepEqual([...(await listSuspects(crm.store))], [result.damaged]);
