@@ -19,11 +19,14 @@ const layers = [
 
 const allFolders = layers.flat();
 
+/** What drives the program from outside: the program imports none of it. */
+const drivers = ["tests", "campaign", "bench"];
+
 /** For each layer: nothing above it may be imported. */
 const directions = layers.map((layer, index) => ({
   files: layer.map((folder) => `scripts/${folder}/**/*.{ts,js}`),
   rules: forbidImports(
-    ["components", ...layers.slice(0, index).flat()],
+    ["components", ...drivers, ...layers.slice(0, index).flat()],
     "imports point down the layers of eslint.config.mjs",
   ),
 }));
@@ -73,8 +76,25 @@ export default tseslint.config(
   {
     files: ["components/**/*.ts"],
     rules: forbidImports(
-      allFolders.filter((folder) => folder !== "contract"),
+      [...drivers, ...allFolders.filter((folder) => folder !== "contract")],
       "components know scripts/ only by command names, types and settings",
+    ),
+  },
+  {
+    files: ["campaign/**/*.{ts,js}"],
+    rules: forbidImports(
+      [
+        "commands",
+        "gate",
+        "release",
+        "repair",
+        "incident",
+        "verification",
+        "backup(?!/manifest)",
+        "restore",
+        "fingerprint",
+      ],
+      "the campaign judges these from outside: it runs their commands, and reads what they wrote",
     ),
   },
   {

@@ -28,10 +28,12 @@ export const firstCommit = "1".repeat(40);
 /**
  * @param phaseMilliseconds that a deployment spends in each of its states; default 15.
  * @param serve what a request to the API waits for; one that rejects is answered 500.
+ * @param start what a deployment on Railway does before it answers; one that rejects crashes.
  */
 export async function startApplication(
   phaseMilliseconds: number | { readonly railway: number; readonly vercel: number } = 15,
   serve: (commit: string) => Promise<unknown> = async () => undefined,
+  start: (commit: string) => Promise<unknown> = async () => undefined,
 ): Promise<Application> {
   const phases =
     typeof phaseMilliseconds === "number"
@@ -56,7 +58,10 @@ export async function startApplication(
     projectToken: "railway-project-token",
     accountToken: "railway-account-token",
     variables: { NODE_ENV: "production" },
-    goLive: async (commit) => void (live.railway = commit),
+    goLive: async (commit) => {
+      await start(commit);
+      live.railway = commit;
+    },
   });
   const vercel = await startVercelFake({
     ...common,

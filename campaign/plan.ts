@@ -1,0 +1,199 @@
+/** What happens in one run of the campaign, as a function of its seed: the world, the release, and what goes wrong. */
+import { randomNumbers } from "../tests/servers/campaign";
+
+/** The commands of a release, in their order. */
+export const way = ["gate", "migrations", "railway", "vercel", "verify"] as const;
+export type WayStep = (typeof way)[number];
+
+/** What follows a loss. */
+export const remedies = ["repair", "restore by swap", "restore in place", "accept"] as const;
+export type Remedy = (typeof remedies)[number];
+
+/** The file among the migrations: all but the first two must be refused by the gate. */
+export const migrations = [
+  "none",
+  "additive",
+  "deletes rows",
+  "drops a table",
+  "drops a column",
+  "truncates",
+  "deletes through a trigger",
+  "fails half-way",
+] as const;
+export type Migration = (typeof migrations)[number];
+
+/** What the new version of the application does to the database when it becomes live. */
+export const damages = [
+  "none",
+  "deletes rows",
+  "truncates a table",
+  "drops a table",
+  "drops a column",
+  "deletes rows without a key",
+  "deletes rows of an odd table",
+  "drops a policy",
+] as const;
+export type Damage = (typeof damages)[number];
+
+/** Where a command is struck: by milliseconds after its start, or by lines that it has written to stderr. */
+export type Moment = { readonly milliseconds: number } | { readonly lines: number };
+
+/** Something that goes wrong while one command of the first attempt runs. What it needs is taken back afterwards. */
+export type Fault =
+  | { readonly kind: "kill"; readonly signal: "SIGKILL" | "SIGTERM" | "SIGINT"; readonly at: Moment }
+  | { readonly kind: "server crash" | "session ended"; readonly at: Moment }
+  | { readonly kind: "network"; readonly does: "reset" | "stall" | "terminate"; readonly afterBytes: number }
+  | { readonly kind: "slow network"; readonly milliseconds: number }
+  | { readonly kind: "byte flip" | "truncation"; readonly object: number; readonly place: number }
+  | { readonly kind: "full disk"; readonly at: Moment }
+  | { readonly kind: "store request"; readonly answer: string; readonly request: number; readonly times: number }
+  | { readonly kind: "clock jump"; readonly seconds: number; readonly afterMilliseconds: number }
+  | { readonly kind: "lost lease"; readonly at: Moment }
+  | { readonly kind: "two operators"; readonly stack: "same" | "other"; readonly afterMilliseconds: number }
+  | { readonly kind: "platform"; readonly does: "build fails" | "500" | "truncated answer" | "lost answer" | "slow" };
+
+export type FaultKind = Fault["kind"];
+
+export const faultKinds: readonly FaultKind[] = [
+  ...(["kill", "server crash", "session ended", "network", "slow network", "byte flip", "truncation"] as const),
+  ...(["full disk", "store request", "clock jump", "lost lease", "two operators", "platform"] as const),
+];
+
+/** A fault strikes a command of the release, or the remedy after a loss. */
+export interface PlannedFault {
+  readonly during: WayStep | "remedy";
+  readonly fault: Fault;
+}
+
+export interface Plan {
+  readonly seed: number;
+  readonly store: "folder" | "two folders" | "bucket";
+  readonly scratch: "kept server" | "own server";
+  /** Orders before the release; a few rows of other tables for each. */
+  readonly orders: number;
+  /** Whether a schema of the generator lies beside the orders. */
+  readonly oddSchema: boolean;
+  readonly writers: number;
+  /** Whether variables of the environment are watched and sealed. */
+  readonly environment: boolean;
+  readonly migration: Migration;
+  readonly damage: Damage;
+  readonly remedy: Remedy;
+  /** Whether the application answers 500 after the deployment. */
+  readonly brokenHealth: boolean;
+  readonly steps: readonly WayStep[];
+  readonly faults: readonly PlannedFault[];
+}
+
+/** Answers of tests/servers/s3FaultProxy.ts that a store has to survive, or to name. */
+const storeAnswers = [
+  ...["500", "503", "reset before", "reset after", "500 after", "cut the answer", "error in a 200"],
+  ...["keeps nothing", "keeps half", "keeps other bytes", "expired token", "403", "507"],
+] as const;
+
+/** Choices that a sequence of numbers determines. */
+export class Dice {
+  private readonly next: () => number;
+
+  constructor(seed: number) {
+    this.next = randomNumbers(seed);
+  }
+
+  chance(probability: number): boolean {
+    return this.next() < probability;
+  }
+
+  /** A whole number from `least` to `most`. */
+  between(least: number, most: number): number {
+    return least + Math.floor(this.next() * (most - least + 1));
+  }
+
+  pick<T>(items: readonly T[]): T {
+    return items[this.between(0, items.length - 1)]!;
+  }
+}
+
+/** The plan of a seed: the same on every machine. */
+export function planOf(seed: number): Plan {
+  const dice = new Dice(seed);
+  const store = dice.chance(0.55) ? "folder" : dice.chance(0.65) ? "bucket" : "two folders";
+  const whole = dice.chance(0.6);
+  const migration = dice.chance(0.3) ? "none" : dice.chance(0.55) ? "additive" : dice.pick(migrations.slice(2));
+  const damage = dice.chance(0.6) ? "none" : dice.pick(damages.slice(1));
+  const steps = way
+    .filter((step) => whole || step !== "vercel")
+    .filter((step) => step !== "migrations" || migration !== "none");
+  const plan: Plan = {
+    ...{ seed, store, migration, damage, steps },
+    scratch: dice.chance(0.8) ? "kept server" : "own server",
+    orders: dice.between(50, 800),
+    oddSchema: dice.chance(0.5),
+    writers: dice.between(0, 3),
+    environment: dice.chance(0.25),
+    remedy: dice.pick(remedies),
+    brokenHealth: dice.chance(0.08),
+    faults: [],
+  };
+  const count = dice.chance(0.15) ? 0 : dice.chance(0.75) ? 1 : 2;
+  const faults: PlannedFault[] = [];
+  for (let left = count; left > 0; left--) {
+    const places = [...steps, ...(damage === "none" ? [] : (["remedy"] as const))];
+    // The gate does most, so most goes wrong there.
+    const during = dice.chance(0.4) ? "gate" : dice.pick(places);
+    if (faults.every((other) => other.during !== during)) faults.push({ during, fault: faultOf(dice, during, store) });
+  }
+  return { ...plan, faults };
+}
+
+function faultOf(dice: Dice, during: PlannedFault["during"], store: Plan["store"]): Fault {
+  const fits = faultKinds.filter(
+    (kind) =>
+      (kind !== "platform" || during === "railway" || during === "vercel") &&
+      (kind !== "store request" || store === "bucket") &&
+      (kind !== "full disk" || store === "folder") &&
+      ((kind !== "byte flip" && kind !== "truncation") || (store !== "bucket" && during !== "gate")) &&
+      (kind !== "lost lease" || during !== "remedy"),
+  );
+  const kind = dice.pick(fits);
+  // A gate takes seconds, the rest of it half of one.
+  const longest = during === "gate" || during === "remedy" ? 2_500 : 700;
+  const at: Moment = dice.chance(0.5)
+    ? { milliseconds: dice.between(80, longest) }
+    : { lines: dice.between(1, during === "gate" ? 24 : 4) };
+  switch (kind) {
+    case "kill":
+      return { kind, signal: dice.pick(["SIGKILL", "SIGKILL", "SIGTERM", "SIGINT"] as const), at };
+    case "server crash":
+    case "session ended":
+    case "full disk":
+    case "lost lease":
+      return { kind, at };
+    case "network":
+      return {
+        kind,
+        does: dice.pick(["reset", "stall", "terminate"] as const),
+        afterBytes: Math.floor(10 ** (dice.between(20, during === "gate" ? 52 : 45) / 10)),
+      };
+    case "slow network":
+      return { kind, milliseconds: dice.between(1, 15) };
+    case "byte flip":
+    case "truncation":
+      return { kind, object: dice.between(0, 1_000_000), place: dice.between(0, 1_000_000) };
+    case "store request":
+      return {
+        kind,
+        answer: dice.pick(storeAnswers),
+        request: dice.between(1, 60),
+        times: dice.pick([1, 1, 3, 1_000]),
+      };
+    case "clock jump":
+      return {
+        ...{ kind, afterMilliseconds: dice.chance(0.5) ? 0 : dice.between(50, longest) },
+        seconds: dice.pick([-1, 1]) * dice.pick([30, 120, 3_700, 90_000, 40_000_000]),
+      };
+    case "two operators":
+      return { kind, stack: dice.pick(["same", "other"] as const), afterMilliseconds: dice.between(0, longest) };
+    case "platform":
+      return { kind, does: dice.pick(["build fails", "500", "truncated answer", "lost answer", "slow"] as const) };
+  }
+}
