@@ -208,7 +208,7 @@ export class BucketReplication extends pulumi.ComponentResource {
       new cloudwatch.MetricAlarm(
         `${name}-pending`,
         {
-          alarmDescription: "Backups wait for their copy in the second location: docs/reference.md",
+          alarmDescription: "Backups wait for their copy in the second location: docs/settings.md",
           ...{ ...backups, ...above, ...evaluation, ...told(topics.destination) },
           metricName: "BytesPendingReplication",
           threshold: args.pendingBytes ?? 10 * 2 ** 30,
@@ -218,7 +218,7 @@ export class BucketReplication extends pulumi.ComponentResource {
       new cloudwatch.MetricAlarm(
         `${name}-latency`,
         {
-          alarmDescription: "The second location is behind the first: docs/reference.md",
+          alarmDescription: "The second location is behind the first: docs/settings.md",
           ...{ ...backups, ...above, ...evaluation, ...told(topics.destination) },
           metricName: "ReplicationLatency",
           threshold: args.latencySeconds ?? 1800,

@@ -30,42 +30,81 @@ const additionalStore = new RegExp(storeAddress.source.replace("^", "^(optional:
 const days = z.int().min(1).max(3650);
 
 const bucketSettingsSchema = z.strictObject({
-  /** Prefix of all keys; one prefix belongs to one database. Default: the stack's name. */
   prefix: z
     .string()
     .regex(/^[\w.-]+(\/[\w.-]+)*$/, "expected letters, digits, `.`, `_`, `-`, with single slashes between them")
-    .optional(),
-  /** Name of a bucket that exists and serves nothing else. Default: one is created. */
+    .optional()
+    .meta({
+      description: "prefix of all keys; one prefix belongs to one database",
+      allowed: "letters, digits, `.`, `_`, `-`, single slashes",
+      otherwise: "the stack's name",
+    }),
   existing: z
     .string()
     .regex(/^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$/, "expected the name of a bucket")
-    .optional(),
-  /** `kms`, or keys that S3 manages. Default `kms`. */
-  encryption: z.enum(["kms", "s3"]).optional(),
-  /** ARN of a KMS key. Default: one is created. */
-  kmsKeyArn: z.string().startsWith("arn:", "expected the ARN of a KMS key").optional(),
-  /** Whether only what `db:prune` tagged is removed, or what is older than its tier promises. Default `tag`. */
-  expiry: z.enum(["tag", "age"]).optional(),
-  /** Days after which an object that was tagged `expire=yes` is removed. Default 1. */
-  expiredObjectDays: days.optional(),
-  /** Days that an overwritten or removed object can still be brought back. Default 30. */
-  noncurrentVersionDays: days.optional(),
-  /** Days after which the parts of an upload that never finished are removed. Default 7. */
-  incompleteUploadDays: days.optional(),
-  /** Class that backups move to which stay long enough. Default `none`. */
-  coldStorage: z.enum(["none", "STANDARD_IA", "GLACIER_IR"]).optional(),
-  /** Days after which they move. Default 30. */
-  coldAfterDays: z.int().min(30).max(3650).optional(),
-  /** Object lock. Default `governance`, for an existing bucket `none`. */
-  lockMode: z.enum(["none", "governance", "compliance"]).optional(),
-  /** Days that an object is locked at most. Default: what its tier promises. */
-  lockDays: days.optional(),
-  /** Bucket that gets the log of all requests. Default: none. */
-  accessLogBucket: z.string().min(3).optional(),
-  /** Bucket that gets a weekly list of all versions. Default: none. */
-  inventoryBucket: z.string().min(3).optional(),
-  /** Whether S3 tells EventBridge of each object. Default true, for an existing bucket false. */
-  eventBridge: z.boolean().optional(),
+    .optional()
+    .meta({
+      description: "a bucket that exists and serves nothing else; see below",
+      allowed: "a bucket's name",
+      otherwise: "a bucket is created",
+    }),
+  encryption: z
+    .enum(["kms", "s3"])
+    .optional()
+    .meta({ description: "a KMS key, or keys that S3 manages (AES256)", otherwise: "`kms`" }),
+  kmsKeyArn: z
+    .string()
+    .startsWith("arn:", "expected the ARN of a KMS key")
+    .optional()
+    .meta({ description: "the KMS key that encrypts the objects", allowed: "an ARN", otherwise: "a key is created" }),
+  expiry: z
+    .enum(["tag", "age"])
+    .optional()
+    .meta({ description: "what S3 removes by itself, see below", otherwise: "`tag`" }),
+  expiredObjectDays: days.optional().meta({
+    description: "days until an object that `db:prune` tagged `expire=yes` is removed",
+    otherwise: "`1`",
+  }),
+  noncurrentVersionDays: days.optional().meta({
+    description: "days that an overwritten or removed object can be brought back",
+    otherwise: "`30`",
+  }),
+  incompleteUploadDays: days
+    .optional()
+    .meta({ description: "days until an unfinished upload is removed", otherwise: "`7`" }),
+  coldStorage: z.enum(["none", "STANDARD_IA", "GLACIER_IR"]).optional().meta({
+    description:
+      "class of the backups of tiers that keep them for longer than it is paid for in any case (30, 90 days)",
+    otherwise: "`none`",
+  }),
+  coldAfterDays: z
+    .int()
+    .min(30)
+    .max(3650)
+    .optional()
+    .meta({ description: "days until they move there", otherwise: "`30`" }),
+  lockMode: z
+    .enum(["none", "governance", "compliance"])
+    .optional()
+    .meta({ description: "object lock, see below", otherwise: "`governance`; with `existing` `none`" }),
+  lockDays: days.optional().meta({
+    description: "days that an object is locked at most; never longer than its tier promises",
+    otherwise: "what its tier promises",
+  }),
+  accessLogBucket: z.string().min(3).optional().meta({
+    description: "bucket that gets the log of all requests, below `<bucket>/`",
+    allowed: "a bucket's name",
+    otherwise: "none",
+  }),
+  inventoryBucket: z.string().min(3).optional().meta({
+    description: "bucket that gets a list of all versions every week: size, class, encryption, lock",
+    allowed: "a bucket's name",
+    otherwise: "none",
+  }),
+  eventBridge: z
+    .boolean()
+    .optional()
+    .meta({ description: "whether S3 tells EventBridge of each object", otherwise: "`true`; with `existing` `false`" }),
 });
 
 export type BucketSettings = z.infer<typeof bucketSettingsSchema>;
@@ -79,12 +118,15 @@ function isTimeZone(name: string): boolean {
 }
 
 export const scheduleSettingsSchema = z.strictObject({
-  /** Image of the container. Default: one is built. */
   image: z
     .string()
     .regex(/^[\w.-]+(:\d+)?(\/[\w.-]+)+([:@][\w.:-]+)?$/, "expected registry/repository:tag")
-    .optional(),
-  /** What the image that is built holds. Default: every major, no extension. */
+    .optional()
+    .meta({
+      description: "the container's image, see [schedules.md](schedules.md#the-container); not with `build`",
+      allowed: "`registry/repository:tag`",
+      otherwise: "one is built",
+    }),
   build: z
     .strictObject({
       postgresMajors: z.array(z.int().min(14).max(18)).min(1).optional(),
@@ -96,91 +138,177 @@ export const scheduleSettingsSchema = z.strictObject({
         .regex(/^[\w./:-]+@sha256:[0-9a-f]{64}$/, "expected the base image by digest: node:…@sha256:…")
         .optional(),
     })
-    .optional(),
-  /** Default `cron(0 2 * * ? *)`. */
-  cron: z.string().refine(isScheduleExpression, `expected ${scheduleExpressionForm}`).optional(),
-  /** Default `UTC`. */
-  timeZone: z.string().refine(isTimeZone, "expected an IANA time zone, such as Europe/Berlin").optional(),
-  /** Default 15. */
-  flexibleMinutes: z.int().min(0).max(1440).optional(),
-  /** Default: a secret is created from `databaseUrl`. */
-  databaseUrlSecretArn: z.string().startsWith("arn:", "expected the ARN of a secret").optional(),
-  /** Default 5432. */
-  port: z.int().min(1).max(65535).optional(),
-  /** Default 10. */
+    .optional()
+    .meta({
+      description: "what the image that is built holds; needs Docker where `pulumi up` runs",
+      otherwise: "every major, no extension",
+    }),
+  cron: z.string().refine(isScheduleExpression, `expected ${scheduleExpressionForm}`).optional().meta({
+    description: "when",
+    allowed: "EventBridge Scheduler's `cron(…)`, `rate(…)`",
+    otherwise: "`cron(0 2 * * ? *)`",
+  }),
+  timeZone: z.string().refine(isTimeZone, "expected an IANA time zone, such as Europe/Berlin").optional().meta({
+    description: "of `cron`; the day on which the clock changes is run once",
+    allowed: "an IANA time zone",
+    otherwise: "`UTC`",
+  }),
+  flexibleMinutes: z
+    .int()
+    .min(0)
+    .max(1440)
+    .optional()
+    .meta({ description: "minutes by which the start may be late", otherwise: "`15`" }),
+  databaseUrlSecretArn: z.string().startsWith("arn:", "expected the ARN of a secret").optional().meta({
+    description: "secret in AWS Secrets Manager that holds the connection URL",
+    allowed: "an ARN",
+    otherwise: "a secret is created from `databaseUrl`",
+  }),
+  port: z
+    .int()
+    .min(1)
+    .max(65535)
+    .optional()
+    .meta({ description: "port of the database; tasks reach it and 443, nothing else", otherwise: "`5432`" }),
   gibibytes: z
     .number()
     .positive()
     .max(90, "expected at most 90: a larger one is dumped from a host: docs/schedules.md")
-    .optional(),
-  /** Default 6. */
-  timeoutHours: z.number().positive().max(168).optional(),
-  /** Default 90; what CloudWatch Logs takes. */
-  logDays: z.union([7, 14, 30, 60, 90, 180, 365].map((number) => z.literal(number))).optional(),
-  /** Default: the default VPC. */
-  vpcId: z.string().startsWith("vpc-", "expected the id of a VPC").optional(),
-  /** Default: those of the default VPC. */
-  subnetIds: z.array(z.string().startsWith("subnet-", "expected ids of subnets")).min(1).optional(),
-  /** Default: true in the default VPC only. */
-  assignPublicIp: z.boolean().optional(),
-  /** Default 5; 0: `db:health` is not scheduled. */
-  healthMinutes: z.int().min(0).max(60).optional(),
-  /** Default: none: only the database and the store are asked for their health. */
+    .optional()
+    .meta({
+      description:
+        "GiB of the database; up to 5: 1 processor and 2 GiB, up to 30: 2 and 4, else 4 and 8; disk 20 GiB and twice the size",
+      otherwise: "`10`",
+    }),
+  timeoutHours: z
+    .number()
+    .positive()
+    .max(168)
+    .optional()
+    .meta({ description: "hours until a dump is stopped and counts as failed", otherwise: "`6`" }),
+  logDays: z
+    .union([7, 14, 30, 60, 90, 180, 365].map((number) => z.literal(number)))
+    .optional()
+    .meta({ description: "days that its log is kept", otherwise: "`90`" }),
+  vpcId: z.string().startsWith("vpc-", "expected the id of a VPC").optional().meta({
+    description: "network of the tasks, together with `subnetIds`",
+    allowed: "an id",
+    otherwise: "the default VPC",
+  }),
+  subnetIds: z
+    .array(z.string().startsWith("subnet-", "expected ids of subnets"))
+    .min(1)
+    .optional()
+    .meta({ description: "its subnets", allowed: "ids", otherwise: "those of the default VPC" }),
+  assignPublicIp: z.boolean().optional().meta({
+    description: "whether tasks have a public address; without one they need a NAT gateway",
+    otherwise: "`true` in the default VPC, else `false`",
+  }),
+  healthMinutes: z.int().min(0).max(60).optional().meta({
+    description:
+      "minutes from one [`db:health`](reference.md#dbhealth) to the next, whose numbers become metrics; 0: it is not scheduled",
+    otherwise: "`5`",
+  }),
   supabaseProjectRef: z
     .string()
     .regex(/^[a-z]{20}$/, "expected the project's 20 lower-case letters")
-    .optional(),
-  /** Default: none. */
-  supabaseKeySecretArn: z.string().startsWith("arn:", "expected the ARN of a secret").optional(),
-  /** Default: none. */
-  supabaseTokenSecretArn: z.string().startsWith("arn:", "expected the ARN of a secret").optional(),
+    .optional()
+    .meta({ description: "the hosted project whose platform it asks too", allowed: "20 letters", otherwise: "none" }),
+  supabaseKeySecretArn: z.string().startsWith("arn:", "expected the ARN of a secret").optional().meta({
+    description: "secret that holds the project's secret key: disk, authentication",
+    allowed: "an ARN",
+    otherwise: "none",
+  }),
+  supabaseTokenSecretArn: z.string().startsWith("arn:", "expected the ARN of a secret").optional().meta({
+    description: "secret that holds a token of the Management API: API requests",
+    allowed: "an ARN",
+    otherwise: "none",
+  }),
 });
 
 export type ScheduleSettings = z.infer<typeof scheduleSettingsSchema>;
 
 const alertsSettingsSchema = z.strictObject({
-  /** Addresses that get a mail. Default: none. */
-  emails: z.array(z.email()).optional(),
-  /** Endpoints that get a POST. Default: none. */
+  emails: z.array(z.email()).optional().meta({
+    description: "who gets a mail, once each has confirmed the first one",
+    allowed: "addresses",
+    otherwise: "none",
+  }),
   httpsEndpoints: z
     .array(z.string().regex(/^https:\/\/[^\s/@]+(\/\S*)?$/, "expected an https URL without password"))
-    .optional(),
-  /** Default 26; CloudWatch looks back a week at most. */
-  heartbeatHours: z.int().min(1).max(168).optional(),
-  /** Default: none. */
-  pagingTopicArn: z.string().startsWith("arn:", "expected the ARN of a topic").optional(),
+    .optional()
+    .meta({
+      description: "who gets a POST, once each has confirmed the first one",
+      allowed: "https URLs without secrets",
+      otherwise: "none",
+    }),
+  heartbeatHours: z
+    .int()
+    .min(1)
+    .max(168)
+    .optional()
+    .meta({ description: "hours without a dump that succeeded, until the alarm", otherwise: "`26`" }),
+  pagingTopicArn: z
+    .string()
+    .startsWith("arn:", "expected the ARN of a topic")
+    .optional()
+    .meta({ description: "topic that is told while any of the alarms stands", allowed: "an ARN", otherwise: "none" }),
 });
 
 export type AlertsSettings = z.infer<typeof alertsSettingsSchema>;
 
 const replicationSettingsSchema = z.strictObject({
-  /** Region of the second location. */
-  region: z.string().regex(/^[a-z]{2}(-[a-z]+)+-\d$/, "expected an AWS region, such as eu-west-1"),
-  /** Default: the account of the stack. */
+  region: z
+    .string()
+    .regex(/^[a-z]{2}(-[a-z]+)+-\d$/, "expected an AWS region, such as eu-west-1")
+    .meta({ description: "where the second bucket, its key, drill, alarms and topic are", allowed: "an AWS region" }),
   accountRoleArn: z
     .string()
     .regex(/^arn:[\w-]+:iam::\d{12}:role\/\S+$/, "expected the ARN of a role in the other account")
-    .optional(),
-  /** Default: a key is created. */
-  kmsKeyArn: z.string().startsWith("arn:", "expected the ARN of a KMS key").optional(),
-  /** Default: that of the first location. */
-  lockMode: z.enum(["none", "governance", "compliance"]).optional(),
-  /** Default 7. */
-  lockDays: days.optional(),
-  /** Default `none`. */
-  coldStorage: z.enum(["none", "STANDARD_IA", "GLACIER_IR"]).optional(),
-  /** Default 30. */
-  coldAfterDays: z.int().min(30).max(3650).optional(),
-  /** Default 30. */
-  noncurrentVersionDays: days.optional(),
-  /** Default: none. */
-  accessLogBucket: z.string().min(3).optional(),
-  /** Default true. */
-  existingObjects: z.boolean().optional(),
-  /** Default 10 GiB. */
-  pendingBytes: z.int().min(0).optional(),
-  /** Default 1800. */
-  latencySeconds: z.int().min(0).optional(),
+    .optional()
+    .meta({
+      description: "role in another account, which `pulumi up` assumes for all of that",
+      allowed: "an ARN",
+      otherwise: "the stack's account",
+    }),
+  kmsKeyArn: z.string().startsWith("arn:", "expected the ARN of a KMS key").optional().meta({
+    description: "key of the second bucket; it must let the role `…-outward` encrypt through S3",
+    allowed: "an ARN",
+    otherwise: "a key is created",
+  }),
+  lockMode: z.enum(["none", "governance", "compliance"]).optional().meta({
+    description: "object lock; S3 copies nothing from a locked bucket to one without",
+    otherwise: "that of the first location",
+  }),
+  lockDays: days.optional().meta({
+    description: "days that whatever arrives there is locked, unless it brings a lock of its own",
+    allowed: "at most the shortest tier's promise",
+    otherwise: "`7`",
+  }),
+  coldStorage: z
+    .enum(["none", "STANDARD_IA", "GLACIER_IR"])
+    .optional()
+    .meta({ description: "as in `bucket`", otherwise: "`none`" }),
+  coldAfterDays: z.int().min(30).max(3650).optional().meta({ description: "as in `bucket`", otherwise: "`30`" }),
+  noncurrentVersionDays: days.optional().meta({ description: "as in `bucket`", otherwise: "`30`" }),
+  accessLogBucket: z
+    .string()
+    .min(3)
+    .optional()
+    .meta({ description: "as in `bucket`", allowed: "a bucket of that region", otherwise: "none" }),
+  existingObjects: z
+    .boolean()
+    .optional()
+    .meta({ description: "whether what was there before is copied", otherwise: "`true`" }),
+  pendingBytes: z
+    .int()
+    .min(0)
+    .optional()
+    .meta({ description: "bytes of backups that wait for their copy, until the alarm", otherwise: "`10737418240`" }),
+  latencySeconds: z.int().min(0).optional().meta({
+    description: "seconds that copies are behind, until the alarm; a third alarm tells of copies that failed",
+    otherwise: "`1800`",
+  }),
 });
 
 export type ReplicationSettings = z.infer<typeof replicationSettingsSchema>;
@@ -188,72 +316,127 @@ export type ReplicationSettings = z.infer<typeof replicationSettingsSchema>;
 const addressBlock = z.string().regex(/^[\da-fA-F:.]+\/\d{1,3}$/, "expected a block of addresses, such as 10.0.0.0/16");
 
 const logicalReplicaSettingsSchema = z.strictObject({
-  /** `rds`: a server is created, with `replicaPassword`; `existing`: that of `replicaDatabaseUrl`. */
-  server: z.enum(["rds", "existing"]),
-  /** Default: the stack's. */
+  server: z.enum(["rds", "existing"]).meta({
+    description:
+      "`rds`: a server is created, with the secret `replicaPassword`; `existing`: that of the secret `replicaDatabaseUrl`",
+  }),
   region: z
     .string()
     .regex(/^[a-z]{2}(-[a-z]+)+-\d$/, "expected an AWS region, such as eu-west-1")
-    .optional(),
-  /** Default: the default VPC. */
-  vpcId: z.string().startsWith("vpc-", "expected the id of a VPC").optional(),
-  /** In two zones at least. Default: those of the default VPC. */
-  subnetIds: z.array(z.string().startsWith("subnet-", "expected ids of subnets")).min(2).optional(),
-  /** Default `17`. */
+    .optional()
+    .meta({ description: "where the server is created", allowed: "a region of AWS", otherwise: "the stack's" }),
+  vpcId: z
+    .string()
+    .startsWith("vpc-", "expected the id of a VPC")
+    .optional()
+    .meta({ description: "its network, together with `subnetIds`", allowed: "an id", otherwise: "the default VPC" }),
+  subnetIds: z
+    .array(z.string().startsWith("subnet-", "expected ids of subnets"))
+    .min(2)
+    .optional()
+    .meta({ description: "its subnets", allowed: "ids, in two zones at least", otherwise: "the default VPC's" }),
   engineVersion: z
     .string()
     .regex(/^\d{2}(\.\d+)?$/, "expected a version of PostgreSQL, such as 17 or 17.5")
-    .optional(),
-  /** Default `db.t4g.medium`. */
+    .optional()
+    .meta({ description: "of PostgreSQL, no older than the source", allowed: "`17`, `17.5`, …", otherwise: "`17`" }),
   instanceClass: z
     .string()
     .regex(/^db\.\w+\.\w+$/, "expected a class, such as db.t4g.medium")
-    .optional(),
-  /** Default 20. */
-  gibibytes: z.int().min(20).max(65_536).optional(),
-  /** Default: four times `gibibytes`. */
-  maxGibibytes: z.int().min(22).max(65_536).optional(),
-  /** Default false. */
-  multiAz: z.boolean().optional(),
-  /** Default 7. */
-  backupDays: z.int().min(1).max(35).optional(),
-  /** Default false. */
-  dualStack: z.boolean().optional(),
-  /** Default false. */
-  publiclyAccessible: z.boolean().optional(),
-  /** Default: nobody. */
-  clients: z.array(addressBlock).optional(),
-  /** Default: none. */
-  clientSecurityGroupIds: z.array(z.string().startsWith("sg-", "expected ids of security groups")).optional(),
-  /** Default: a key is created. */
-  kmsKeyArn: z.string().startsWith("arn:", "expected the ARN of a KMS key").optional(),
+    .optional()
+    .meta({ description: "its size", allowed: "a class of RDS", otherwise: "`db.t4g.medium`" }),
+  gibibytes: z.int().min(20).max(65_536).optional().meta({ description: "GiB of storage", otherwise: "`20`" }),
+  maxGibibytes: z
+    .int()
+    .min(22)
+    .max(65_536)
+    .optional()
+    .meta({ description: "GiB up to which it grows by itself", otherwise: "four times `gibibytes`" }),
+  multiAz: z
+    .boolean()
+    .optional()
+    .meta({ description: "whether there is a standby in another zone", otherwise: "`false`" }),
+  backupDays: z
+    .int()
+    .min(1)
+    .max(35)
+    .optional()
+    .meta({ description: "days that RDS keeps its own backups", otherwise: "`7`" }),
+  dualStack: z.boolean().optional().meta({
+    description: "whether it has IPv6 besides IPv4, for a source that is reached by IPv6 only",
+    otherwise: "`false`",
+  }),
+  publiclyAccessible: z
+    .boolean()
+    .optional()
+    .meta({ description: "whether it has a public address", otherwise: "`false`" }),
+  clients: z
+    .array(addressBlock)
+    .optional()
+    .meta({ description: "who may connect", allowed: "blocks of addresses", otherwise: "nobody" }),
+  clientSecurityGroupIds: z
+    .array(z.string().startsWith("sg-", "expected ids of security groups"))
+    .optional()
+    .meta({ description: "whose members may connect", allowed: "ids", otherwise: "none" }),
+  kmsKeyArn: z
+    .string()
+    .startsWith("arn:", "expected the ARN of a KMS key")
+    .optional()
+    .meta({ description: "key of storage, backups and statistics", allowed: "an ARN", otherwise: "a key is created" }),
 });
 
 const { image, cron, timeZone, gibibytes, timeoutHours, logDays, vpcId, subnetIds, assignPublicIp } =
   scheduleSettingsSchema.shape;
 
 const restoreDrillSettingsSchema = z.strictObject({
-  /** Default: that of `schedule`. */
-  image: image.optional(),
-  /** Default `cron(0 5 ? * SUN *)`. */
-  cron,
-  timeZone,
-  /** Default: that of `schedule`, else 10. */
-  gibibytes,
-  timeoutHours,
-  logDays,
-  /** Network of the second region; that of the first is the schedule's. Default: the default VPC. */
-  vpcId,
-  subnetIds,
-  assignPublicIp,
-  /** Secret in the second region with the private key of age. Default: none. */
-  ageIdentitySecretArn: z.string().startsWith("arn:", "expected the ARN of a secret").optional(),
-  /** The same in the first region. Default: none. */
-  firstAgeIdentitySecretArn: z.string().startsWith("arn:", "expected the ARN of a secret").optional(),
+  image: image.optional().meta({
+    description: "the container's image; your own checks are those in its working folder",
+    allowed: "`registry/repository:tag`",
+    otherwise: "that of `schedule`",
+  }),
+  cron: cron.meta({
+    description: "when, in both regions",
+    allowed: "EventBridge Scheduler's `cron(…)`, `rate(…)`",
+    otherwise: "`cron(0 5 ? * SUN *)`",
+  }),
+  timeZone: timeZone.meta({ description: "of `cron`", allowed: "an IANA time zone", otherwise: "`UTC`" }),
+  gibibytes: gibibytes.meta({
+    description: "GiB of the database, as in `schedule`",
+    otherwise: "that of `schedule`, else `10`",
+  }),
+  timeoutHours: timeoutHours.meta({
+    description: "hours until a drill is stopped and counts as failed",
+    otherwise: "`6`",
+  }),
+  logDays: logDays.meta({
+    description: "days that its log is kept",
+    otherwise: "`90`",
+  }),
+  vpcId: vpcId.meta({
+    description:
+      "network of the second region's task, together with `subnetIds`; the first's runs where `schedule` says",
+    allowed: "an id",
+    otherwise: "the default VPC",
+  }),
+  subnetIds: subnetIds.meta({ description: "its subnets", allowed: "ids", otherwise: "those of the default VPC" }),
+  assignPublicIp: assignPublicIp.meta({
+    description: "whether the second region's task has a public address",
+    otherwise: "as in `schedule`",
+  }),
+  ageIdentitySecretArn: z.string().startsWith("arn:", "expected the ARN of a secret").optional().meta({
+    description: "secret in the second region with the private key that opens encrypted backups",
+    allowed: "an ARN",
+    otherwise: "none",
+  }),
+  firstAgeIdentitySecretArn: z
+    .string()
+    .startsWith("arn:", "expected the ARN of a secret")
+    .optional()
+    .meta({ description: "the same in the first region", allowed: "an ARN", otherwise: "none" }),
 });
 
 /** Every key that may stand in a stack's configuration, but the secrets. */
-const configSchema = z.strictObject({
+export const stackConfigurationSchema = z.strictObject({
   ...operationSettingsSchema.shape,
   /** 2: the gate and its backups. 3: also a second location, and restore drills. Default 2; Level 1 is always checked. */
   level: z.union([z.literal(2), z.literal(3)], "expected 2 or 3").default(2),
@@ -286,7 +469,7 @@ const configSchema = z.strictObject({
 });
 
 /** The name of every key, secret or not, without its namespace. */
-export const configKeys: readonly string[] = [...Object.keys(configSchema.shape), ...secretKeys];
+export const configKeys: readonly string[] = [...Object.keys(stackConfigurationSchema.shape), ...secretKeys];
 
 /** What Level 3 adds. */
 export interface ContinuousSettings {
@@ -326,7 +509,7 @@ export interface ProgramSettings {
  * @throws pulumi.RunError with one line for the first mistake.
  */
 export function readSettings(env: NodeJS.ProcessEnv = process.env): ProgramSettings {
-  const result = configSchema.safeParse(readDocument(env), { reportInput: true });
+  const result = stackConfigurationSchema.safeParse(readDocument(env), { reportInput: true });
   if (!result.success) throw mistakeOf(result.error.issues[0]);
   const { backupStore, bucket, environmentKey, schedule, alerts, releaseVersion, appUrl, frontendUrl } = result.data;
   const operation = operationOf(result.data);
@@ -411,7 +594,7 @@ function withReturns(
   return returningAccount === undefined ? bucket : { ...bucket, returningAccount };
 }
 
-type Configuration = z.infer<typeof configSchema>;
+type Configuration = z.infer<typeof stackConfigurationSchema>;
 
 /** What the operational commands are told: everything but what decides which resources there are. */
 function operationOf(found: Configuration): OperationSettings {

@@ -32,46 +32,70 @@ const allowance = z.union([z.enum(["none", "any"]), z.string().regex(/^<=\d+$/, 
 export type Allowance = z.infer<typeof allowance>;
 
 export const tablePolicySchema = z.strictObject({
-  /** Rows of the fingerprint that may be gone after the release. Default `none`. */
-  deletes: allowance.default("none"),
-  /** Rows of the fingerprint whose content may differ after the release. Default `any`: live traffic writes. */
-  updates: allowance.default("any"),
+  deletes: allowance.default("none").meta({
+    description: "`<table>` is `schema.name`: rows of the snapshot that may be gone after the release",
+    allowed: "`none`, `any`, `<=N`",
+  }),
+  updates: allowance
+    .default("any")
+    .meta({ description: "rows of the snapshot whose content may differ after it", allowed: "`none`, `any`, `<=N`" }),
 });
 
 export type TablePolicy = z.infer<typeof tablePolicySchema>;
 
 /** Why somebody may pass a check that said no: loud in the receipt, and only until `expires`. */
 const consent = {
-  reason: z.string().min(10, "expected a reason of at least 10 characters"),
-  person: z.string().min(1),
-  /** ISO date or date-time (UTC) from which on it no longer counts. */
-  expires: z.union([z.iso.date(), z.iso.datetime()]),
+  reason: z
+    .string()
+    .min(10, "expected a reason of at least 10 characters")
+    .meta({ description: "why", allowed: "at least 10 characters" }),
+  person: z.string().min(1).meta({ description: "who", allowed: "not empty" }),
+  expires: z.union([z.iso.date(), z.iso.datetime()]).meta({
+    description: "from then on it no longer counts, and what it let pass halts",
+    allowed: "`YYYY-MM-DD` or an ISO date-time in UTC",
+  }),
 };
 
 export const overrideSchema = z.strictObject({
-  /** `<gate step>` or `<gate step>:<finding>`, e.g. `migrations:20260103_purge.sql:delete`. */
-  what: z.string().min(1),
+  what: z.string().min(1).meta({
+    description:
+      "what may pass: `migrations:20260103_purge.sql:delete`, `environment:SUPABASE_URL`, `data-checks:checks/orders.sql`",
+    allowed: "a gate step, or `<step>:<finding>`",
+  }),
   ...consent,
 });
 
 export type Override = z.infer<typeof overrideSchema>;
 
 /** An acknowledged change of one critical variable. */
-export const acknowledgementSchema = z.strictObject({ name: z.string().min(1), ...consent });
+export const acknowledgementSchema = z.strictObject({
+  name: z.string().min(1).meta({ description: "lets one change of it pass", allowed: "a variable's name" }),
+  ...consent,
+});
 
 export type Acknowledgement = z.infer<typeof acknowledgementSchema>;
 
 export const environmentSourceSchema = z.discriminatedUnion("kind", [
-  /** The environment of the process that runs the command. */
-  z.strictObject({ kind: z.literal("process") }),
-  /** A dotenv file, relative to the project's folder. */
-  z.strictObject({ kind: z.literal("dotenv"), path: z.string().min(1) }),
-  /** The variables of the Railway service that `RAILWAY_SERVICE_ID` names, in its environment. */
-  z.strictObject({ kind: z.literal("railway") }),
-  /** The variables of the Vercel project that `VERCEL_PROJECT_ID` names, for one of its environments. */
   z.strictObject({
-    kind: z.literal("vercel"),
-    target: z.enum(["production", "preview", "development"]).default("production"),
+    kind: z
+      .literal("process")
+      .describe("`process`: the environment of whoever runs the command, the only source by default"),
+  }),
+  z.strictObject({
+    kind: z.literal("dotenv").describe("`dotenv`: a file"),
+    path: z.string().min(1).meta({ description: "of `dotenv`: relative to the project's folder", allowed: "a file" }),
+  }),
+  z.strictObject({ kind: z.literal("railway").describe("`railway`: the service that `RAILWAY_SERVICE_ID` names") }),
+  z.strictObject({
+    kind: z
+      .literal("vercel")
+      .describe(
+        "`vercel`: the project that `VERCEL_PROJECT_ID` names; several at once, see [below](#variables-of-railway-and-vercel)",
+      ),
+    target: z
+      .enum(["production", "preview", "development"])
+      .default("production")
+      .describe("of `vercel`: which of the project's environments"),
   }),
 ]);
 
@@ -87,49 +111,76 @@ export const environmentSettingsSchema = z.strictObject({
     .array(environmentSourceSchema)
     .min(1)
     .default([{ kind: "process" }]),
-  /** Names, or patterns with `*`, that must not change during a deployment. Default: the strategy's five and `JWT_SECRET`. */
-  critical: z.array(z.string().min(1)).default([...strategyCriticalVariables, ...acknowledgedVariables]),
-  /** Names that must be present and not empty. Default: the strategy's five. */
-  required: z.array(z.string().min(1)).default([...strategyCriticalVariables]),
+  critical: z
+    .array(z.string().min(1))
+    .default([...strategyCriticalVariables, ...acknowledgedVariables])
+    .meta({ description: "must not change without an acknowledgement", allowed: "names, or patterns with `*`" }),
+  required: z
+    .array(z.string().min(1))
+    .default([...strategyCriticalVariables])
+    .meta({ description: "must be there and not empty", allowed: "names, or patterns with `*`" }),
   acknowledgements: z.array(acknowledgementSchema).default([]),
-  /** Whether a critical or required variable halts whose value the platform gives to nobody. Default false. */
-  strict: z.boolean().default(false),
-  /** What is wrong with the values of Supabase's variables: see scripts/environment/content.ts. Default `require`. */
-  content: demand.default("require"),
+  strict: z
+    .boolean()
+    .default(false)
+    .describe("whether a critical or required variable halts whose value nobody is given"),
+  content: demand
+    .default("require")
+    .describe("whether a wrong [value](reference.md#envcheck) of a Supabase variable halts"),
 });
 
 export type EnvironmentSettings = z.infer<typeof environmentSettingsSchema>;
 
 export const releaseStepSchema = z.strictObject({
-  /** The shell command that deploys, e.g. `railway up --ci`. */
-  command: z.string().min(1),
-  /** Seconds after which the command is ended and counts as failed. Default 1,800. */
-  timeoutSeconds: z.int().positive().default(1800),
+  command: z.string().min(1).meta({
+    description: "deploys, such as `railway up --ci` or `vercel deploy --prod --yes`",
+    allowed: "a shell command",
+  }),
+  timeoutSeconds: z.int().positive().default(1800).describe("seconds after which it is ended and counts as failed"),
 });
 
 export type ReleaseStepSettings = z.infer<typeof releaseStepSchema>;
 
 export const migrationsSettingsSchema = z
   .strictObject({
-    /** Folder of the migrations, as the tool lays them out. */
-    path: z.string().min(1),
-    /**
-     * Whose folder and ledger: `supabase` is also for plain folders of `<version>_<name>.sql`, which the release itself applies;
-     * with another one `command` applies them. Default `supabase`.
-     */
-    tool: z.enum(["supabase", "prisma", "drizzle", "node-pg-migrate", "flyway"]).default("supabase"),
-    /** Shell command that applies what is pending, such as `npx prisma migrate deploy`. Default: the release does. */
-    command: z.string().min(1).optional(),
-    /** What the gate does about a migration without the script that takes it back, where the tool has them. Default `warn`. */
-    rollbackScript: z.enum(["warn", "halt", "ignore"]).default("warn"),
-    /** Seconds that a statement may wait for a lock before the migration is rolled back. Default 5. */
-    lockTimeoutSeconds: z.int().positive().default(5),
-    /** Seconds that a statement may run before the migration is rolled back; an index CONCURRENTLY has no limit. Default 600. */
-    statementTimeoutSeconds: z.int().positive().default(600),
-    /** How often a file that gave up on a lock is tried again, after 1, 2, 4 … seconds, at most 30. Default 5. */
-    lockRetries: z.int().min(0).max(100).default(5),
-    /** Whether the gate runs the pending files on a copy of what it restored, and halts when that loses anything. Default `on`. */
-    trial: z.enum(["on", "off"]).default("on"),
+    path: z.string().min(1).meta({ description: "the migrations, as the tool lays them out", allowed: "a folder" }),
+    tool: z
+      .enum(["supabase", "prisma", "drizzle", "node-pg-migrate", "flyway"])
+      .default("supabase")
+      .describe("whose [folder and ledger](reference.md#tools-of-your-own)"),
+    command: z.string().min(1).optional().meta({
+      description: "applies what is pending in the release, such as `npx prisma migrate deploy`",
+      allowed: "a shell command",
+      otherwise: "none; required with another tool",
+    }),
+    rollbackScript: z
+      .enum(["warn", "halt", "ignore"])
+      .default("warn")
+      .describe("what the gate does about a migration without the script that takes it back, where the tool has them"),
+    lockTimeoutSeconds: z
+      .int()
+      .positive()
+      .default(5)
+      .describe("seconds that a statement may wait for a lock before its file is rolled back"),
+    statementTimeoutSeconds: z
+      .int()
+      .positive()
+      .default(600)
+      .describe(
+        "seconds that a statement may run before its file is rolled back; what runs alone (an index CONCURRENTLY) has no limit",
+      ),
+    lockRetries: z
+      .int()
+      .min(0)
+      .max(100)
+      .default(5)
+      .describe("how often a file that gave up on a lock is tried again, after 1, 2, 4 … seconds, at most 30"),
+    trial: z
+      .enum(["on", "off"])
+      .default("on")
+      .describe(
+        "whether the gate [runs the pending files](reference.md#the-trial-of-migrations) on a copy of what it restored",
+      ),
   })
   .refine(({ tool, command }) => tool === "supabase" || command !== undefined, {
     path: ["command"],
@@ -139,52 +190,83 @@ export const migrationsSettingsSchema = z
 export type MigrationsSettings = z.infer<typeof migrationsSettingsSchema>;
 
 export const healthSettingsSchema = z.strictObject({
-  /** Paths below `APP_URL`. Default: the strategy's three. */
-  appPaths: z.array(z.string().startsWith("/")).default(["/api/health", "/api/db/health", "/api/crm/clients"]),
-  /** Paths below `FRONTEND_URL`. Default: `/`. */
-  frontendPaths: z.array(z.string().startsWith("/")).default(["/"]),
-  /** Seconds within which every path must have answered 2xx. Default 60. */
-  deadlineSeconds: z.number().positive().default(60),
+  appPaths: z
+    .array(z.string().startsWith("/"))
+    .default(["/api/health", "/api/db/health", "/api/crm/clients"])
+    .meta({ description: "below `APP_URL`", allowed: "paths that start with `/`" }),
+  frontendPaths: z
+    .array(z.string().startsWith("/"))
+    .default(["/"])
+    .meta({ description: "below `FRONTEND_URL`", allowed: "paths that start with `/`" }),
+  deadlineSeconds: z.number().positive().default(60).describe("seconds within which every path must have answered 2xx"),
 });
 
 export type HealthSettings = z.infer<typeof healthSettingsSchema>;
 
 export const verificationSettingsSchema = z.strictObject({
-  /** The depth the gate demands of its own backup: 3 (read back) or 4 (restored and compared). Default 4. */
-  depth: z.union([z.literal(3), z.literal(4)]).default(4),
-  /** Hours that the scratch server outlives the gate. Default 4. */
-  scratchHours: z.number().positive().max(72).default(4),
+  depth: z
+    .union([z.literal(3), z.literal(4)])
+    .default(4)
+    .describe("how deep the gate verifies its own backup: 3 read back, 4 restored and compared"),
+  scratchHours: z
+    .number()
+    .positive()
+    .max(72)
+    .default(4)
+    .describe("hours that the scratch server outlives the gate, unless its receipt is closed earlier"),
 });
 
 export const gateSettingsSchema = z.strictObject({
-  /**
-   * `full`: the gate takes a backup of its own. `reuse`: it takes the newest one that was verified at depth 4, if that
-   * is young enough and nothing was released since, else one of its own. Default `full`.
-   */
-  backup: z.enum(["full", "reuse"]).default("full"),
-  /** Minutes that a backup may be old to be reused; also the longest span of writes that it may lack. Default 60. */
-  reuseMinutes: z.int().min(1).max(1440).default(60),
-  /** Seconds that the gate of a `pulumi up` may take: backup, restore, comparison, trial. Default 14,400: four hours. */
-  timeoutSeconds: z.int().min(1).max(172_800).default(14_400),
+  backup: z
+    .enum(["full", "reuse"])
+    .default("full")
+    .describe(
+      "`full`: a backup of its own; `reuse`: the newest one that was verified at depth 4, if it is young enough and nothing was released since, see [below](#reusing-a-backup)",
+    ),
+  reuseMinutes: z
+    .int()
+    .min(1)
+    .max(1440)
+    .default(60)
+    .describe("minutes that it may be old: also the longest span of writes that it may lack"),
+  timeoutSeconds: z
+    .int()
+    .min(1)
+    .max(172_800)
+    .default(14_400)
+    .describe(
+      "seconds that the gate of a `pulumi up` may take; past it it is ended, cleans up, and nothing is released",
+    ),
 });
 
 export type GateSettings = z.infer<typeof gateSettingsSchema>;
 
 export const rollbackSettingsSchema = z.strictObject({
-  /**
-   * What happens when a deployment fails, or the verification after it: `application`: Railway and Vercel go back to what
-   * was live before, as `deploy:rollback` does it; `manual`: a person decides. Default `manual`.
-   */
-  onFailure: z.enum(["manual", "application"]).default("manual"),
-  /**
-   * `required`: the gate halts when a configured platform has no live deployment that it could go back to, or cannot be
-   * asked; `optional`: that is recorded and passes, as it must for a first deployment. Default `required`.
-   */
-  target: z.enum(["required", "optional"]).default("required"),
-  /** Seconds that a platform may take to roll back. Default 240: with the health checks within the strategy's five minutes. */
-  timeoutSeconds: z.int().min(1).max(3600).default(240),
-  /** Roles that `deploy:maintenance on` keeps from writing, as far as they exist: the application's. Default: Supabase's three. */
-  fencedRoles: z.array(z.string().min(1)).min(1).default(["anon", "authenticated", "service_role"]),
+  onFailure: z
+    .enum(["manual", "application"])
+    .default("manual")
+    .describe(
+      "what a failed deployment or verification does: `application` rolls Railway and Vercel back as `deploy:rollback` does",
+    ),
+  target: z
+    .enum(["required", "optional"])
+    .default("required")
+    .describe(
+      "`required`: the gate halts when a configured platform has nothing live that it could be rolled back to, or cannot be asked; `optional` for a first deployment",
+    ),
+  timeoutSeconds: z
+    .int()
+    .min(1)
+    .max(3600)
+    .default(240)
+    .describe(
+      "seconds that a platform may take to roll back; with the health checks within the strategy's five minutes",
+    ),
+  fencedRoles: z.array(z.string().min(1)).min(1).default(["anon", "authenticated", "service_role"]).meta({
+    description:
+      "roles that `deploy:maintenance on` keeps from writing, as far as they exist: those that the application connects as or takes on",
+    allowed: "names",
+  }),
 });
 
 export type RollbackSettings = z.infer<typeof rollbackSettingsSchema>;
@@ -196,23 +278,37 @@ export const maintenanceSettingsSchema = z.strictObject({
    */
   railway: z
     .strictObject({
-      variable: z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/, "expected the name of an environment variable"),
-      /** Default `true`. */
-      value: z.string().min(1).default("true"),
-      /** Seconds that deploying it again may take. Default 600. */
-      timeoutSeconds: z.int().min(1).max(3600).default(600),
+      variable: z
+        .string()
+        .regex(/^[A-Za-z_][A-Za-z0-9_]*$/, "expected the name of an environment variable")
+        .meta({
+          description:
+            "by which the application on Railway knows of a maintenance: `deploy:maintenance on` sets it and deploys the service again, which is how Railway hands out variables; not one that `environment` watches",
+          allowed: "a variable's name",
+        }),
+      value: z.string().min(1).default("true").meta({ description: "what it is set to", allowed: "not empty" }),
+      timeoutSeconds: z
+        .int()
+        .min(1)
+        .max(3600)
+        .default(600)
+        .describe("seconds that deploying the service again may take"),
     })
     .optional(),
   /** What Vercel's firewall does with requests to production meanwhile. Default: nothing. */
   vercel: z
     .discriminatedUnion("action", [
-      /** Sends them to this page, for now (307). */
       z.strictObject({
-        action: z.literal("redirect"),
-        location: z.url({ protocol: /^https$/, error: "expected an https address" }),
+        action: z.literal("redirect").meta({
+          description:
+            "`redirect`: requests to production are sent to `location` meanwhile, for now (307), by Vercel's firewall",
+        }),
+        location: z.url({ protocol: /^https$/, error: "expected an https address" }).meta({
+          description: "with `redirect`: where to; at another host than `FRONTEND_URL`",
+          allowed: "an https address",
+        }),
       }),
-      /** Answers 403. */
-      z.strictObject({ action: z.literal("deny") }),
+      z.strictObject({ action: z.literal("deny").describe("`deny`: they are answered 403") }),
     ])
     .optional(),
 });
@@ -220,64 +316,112 @@ export const maintenanceSettingsSchema = z.strictObject({
 export type MaintenanceSettings = z.infer<typeof maintenanceSettingsSchema>;
 
 export const watchSettingsSchema = z.strictObject({
-  /** Minutes that a release is watched after its last step; 0: neither then nor while it runs. Default 5. */
-  soakMinutes: z.number().min(0).max(1440).default(5),
-  /** Seconds between two requests to a health path; the platforms are asked half as often. Default 5. */
-  intervalSeconds: z.number().min(0.05).max(300).default(5),
-  /** Requests to each health path by which the gate measures what is usual. Default 20. */
-  requests: z.int().min(5).max(1000).default(20),
-  /** A path's latency spikes when the median of its last answers is over this many times the usual one, … Default 3. */
-  factor: z.number().min(1).max(100).default(3),
-  /** … and these milliseconds besides: what is quick may become twice as slow without anybody noticing. Default 500. */
-  floorMilliseconds: z.int().min(0).max(60_000).default(500),
-  /** A path's errors spike when more than this percentage over the usual one of its last requests failed, … Default 1. */
-  errorPercent: z.number().min(0).max(100).default(1),
-  /** … and at least so many. Default 3. */
-  leastErrors: z.int().min(1).max(1000).default(3),
+  soakMinutes: z
+    .number()
+    .min(0)
+    .max(1440)
+    .default(5)
+    .describe("minutes that a release is watched after its last step; 0: neither then nor while it runs"),
+  intervalSeconds: z
+    .number()
+    .min(0.05)
+    .max(300)
+    .default(5)
+    .describe("seconds between two requests to a health path; the platforms are asked half as often"),
+  requests: z
+    .int()
+    .min(5)
+    .max(1000)
+    .default(20)
+    .describe("requests to each path by which the gate measures how it answers; at most 30 seconds"),
+  factor: z
+    .number()
+    .min(1)
+    .max(100)
+    .default(3)
+    .describe("latency spikes when the median of a path's last answers is over so many times that of before, and …"),
+  floorMilliseconds: z
+    .int()
+    .min(0)
+    .max(60_000)
+    .default(500)
+    .describe("… these milliseconds besides: what is quick may become twice as slow without anybody noticing"),
+  errorPercent: z
+    .number()
+    .min(0)
+    .max(100)
+    .default(1)
+    .describe("errors spike when more than this percentage over that of before failed, and …"),
+  leastErrors: z.int().min(1).max(1000).default(3).describe("… at least so many requests"),
 });
 
 export type WatchSettings = z.infer<typeof watchSettingsSchema>;
 
 export const drillSettingsSchema = z.strictObject({
-  /** Days that the last restore drill may be ago. Default 35. */
-  maxAgeDays: z.int().min(1).max(3650).default(35),
-  /** What the gate does when it is longer ago, or failed, or there was none. Default `warn`. */
-  onOverdue: z.enum(["warn", "halt", "ignore"]).default("warn"),
+  maxAgeDays: z.int().min(1).max(3650).default(35).describe("days that the last restore drill may be ago"),
+  onOverdue: z
+    .enum(["warn", "halt", "ignore"])
+    .default("warn")
+    .describe("what the gate does when it is longer ago, failed, or there was none"),
 });
 
 export type DrillSettings = z.infer<typeof drillSettingsSchema>;
 
 export const replicaSettingsSchema = z.strictObject({
-  /** The publication, the subscription and the slot are called so. Default `dbprotect_replica`. */
   name: z
     .string()
     .regex(/^[a-z][a-z0-9_]{0,39}$/, "expected lower-case letters, digits and _, at most 40")
-    .default("dbprotect_replica"),
-  /** Tables (`schema.name`, or patterns with `*`) that are declared not to be on the replica. Default: none. */
-  uncovered: z.array(z.string().min(1)).default([]),
-  /** Declares that large objects, which logical replication never carries, are not on the replica. Default false. */
-  withoutLargeObjects: z.boolean().default(false),
-  /** A password file on the replica's server, by which it connects to the source. Default: the subscription holds the password. */
-  passfile: z.string().startsWith("/").optional(),
-  /** The CA's PEM file on the replica's server, where the source's `sslmode` is `verify-ca` or `verify-full`. */
-  rootCertificate: z.string().min(1).optional(),
-  /** Seconds that the replica may lag behind. Default 600. */
-  maxLagSeconds: z.int().min(1).max(86_400).default(600),
-  /** Hours that one of our slots may be without a subscriber before `replication:janitor` drops it. Default 72. */
-  slotTtlHours: z.int().min(1).max(8784).default(72),
+    .default("dbprotect_replica")
+    .meta({ description: "name of publication, subscription and slot", allowed: "lower-case letters, digits, `_`" }),
+  uncovered: z.array(z.string().min(1)).default([]).meta({
+    description: "tables that are declared not to be on the replica",
+    allowed: "`schema.name`, or patterns with `*`",
+  }),
+  withoutLargeObjects: z
+    .boolean()
+    .default(false)
+    .describe("declares that large objects, which logical replication never carries, are not on the replica"),
+  passfile: z.string().startsWith("/").optional().meta({
+    description: "a password file by which it connects to the source",
+    allowed: "a path on the replica's server",
+    otherwise: "the subscription holds the password",
+  }),
+  rootCertificate: z.string().min(1).optional().meta({
+    description: "the CA of the source, where its `sslmode` is `verify-ca` or `verify-full`",
+    allowed: "a path on the replica's server, `system`",
+    otherwise: "none",
+  }),
+  maxLagSeconds: z.int().min(1).max(86_400).default(600).describe("seconds that the replica may be behind"),
+  slotTtlHours: z
+    .int()
+    .min(1)
+    .max(8784)
+    .default(72)
+    .describe("hours after which `replication:janitor` drops a slot of ours that nobody reads from"),
   /** Variables that `replication:failover` sets to `REPLICA_APPLICATION_URL`. Default: none, the address is printed only. */
   connectionVariables: z
     .array(
       z.strictObject({
-        platform: z.enum(["railway", "vercel"]),
-        name: z.string().regex(/^[A-Za-z_]\w*$/, "expected the name of a variable, such as DATABASE_URL"),
-        /** Of Vercel. Default `production`. */
-        environment: z.enum(["production", "preview", "development"]).default("production"),
+        platform: z
+          .enum(["railway", "vercel"])
+          .describe(
+            "a variable with the application's connection string, which `replication:failover` sets to `REPLICA_APPLICATION_URL`",
+          ),
+        name: z
+          .string()
+          .regex(/^[A-Za-z_]\w*$/, "expected the name of a variable, such as DATABASE_URL")
+          .meta({ description: "its name, such as `DATABASE_URL`", allowed: "a name" }),
+        environment: z
+          .enum(["production", "preview", "development"])
+          .default("production")
+          .describe("Vercel's environment"),
       }),
     )
     .default([]),
-  /** What the gate does when the replica lacks definitions, lags too far or is broken. Default `halt`. */
-  onDrift: z.enum(["halt", "warn"]).default("halt"),
+  onDrift: z
+    .enum(["halt", "warn"])
+    .default("halt")
+    .describe("what the gate does when the replica is broken, behind, or lacks definitions"),
 });
 
 export type ReplicaSettings = z.infer<typeof replicaSettingsSchema>;
@@ -286,8 +430,18 @@ export type ReplicaSettings = z.infer<typeof replicaSettingsSchema>;
 function tierPromise(newest: number, days: number) {
   return z
     .strictObject({
-      newest: z.int().min(0).max(10_000).default(newest),
-      days: z.int().min(0).max(36_500).default(days),
+      newest: z
+        .int()
+        .min(0)
+        .max(10_000)
+        .default(newest)
+        .describe("the newest so many of this tier are kept, verified ones counted, whatever their age"),
+      days: z
+        .int()
+        .min(0)
+        .max(36_500)
+        .default(days)
+        .describe("all of this tier that are younger are kept; counted to the newest verified backup, not to now"),
     })
     .prefault({});
 }
@@ -303,15 +457,17 @@ export const retentionSettingsSchema = z.strictObject({
   predeploy: tierPromise(10, 30),
   /** Default: the newest 10, and all younger than 90 days. */
   manual: tierPromise(10, 90),
-  /** Verified backups, of whatever tier, that are always left. Default 3. */
-  floor: z.int().min(1).max(10_000).default(3),
-  /** Days after which archives without a manifest count as left behind. Default 7. */
-  remainsDays: z.int().min(2).max(3650).default(7),
-  /**
-   * `tag`: objects in a bucket get the tag `expire=yes`, and its lifecycle rule removes them; `delete`: they are
-   * deleted. In a folder files are always deleted. Default `tag`.
-   */
-  removal: z.enum(["tag", "delete"]).default("tag"),
+  floor: z.int().min(1).max(10_000).default(3).describe("so many verified backups always stay, of whatever tier"),
+  remainsDays: z
+    .int()
+    .min(2)
+    .max(3650)
+    .default(7)
+    .describe("days after which archives without a manifest count as left behind"),
+  removal: z
+    .enum(["tag", "delete"])
+    .default("tag")
+    .describe("in a bucket: tag `expire=yes` and leave it to the lifecycle rule, or delete; a folder always deletes"),
 });
 
 export type RetentionSettings = z.infer<typeof retentionSettingsSchema>;
@@ -333,62 +489,95 @@ export const platformRequirements = [
 export type PlatformRequirement = (typeof platformRequirements)[number];
 
 const requirementsShape = Object.fromEntries(
-  platformRequirements.map((requirement) => [requirement, demand.optional()]),
+  platformRequirements.map((requirement) => [
+    requirement,
+    demand.optional().meta({
+      description: "unmet, or unknown: `require` halts, `warn` is said, `ignore` is not looked at",
+      otherwise: "by Level",
+    }),
+  ]),
 ) as Record<PlatformRequirement, z.ZodOptional<typeof demand>>;
 
 export const platformSettingsSchema = z.strictObject({
-  /**
-   * `supabase`: the Management API; `postgres`: the server itself. Default `auto`: the API where `SUPABASE_ACCESS_TOKEN`
-   * or `SUPABASE_PROJECT_REF` is set.
-   */
-  kind: z.enum(["auto", "supabase", "postgres"]).default("auto"),
-  /** The stack's protection level, which decides what is demanded where `requirements` says nothing. Default 2. */
-  level: z.union([z.literal(1), z.literal(2), z.literal(3)]).default(2),
+  kind: z
+    .enum(["auto", "supabase", "postgres"])
+    .default("auto")
+    .describe(
+      "what is asked; `auto`: Supabase's API where `SUPABASE_ACCESS_TOKEN` or `SUPABASE_PROJECT_REF` is set, else the server",
+    ),
+  level: z
+    .union([z.literal(1), z.literal(2), z.literal(3)])
+    .default(2)
+    .describe(
+      "the stack's protection level: decides what is demanded where `requirements` says nothing, see [the platform's own protection](reference.md#the-platforms-own-protection)",
+    ),
   requirements: z.strictObject(requirementsShape).prefault({}),
-  /** Hours that the newest backup, or archived log, may be old. Default 26: a daily one, and two hours to take it. */
-  backupHours: z.number().positive().max(8784).default(26),
-  /** Days that backups must reach back. Default 7. */
-  retentionDays: z.int().min(1).max(3650).default(7),
-  /** When the daily backup is taken, `HH:MM` in UTC. Default `02:00`, the strategy's. */
+  backupHours: z
+    .number()
+    .positive()
+    .max(8784)
+    .default(26)
+    .describe(
+      "hours that the newest backup, or archived log, may be old; by default that of a daily one, and two hours to take it",
+    ),
+  retentionDays: z.int().min(1).max(3650).default(7).describe("days that backups must reach back"),
   schedule: z
     .string()
     .regex(/^([01]\d|2[0-3]):[0-5]\d$/, "expected HH:MM in UTC")
-    .default("02:00"),
-  /** Where the project must be, such as `eu-central-1`. Default: wherever it is. */
-  region: z.string().min(1).optional(),
-  /** Healthy read replicas that there must be. Default 1. */
-  replicas: z.int().min(1).max(100).default(1),
-  /** Percent of the disk that may be used. Default 85. */
-  diskPercent: z.int().min(1).max(100).default(85),
-  /** Whether the gate asks Supabase for a restore point before a release and waits for it. It needs PITR. Default false. */
-  restorePoint: z.boolean().default(false),
-  /** Seconds to wait until the restore point is available. Default 300. */
-  restorePointSeconds: z.int().min(1).max(7200).default(300),
+    .default("02:00")
+    .meta({ description: "when the daily backup is taken, in UTC", allowed: "`HH:MM`" }),
+  region: z.string().min(1).optional().meta({
+    description: "where the project must be",
+    allowed: "a region, such as `eu-central-1`",
+    otherwise: "wherever it is",
+  }),
+  replicas: z.int().min(1).max(100).default(1).describe("healthy read replicas that there must be"),
+  diskPercent: z.int().min(1).max(100).default(85).describe("percent of the disk that may be used"),
+  restorePoint: z
+    .boolean()
+    .default(false)
+    .describe("whether the gate asks Supabase for a restore point and waits for it; needs PITR"),
+  restorePointSeconds: z
+    .int()
+    .min(1)
+    .max(7200)
+    .default(300)
+    .describe("seconds to wait until the restore point is available"),
 });
 
 export type PlatformSettings = z.infer<typeof platformSettingsSchema>;
 
 const thresholdChangeSchema = z.strictObject({
-  /** From here on the signal is a warning; null: never. Default: that of scripts/thresholds.ts. */
-  warn: z.number().nullable().optional(),
-  /** From here on it is critical; null: never. Default: that of scripts/thresholds.ts. */
-  critical: z.number().nullable().optional(),
+  warn: z.number().nullable().optional().meta({
+    description: "from here on `db:health` warns, and the signal's alarm tells; `null`: never",
+    otherwise: "that of [monitoring.md](monitoring.md)",
+  }),
+  critical: z.number().nullable().optional().meta({
+    description: "from here on it is critical: exit 1, and the alarm pages; `null`: never",
+    otherwise: "that of [monitoring.md](monitoring.md)",
+  }),
 });
 
 /** Empty objects stand for "all defaults", so that every consumer sees a complete document. */
 export const operationSettingsSchema = z.strictObject({
   /** Per table (`schema.name`): what a release may do to its rows. */
   tables: z.record(z.string().regex(/^.+\..+$/, "expected schema.table"), tablePolicySchema).default({}),
-  /** Folder with the data checks of this project, or `none`. Default `checks`. */
-  checks: z.string().min(1).default("checks"),
+  checks: z
+    .string()
+    .min(1)
+    .default("checks")
+    .meta({ description: "your data checks; `none` turns the strategy's off too", allowed: "a folder, `none`" }),
   environment: environmentSettingsSchema.prefault({}),
   platform: platformSettingsSchema.prefault({}),
   migrations: migrationsSettingsSchema.optional(),
   railway: releaseStepSchema.optional(),
   vercel: releaseStepSchema.optional(),
   health: healthSettingsSchema.prefault({}),
-  /** Shell command of the integration tests (`npm run test:integration`). */
-  integrationCommand: z.string().min(1).optional(),
+  integrationCommand: z
+    .string()
+    .min(1)
+    .optional()
+    .meta({ description: "your integration tests", allowed: "a shell command", otherwise: "none" }),
   verification: verificationSettingsSchema.prefault({}),
   gate: gateSettingsSchema.prefault({}),
   retention: retentionSettingsSchema.prefault({}),
@@ -398,8 +587,12 @@ export const operationSettingsSchema = z.strictObject({
   drill: drillSettingsSchema.prefault({}),
   /** The live replica at `REPLICA_DATABASE_URL`; absent: there is none, and the gate asks for none. */
   replica: replicaSettingsSchema.optional(),
-  /** Minutes that a restore may take; an expected RTO over it is a warning in receipt and `db:list`. Default 5. */
-  rtoMinutes: z.int().min(1).max(10_080).default(5),
+  rtoMinutes: z
+    .int()
+    .min(1)
+    .max(10_080)
+    .default(5)
+    .describe("minutes that a restore may take; an expected RTO over it is a warning in receipt and `db:list`"),
   /** Per signal of `db:health`: other thresholds than those of docs/monitoring.md; also those of its alarms. */
   thresholds: z.partialRecord(z.enum(signalNames as [SignalName, ...SignalName[]]), thresholdChangeSchema).default({}),
   overrides: z.array(overrideSchema).default([]),

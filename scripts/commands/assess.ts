@@ -27,7 +27,7 @@ const codes: Readonly<Record<Assessment["verdict"], number>> = {
 export function configure(command: Command): void {
   command
     .addOption(
-      new Option("--copy <when>", "restore a copy to name rows: auto does if it takes at most a minute")
+      new Option("--copy <when>", "whether a copy is restored to name rows; auto: if it takes at most a minute")
         .choices(copyChoices)
         .default("auto"),
     )

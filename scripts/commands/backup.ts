@@ -28,10 +28,16 @@ interface BackupCommandOptions {
 export function configure(command: Command): void {
   command
     .addOption(
-      new Option("--tier <tier>", "retention tier").choices(["manual", "predeploy", "scheduled"]).default("manual"),
+      new Option("--tier <tier>", "what retention promises it")
+        .choices(["manual", "predeploy", "scheduled"])
+        .default("manual"),
     )
     .option("--depth <depth>", "how deep to verify it, 1 to 4; only 4 restores it", parseDepthOfBackup, 4)
-    .option("--jobs <number>", "how many archives of rows are written, and restored, at the same time", parseJobs)
+    .option(
+      "--jobs <number>",
+      "archives of rows that are written, and restored, at the same time, 1 to 64; default: by cores and connections",
+      parseJobs,
+    )
     .option("--json", "one JSON document on stdout")
     .action(async (options: BackupCommandOptions) => {
       const target = targetFromEnvironment("DATABASE_URL");

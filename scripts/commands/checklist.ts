@@ -21,10 +21,10 @@ interface Options {
 
 export function configure(command: Command): void {
   command
-    .addArgument(new Argument("<list>", "which").choices(checklistNames))
+    .addArgument(new Argument("<list>", "by when it is gone through").choices(checklistNames))
     .option("--receipt <run id>", "the release; default: the newest open one, else the newest")
-    .option("--tick <items...>", "a person vouches for these: ids, or the strategy's words")
-    .option("--by <name>", "who does")
+    .option("--tick <items...>", "a person vouches for these: ids (as --json shows them), or the strategy's words")
+    .option("--by <name>", "who does; required with --tick")
     .option("--yes", "post: let go of old backups without asking")
     .option("--json", "one JSON document on stdout")
     .action(async (list: ChecklistName, options: Options) => {

@@ -16,7 +16,7 @@ export function configure(command: Command): void {
   command
     .argument("[stores...]", "addresses; default: those of BACKUP_STORE")
     .option("--settings <file>", "settings as JSON; default: DBPROTECT_SETTINGS, else all defaults")
-    .option("--last", "run none: show what the last drill of each location found")
+    .option("--last", "run none: show what the last drill of each location measured")
     .option("--json", "one JSON document on stdout")
     .action(async (addresses: string[], options: { settings?: string; last?: boolean; json?: boolean }) => {
       const settings = readOperationSettings(options.settings);

@@ -32,11 +32,14 @@ interface Options {
 export function configure(command: Command): void {
   command
     .option("--plan <file>", "answers given before they are asked for, as JSON: for machines")
-    .option("--record <file>", "write the answers there, as a plan for --plan")
+    .option("--record <file>", "write the answers there, as a plan for --plan; not beside it")
     .option("--person <name>", "who leads it; default: who is at the keyboard")
     .option("--reason <text>", "what was seen; default: data was lost")
     .option("--abandon", "give up the one that is under way; what its steps did stays, the freeze too")
-    .option("--settings <file>", "settings as JSON; default: DBPROTECT_SETTINGS, else all defaults")
+    .option(
+      "--settings <file>",
+      "where there is no receipt, settings as JSON; default: DBPROTECT_SETTINGS, else all defaults",
+    )
     .option("--yes", "do not ask; needs --plan")
     .option("--json", "one JSON document on stdout")
     .action((options: Options) => (options.abandon === true ? abandon(options) : respond(options)));

@@ -31,7 +31,7 @@ export function configure(command: Command): void {
   command
     .argument("[backup]", "a verified backup's name; default: the newest of the last known good state")
     .option("--in-place", "replace what is in the database, in one transaction, also where it could be renamed")
-    .option("--safety-backup <name>", "take no backup of what is live now: this one is enough")
+    .option("--safety-backup <name>", "take no backup of what is live now: this one is enough; default: one is taken")
     .option("--settings <file>", "settings as JSON; default: DBPROTECT_SETTINGS, else all defaults")
     .option("--yes", "do not ask")
     .option("--json", "one JSON document on stdout")

@@ -11,9 +11,13 @@ import { interrupted, printResult, progress } from "./session";
 export function configure(command: Command): void {
   command
     .option("--settings <file>", "settings as JSON; default: DBPROTECT_SETTINGS, else all defaults")
-    .option("--wait <duration>", "how long to wait for a lease that another run holds", parseDuration, 0)
+    .option("--wait <duration>", "how long to wait for a lease that another run holds: 90s, 10m, 1h", parseDuration, 0)
     .option("--take-over", "take the lease of a gate of your own that passed and that you gave up")
-    .addOption(new Option("--print <what>", "print only this").choices(["receipt"]))
+    .addOption(
+      new Option("--print <what>", "only the receipt's SHA-256, or unchanged; default: the table of steps").choices([
+        "receipt",
+      ]),
+    )
     .option("--json", "one JSON document on stdout")
     .action(
       async (options: { settings?: string; wait: number; takeOver?: boolean; print?: "receipt"; json?: boolean }) => {

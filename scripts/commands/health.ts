@@ -29,8 +29,11 @@ const codeOfVerdict = {
 export function configure(command: Command): void {
   command
     .option("--settings <file>", "settings as JSON; default: DBPROTECT_SETTINGS, else all defaults")
-    .option("--window <duration>", "measure rates over so long, such as 60s; default: since the last reading")
-    .option("--json", "one JSON document on stdout")
+    .option(
+      "--window <duration>",
+      "measure rates over so long instead, at once: 60s, 5m; default: since the reading before",
+    )
+    .option("--json", "one JSON document on stdout, of the schema healthSchema")
     .action(async (options: Options) => {
       const settings = readOperationSettings(options.settings);
       const { thresholds, rtoMinutes } = settings;

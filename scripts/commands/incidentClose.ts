@@ -22,10 +22,10 @@ export function configure(command: Command): void {
   command
     .requiredOption("--person <name>", "who closes it")
     .requiredOption("--reason <text>", "why it is over")
-    .option("--prevention <measures...>", "what keeps it from happening again, and who does it until when")
-    .option("--without-prevention <why>", "there is none, and why")
+    .option("--prevention <measures...>", "what keeps it from happening again, and who does it by when")
+    .option("--without-prevention <why>", "there is none, and why; one of both is required")
     .option("--id <id>", "which incident; default: the only open one")
-    .option("--json", "one JSON document on stdout")
+    .option("--json", "one JSON document on stdout, as incident show")
     .action(async (options: Options) => {
       const { person, reason, id, json } = options;
       const store = storeFromEnvironment();

@@ -21,9 +21,11 @@ const noSettings = { path: "supabase/migrations", tool: "supabase" } as const;
 export function configure(command: Command): void {
   command
     .argument("[paths...]", "files and folders; default: migrations.path, else supabase/migrations")
-    .option("--since <ref>", "only files that are new or other than in this git commit, as one set")
+    .option("--since <ref>", "only files that are new or other than in this git commit, as one set; default: all files")
     .option("--settings <file>", "settings as JSON; default: DBPROTECT_SETTINGS, else all defaults")
-    .addOption(new Option("--json", "one JSON document on stdout").conflicts(["sarif", "github"]))
+    .addOption(
+      new Option("--json", "one JSON document on stdout: verdict, files, findings").conflicts(["sarif", "github"]),
+    )
     .addOption(new Option("--sarif", "one SARIF 2.1.0 document on stdout").conflicts("github"))
     .option("--github", "annotations of GitHub Actions on stdout")
     .action(async (given: string[], options: Options) => {

@@ -16,7 +16,10 @@ interface Options {
 export function configure(command: Command): void {
   command
     .option("--settings <file>", "settings as JSON; default: DBPROTECT_SETTINGS, else all defaults")
-    .option("--preview", "always exit 0; the verdict is in the JSON document: what the Pulumi program runs")
+    .option(
+      "--preview",
+      "always exit 0; the verdict is in the JSON document that it prints: what the Pulumi program runs",
+    )
     .option("--json", "one JSON document on stdout")
     .action(async (options: Options) => {
       if (options.preview === true) {

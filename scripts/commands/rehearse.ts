@@ -13,7 +13,11 @@ import { interrupted, printResult, progress } from "./session";
 
 export function configure(command: Command): void {
   command
-    .option("--scenes <which>", "default, all (also the slow ones), or numbers: 1,4", "default")
+    .option(
+      "--scenes <which>",
+      "all: also the slow ones, such as a lost location; or numbers: 1,4 (1 is played in any case)",
+      "default",
+    )
     .option("--keep", "keep the rehearsal's folder: store, state, project")
     .option("--json", "one JSON document on stdout")
     .action(async (options: { scenes: string; keep?: boolean; json?: boolean }) => {

@@ -11,7 +11,7 @@ import { storeFromEnvironment } from "./store";
 
 export function configure(command: Command): void {
   command
-    .addArgument(new Argument("<step>", "which").choices(releaseSteps))
+    .addArgument(new Argument("<step>", "what is released").choices(releaseSteps))
     .option("--json", "one JSON document on stdout")
     .action(async (step: ReleaseStep, options: { json?: boolean }) => {
       const result = await runReleaseStep({

@@ -27,11 +27,23 @@ interface Options {
 export function configure(command: Command): void {
   command
     .option("--receipt <run id>", "of which release; default: the one that a freeze names, else the newest open one")
-    .option("--backup <name>", "what is lost since this backup, whatever lost it; no release is asked for")
+    .option(
+      "--backup <name>",
+      "what is lost since this backup, whatever lost it, by table policies; nothing is recorded of a release; what --columns takes back is values changed until the command began",
+    )
     .option("--settings <file>", "with --backup: settings as JSON; default: DBPROTECT_SETTINGS, else all defaults")
-    .option("--tables <names...>", "put back the missing rows of these; default: of those that fail the comparison")
-    .option("--columns <table:columns...>", "give changed rows the former values of these: public.clients:email,phone")
-    .option("--out <file>", "where it shows what it will write; default: reports/repair-<run id>.sql")
+    .option(
+      "--tables <names...>",
+      "put back the missing rows of these tables, all of them; default: those that fail the comparison",
+    )
+    .option(
+      "--columns <table:columns...>",
+      "give changed rows the former values of these: public.clients:email,phone; default: none",
+    )
+    .option(
+      "--out <file>",
+      "where it shows what it will write: a new file, only the default one is replaced; default: reports/repair-<run id>.sql",
+    )
     .option("--yes", "do not ask, write")
     .option("--json", "one JSON document on stdout")
     .action(async (options: Options) => {

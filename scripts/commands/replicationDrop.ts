@@ -17,7 +17,7 @@ interface Options {
 export function configure(command: Command): void {
   command
     .addOption(
-      new Option("--side <side>", "both; or only what one side has, where the other cannot be reached")
+      new Option("--side <side>", "one side alone, where the other cannot be reached")
         .choices(["both", "source", "replica"])
         .default("both"),
     )

@@ -17,7 +17,7 @@ interface Options {
 
 export function configure(command: Command): void {
   command
-    .option("--check", "only look: what stands in the way, and what would be done")
+    .option("--check", "only look: what stands in the way (exit 1), and what would be done")
     .option("--resync", "empty the replica's tables and copy everything anew")
     .option("--no-wait", "do not wait until every row has arrived")
     .option("--settings <file>", "settings as JSON; default: DBPROTECT_SETTINGS, else all defaults")

@@ -9,7 +9,7 @@ import { confirm, interrupted, printResult, progress } from "./session";
 
 export function configure(command: Command): void {
   addPairOptions(command, {
-    dryRun: "what would be made, and what is no addition",
+    dryRun: "what would be made; exit 1 for what is no addition",
     wait: "how long the replica gets to catch up, and the comparison to end",
   }).action(async (options: PairOptions) => {
     const pair = pairFromEnvironment(readOperationSettings(options.settings));

@@ -28,12 +28,12 @@ interface Options {
 export function configure(command: Command): void {
   command
     .argument("<backup>", "a backup's name or address, latest, or a dump of pg_dump: path, file:// or s3://")
-    .option("--database <name>", "name of the new database")
+    .option("--database <name>", "name of the new database; default: <database>_restored_<date>_<time>")
     .option("--swap", "let the restored database take the live one's place")
     .option("--in-place", "replace what is in the live database, in one transaction; for where it cannot be renamed")
     .option(
       "--safety-backup <name>",
-      "with --swap and --in-place: take no backup of what is live now, this one is enough",
+      "with --swap and --in-place: take no backup of what is live now, this one is enough; default: one is taken",
     )
     .option(
       "--unproven",

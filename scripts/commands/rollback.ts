@@ -21,9 +21,12 @@ interface Options {
 
 export function configure(command: Command): void {
   command
-    .option("--to-deployment <ids...>", "go back to these: an id of Railway's, one of Vercel's (dpl_…), or both")
-    .addOption(new Option("--only <platform>", "leave the other one as it is").choices(platforms))
-    .option("--receipt <run id>", "the release to undo; default: the newest one")
+    .option(
+      "--to-deployment <ids...>",
+      "go back to these: an id of Railway's, one of Vercel's (dpl_…), or both; default: those that the receipt recorded",
+    )
+    .addOption(new Option("--only <platform>", "leave the other one as it is; default: both").choices(platforms))
+    .option("--receipt <run id>", "the release to undo; default: the newest one of this stack")
     .option(
       "--settings <file>",
       "where there is no receipt: settings as JSON; default: DBPROTECT_SETTINGS, else all defaults",

@@ -27,10 +27,16 @@ interface Options {
 export function configure(command: Command): void {
   command
     .argument("[backup]", "a backup's name; default: the one that the gate verified before the release")
-    .option("--receipt <run id>", "the release to undo; default: the newest one")
-    .option("--to-deployment <ids...>", "go back to these: an id of Railway's, one of Vercel's (dpl_…), or both")
-    .option("--in-place", "replace what is in the database, in one transaction, also where it could be renamed")
-    .option("--safety-backup <name>", "take no backup of what is live now: this one is enough")
+    .option("--receipt <run id>", "the release to undo; default: the newest one of this stack")
+    .option(
+      "--to-deployment <ids...>",
+      "go back to these: an id of Railway's, one of Vercel's (dpl_…), or both; default: those that the receipt recorded",
+    )
+    .option(
+      "--in-place",
+      "replace what is in the database, in one transaction, also where it could be renamed; default: where it cannot be",
+    )
+    .option("--safety-backup <name>", "take no backup of what is live now: this one is enough; default: one is taken")
     .option("--abandon", "give up the one that is under way; what its steps did stays, the write fence too")
     .option(
       "--settings <file>",

@@ -22,7 +22,7 @@ const codes: Readonly<Record<Status["verdict"], number>> = {
 
 export function configure(command: Command): void {
   command
-    .option("--html <file>", "write it there as one HTML file, too")
+    .option("--html <file>", "write it there as one HTML file that needs no server, too")
     .option("--settings <file>", "settings as JSON; default: DBPROTECT_SETTINGS, else all defaults")
     .option("--within <duration>", "how long each part may take before it counts as away", parseDuration, 20)
     .option("--json", "one JSON document on stdout")

@@ -9,7 +9,7 @@ import { storesAt } from "./store";
 export function configure(command: Command): void {
   command
     .argument("[stores...]", "addresses; default: those of BACKUP_STORE")
-    .option("--quick", "read manifests and sizes only, not every byte")
+    .option("--quick", "read manifests and lengths only: finds what is missing, not what decays")
     .option("--json", "one JSON document on stdout")
     .action(async (addresses: string[], options: { quick?: boolean; json?: boolean }) => {
       const look = options.quick === true ? "sizes" : "contents";

@@ -10,7 +10,7 @@ import { storesAt } from "./store";
 export function configure(command: Command): void {
   command
     .argument("[stores...]", "addresses; default: those of BACKUP_STORE")
-    .option("--quick", "do not read back what was written")
+    .option("--quick", "do not read back what was written: saves reading as many bytes again from the new place")
     .option("--yes", "do not ask, copy")
     .option("--json", "one JSON document on stdout")
     .action(async (addresses: string[], options: { quick?: boolean; yes?: boolean; json?: boolean }) => {

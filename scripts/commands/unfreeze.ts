@@ -10,7 +10,7 @@ export function configure(command: Command): void {
   command
     .requiredOption("--person <name>", "who lifts it")
     .requiredOption("--reason <text>", "why")
-    .option("--accept-missing", "accept the rows that the verification names as lost")
+    .option("--accept-missing", "accept the rows that the freezes name as lost")
     .option("--yes", "do not ask")
     .option("--json", "one JSON document on stdout")
     .action(

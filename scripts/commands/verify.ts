@@ -20,9 +20,15 @@ const meanings: Readonly<Record<Depth, string>> = {
 export function configure(command: Command): void {
   command
     .argument("<backup>", "a backup's name, or latest")
-    .option("--depth <depth>", "how deep, 1 to 5; only 4 and 5 restore it", parseDepth, 4)
-    .option("--store <address>", "the store whose copy is read; default: BACKUP_STORE, the first that has it")
-    .option("--settings <file>", "settings as JSON, for depth 5; default: DBPROTECT_SETTINGS, else all defaults")
+    .option("--depth <depth>", "how deep, 1 to 5: 1 to 4 as of db:backup; 4 and 5 restore it", parseDepth, 4)
+    .option(
+      "--store <address>",
+      "read the copy in this store, and record the verification there; default: the first of BACKUP_STORE that has it",
+    )
+    .option(
+      "--settings <file>",
+      "settings as JSON, of which depth 5 asks for checks; default: DBPROTECT_SETTINGS, else all defaults",
+    )
     .option("--json", "one JSON document on stdout")
     .action(async (wanted: string, options: { depth: Depth; store?: string; settings?: string; json?: boolean }) => {
       const store = options.store === undefined ? storeFromEnvironment() : storeAt(options.store);

@@ -15,7 +15,7 @@ import { storeFromEnvironment } from "./store";
 
 export function configure(command: Command): void {
   command
-    .option("--receipt <run id>", "verify against this receipt; default: the newest open one")
+    .option("--receipt <run id>", "verify against this receipt; default: the newest open one, else the newest")
     .option("--json", "one JSON document on stdout")
     .action(async (options: { receipt?: string; json?: boolean }) => {
       const store = storeFromEnvironment();

@@ -37,7 +37,7 @@ export function configure(command: Command): void {
       "--settings <file>",
       "where there is no receipt: settings as JSON; default: DBPROTECT_SETTINGS, else all defaults",
     )
-    .option("--json", "one JSON document on stdout")
+    .option("--json", "one JSON document on stdout: verdict, findings, endpoints, deployments")
     .action((options: Options) => (options.release === true ? asRelease(options) : byHand(options)));
 }
 

@@ -96,7 +96,7 @@ export function s3Failure(error: unknown, place: S3Place): unknown {
   }
   if (status === 401 || status === 403)
     return new Unavailable(`${at}: ${place.host} denies access to bucket ${place.bucket}`, {
-      hint: "the role needs s3:ListBucket on the bucket and s3:GetObject, s3:PutObject, s3:AbortMultipartUpload below it (and the use of its KMS key); db:list and db:prune need more: docs/reference.md, Retention",
+      hint: "the role needs s3:ListBucket on the bucket and s3:GetObject, s3:PutObject, s3:AbortMultipartUpload below it (and the use of its KMS key); db:list and db:prune need more: docs/settings.md, Retention",
     });
   if (status === 507 || /StorageFull|QuotaExceeded|InsufficientStorage/i.test(name))
     return new Unavailable(`${at}: ${place.host} has no space left (${name})`);

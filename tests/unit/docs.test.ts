@@ -3,18 +3,23 @@ import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { existsSync, readFileSync, readdirSync } from "node:fs";
 import { dirname, join, relative, resolve } from "node:path";
-import { z } from "zod";
+import { Command, Option } from "commander";
 import * as library from "../../components";
 import { configKeys } from "../../components/settings";
+import { optionTable } from "../../docs/generate/commands";
+import { errorsOf } from "../../docs/generate/errors";
+import { anchorOf } from "../../docs/generate/markdown";
+import { generatedPages } from "../../docs/generate/pages";
+import { regionNames } from "../../docs/generate/regions";
+import { declaredSettings } from "../../docs/generate/settings";
 import { scripts as npmScripts } from "../../package.json";
 import { policies } from "../../policy/rules";
+import { commandEntries } from "../../scripts/commandList";
 import { exitCode } from "../../scripts/contract/failure";
 import { fullSteps, readOnlySteps } from "../../scripts/gate/gate";
 import { ruleCatalog } from "../../scripts/migrations/ruleCatalog";
-import { operationSettingsSchema } from "../../scripts/settings";
 import { type SignalDefinition, signalDefinitions, signalNames } from "../../scripts/thresholds";
 import { s3Parameters } from "../../scripts/store/openStore";
-import { runCli } from "../servers/cli";
 
 const root = resolve(__dirname, "../..");
 const read = (file: string): string => readFileSync(join(root, file), "utf8");
@@ -29,6 +34,8 @@ const readme = read("README.md");
 const reference = read("docs/reference.md");
 const architecture = read("docs/architecture.md");
 const releasing = read("docs/releasing.md");
+
+const commandNames = commandEntries.map(({ name }) => name);
 
 /** The text below a heading, up to the next one of its level or above. */
 function section(page: string, heading: string): string {
@@ -67,37 +74,56 @@ function assertSame(documented: readonly string[], existing: readonly string[]):
 }
 
 describe("documentation", function () {
-  this.timeout(120_000);
+  this.timeout(600_000);
+
+  describe("what is generated", () => {
+    it("is what npm run docs:generate writes, each part on one page", async () => {
+      for (const [file, text] of await generatedPages())
+        assert.ok(read(`docs/${file}`) === text, `docs/${file} is stale: npm run docs:generate`);
+    });
+
+    it("an option's default and meaning are those of the command line", () => {
+      const command = new Command("x")
+        .argument("[stores...]", "addresses; default: those of BACKUP_STORE")
+        .requiredOption("--person <name>", "who says so")
+        .option("--wait <duration>", "how long", (text) => Number(text), 300)
+        .addOption(new Option("--print <what>", "only this, as db:list does").choices(["receipt"]).default("receipt"));
+      assert.deepEqual(rows(optionTable(command)).slice(1), [
+        ["`<stores...>`", "those of `BACKUP_STORE`", "addresses"],
+        ["`--person <name>`", "required", "who says so"],
+        ["`--wait <duration>`", "`5m`", "how long"],
+        ["`--print <what>`", "`receipt`", "`receipt`: only this, as [`db:list`](#dblist) does"],
+      ]);
+    });
+
+    it("an error's message, exit code and cure are those of the code that throws it", () => {
+      const source = `
+        const hint = "wait for it";
+        throw new Unavailable(\`\${store.url}: \${messageOf(error)} of \${describeTarget(t)} is held\`, { hint });
+        throw new UsageError(none ? "found nothing" : "found too much");
+        throw new Damage(said);`;
+      assert.deepEqual(errorsOf(source), [
+        { message: "<store url>: <the error> of <target> is held", exitCode: 3, hint: "wait for it" },
+        { message: "found nothing", exitCode: 2, hint: "" },
+        { message: "found too much", exitCode: 2, hint: "" },
+      ]);
+    });
+  });
 
   describe("commands", () => {
     const optionsOf = (help: string): string[] =>
       [...help.matchAll(/^ {2}(?:-\w, )?(--[\w-]+(?: <[^>]+>| \w+(?= {2}))?)/gm)]
         .map(([, option]) => option ?? "")
         .filter((option) => !["--help", "--version"].includes(option));
-    const helpByCommand = new Map<string, string>();
-
-    async function collect(words: readonly string[]): Promise<void> {
-      const { code, stdout } = await runCli([...words, "--help"], {});
-      assert.equal(code, 0, stdout);
-      const below = [...(stdout.split("\nCommands:\n")[1] ?? "").matchAll(/^ {2}(\S+)/gm)]
-        .map(([, name]) => name ?? "")
-        .filter((name) => name !== "help");
-      if (below.length === 0) helpByCommand.set(words.join(" "), stdout);
-      await Promise.all(below.map((name) => collect([...words, name])));
-    }
-
-    before(() => collect([]));
 
     it("each has a section in the reference, and each section a command", () => {
       const headings = [...section(reference, "## Commands").matchAll(/^### `(.+)`$/gm)].map(([, name]) => name ?? "");
-      assertSame(headings, [...helpByCommand.keys()]);
+      assertSame(headings, commandNames);
     });
 
-    it("each section names the command's options and no others", () => {
-      for (const [name, help] of helpByCommand) {
-        const documented = firstColumn(section(reference, `### \`${name}\``)).filter((code) => code.startsWith("--"));
-        assert.deepEqual(documented.sort(), optionsOf(help).sort(), name);
-      }
+    it("each section has the table of its command", () => {
+      for (const name of commandNames)
+        assert.deepEqual(regionNames(section(reference, `### \`${name}\``)), [`options of ${name}`]);
     });
 
     it("setup's options are named", () => {
@@ -106,12 +132,12 @@ describe("documentation", function () {
     });
 
     it("names of the strategy's form, anywhere, exist", () => {
-      const known = [...Object.keys(npmScripts), ...helpByCommand.keys()];
+      const known = [...Object.keys(npmScripts), ...commandNames];
       for (const page of pages) {
         for (const [name] of read(page).matchAll(/\b(?:db|env|deploy|test):[a-z]+(?:[:-][a-z]+)*/g)) {
           assert.ok(known.includes(name), `${page} names ${name}`);
         }
-        for (const [, name = ""] of read(page).matchAll(/npm run (?:-s )?([a-z][\w:-]*)/g)) {
+        for (const [, name = ""] of read(page).matchAll(/npm run (?:-s )?([a-z][\w:-]*\w)/g)) {
           assert.ok(name in npmScripts, `${page} says npm run ${name}`);
         }
       }
@@ -120,43 +146,6 @@ describe("documentation", function () {
 
   it("npm scripts are those of the README's table", () => {
     assertSame(firstColumn(section(readme, "## Commands")), Object.keys(npmScripts));
-  });
-
-  interface JsonSchema {
-    readonly default?: unknown;
-    readonly properties?: Readonly<Record<string, JsonSchema>>;
-    readonly additionalProperties?: JsonSchema | boolean;
-    readonly items?: JsonSchema;
-    readonly oneOf?: readonly JsonSchema[];
-  }
-
-  /** Every leaf of the settings: its path as the reference writes it, and its default. */
-  function leaves(schema: JsonSchema, path: string): [path: string, value: unknown][] {
-    if (schema.oneOf !== undefined) return schema.oneOf.flatMap((variant) => leaves(variant, path));
-    if (schema.properties !== undefined) {
-      const dot = path === "" ? "" : `${path}.`;
-      return Object.entries(schema.properties).flatMap(([key, value]) => leaves(value, `${dot}${key}`));
-    }
-    if (typeof schema.additionalProperties === "object")
-      return leaves(schema.additionalProperties, `${path}.<${path === "tables" ? "table" : "signal"}>`);
-    if (schema.items?.properties !== undefined || schema.items?.oneOf !== undefined)
-      return leaves(schema.items, `${path}[]`);
-    return [[path, schema.default]];
-  }
-
-  const settings = leaves(z.toJSONSchema(operationSettingsSchema, { io: "input" }) as JsonSchema, "");
-
-  it("settings are those of the schema, with their defaults", () => {
-    const table = section(reference, "## Settings").split("Only in the stack's configuration")[0] ?? "";
-    assertSame(
-      firstColumn(table),
-      settings.map(([path]) => path),
-    );
-    for (const [path, value] of settings) {
-      if (value === undefined) continue;
-      const [, cell = ""] = rows(table).find(([first]) => first === `\`${path}\``) ?? [];
-      assert.deepEqual(codeIn(cell), [value].flat().map(String), `default of ${path}`);
-    }
   });
 
   it("signals of monitoring.md are those of the thresholds, number by number", () => {
@@ -186,21 +175,17 @@ describe("documentation", function () {
     assertSame([...declared.map(([, key]) => key ?? ""), ...secrets], configKeys);
   });
 
-  for (const [key, heading] of [
-    ["bucket", "Inside `bucket`:"],
-    ["schedule", "### Scheduled dumps in AWS"],
-    ["alerts", "### Alarms in AWS"],
-    ["replication", "Inside `replication`:"],
-    ["logicalReplica", "Inside `logicalReplica`:"],
-    ["restoreDrill", "Inside `restoreDrill`:"],
-  ] as const) {
+  for (const key of ["bucket", "schedule", "alerts", "replication", "logicalReplica", "restoreDrill"]) {
     it(`the keys of ${key} are those of Pulumi.prod.yaml`, () => {
       const [, after = ""] = read("Pulumi.prod.yaml").split(`database-protection:${key}:\n`);
       const [block = ""] = after.split(/^ {2}\S/m);
-      const keys = [...block.matchAll(/^ {4}(?:# )?([a-z]\w+): \S/gm)].map(([, name]) => name ?? "");
-      const [, documented = ""] = reference.split(`${heading}\n`);
-      const end = heading.startsWith("Inside") ? /\n### |\nInside `/ : /\n### /;
-      assertSame(firstColumn(documented.split(end)[0] ?? ""), keys);
+      const keys = [...block.matchAll(/^ {4}(?:# )?([a-z]\w+): \S/gm)].map(([, name]) => `${key}.${name}`);
+      assertSame(
+        declaredSettings()
+          .get(key)
+          ?.map((setting) => setting.key) ?? [],
+        keys,
+      );
     });
   }
 
@@ -325,12 +310,7 @@ describe("documentation", function () {
   }
 });
 
-/** As GitHub makes them: lower case, punctuation gone, spaces to hyphens. */
+/** Of every heading. */
 function anchorsOf(page: string): string[] {
-  return [...page.replace(/```[\s\S]*?```/g, "").matchAll(/^#+ (.+)$/gm)].map(([, heading]) =>
-    (heading ?? "")
-      .toLowerCase()
-      .replace(/[^\p{L}\p{N} _-]/gu, "")
-      .replaceAll(" ", "-"),
-  );
+  return [...page.replace(/```[\s\S]*?```/g, "").matchAll(/^#+ (.+)$/gm)].map(([, heading]) => anchorOf(heading ?? ""));
 }
