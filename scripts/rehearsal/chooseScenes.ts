@@ -2,7 +2,9 @@
 import { UsageError } from "../contract/failure";
 import { failover } from "./failoverScene";
 import { lostLocation } from "./locationScene";
+import { unhealthyRelease } from "./rollbackScene";
 import { type Scene, scenes } from "./scenes";
+import { hiddenDelete } from "./trialScene";
 
 export interface NumberedScene extends Scene {
   /** Its place among all scenes, from 1: the same whatever else is played. */
@@ -10,7 +12,7 @@ export interface NumberedScene extends Scene {
 }
 
 /** Those that take longer than what they add to a first impression, after the others. */
-const slowScenes: readonly Scene[] = [lostLocation, failover];
+const slowScenes: readonly Scene[] = [hiddenDelete, unhealthyRelease, lostLocation, failover];
 
 const numbered: readonly NumberedScene[] = [...scenes, ...slowScenes].map((scene, index) => ({
   ...scene,

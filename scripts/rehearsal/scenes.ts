@@ -1,13 +1,14 @@
 /**
- * The nine scenes: what is done to a protected deployment, how it must end, and the evidence that it did. Each leaves
+ * The seven scenes of every rehearsal: what is done to a protected deployment, how it must end, and the evidence that it did. Each leaves
  * the world so that the next one can begin.
  */
 import { damageNextArchive } from "./damageArchive";
-import { cleaningVersion, unhealthyVersion } from "./crm/versions";
+import { cleaningVersion } from "./crm/versions";
 import { startTraffic } from "./crm/traffic";
-import { endingOf, reasonGiven } from "./ending";
+import { endingOf } from "./ending";
 import type { UpResult } from "./engine/engine";
 import type { RehearsedStack, SceneEvidence, Stage } from "./stage";
+import { versionsThatAnswer, whyHalted } from "./sceneEvidence";
 import { withClient } from "./withClient";
 
 export interface Scene {
@@ -114,54 +115,6 @@ const changedVariable: Scene = {
   },
 };
 
-const hiddenDelete: Scene = {
-  name: "A loss that only the trial sees",
-  does: "A migration only adds rows; a trigger that somebody made by hand in the database then deletes older messages of these clients.",
-  expected: "gate halts: trial",
-  async act(stage) {
-    const doomed = await withClient(stage.world.database.url, async (client) => {
-      await client.query(retentionTrigger);
-      const { rows } = await client.query<{ count: string }>(
-        `SELECT count(*) FROM chat_messages WHERE client_id <= ${greetedClients} AND sent_at < '2025-01-01'`,
-      );
-      return rows[0]?.count;
-    });
-    const before = await stage.before();
-    const withdraw = stage.world.addMigration(
-      "20260204090000_greet_clients.sql",
-      `INSERT INTO public.chat_messages (client_id, body)
-SELECT id, 'Your new inbox is ready.' FROM public.clients WHERE id <= ${greetedClients};
-`,
-    );
-    const result = await stage.up({ version: "1.5.3" }).finally(withdraw);
-    const judged = /^migrations: pass .*/m.exec(stage.printed())?.[0];
-    const evidence = [
-      {
-        claim: "what the gate found by reading the migration",
-        found: judged ?? "not said",
-        holds: judged?.includes("1 pending") === true,
-      },
-      whyHalted(result, `public.chat_messages: ${doomed} of`),
-      ...(await stage.nothingReleasedSince(before)),
-    ];
-    await withClient(stage.world.database.url, (client) => client.query("DROP FUNCTION keep_recent_messages CASCADE"));
-    return { actual: endingOf(result), evidence };
-  },
-};
-
-/** Clients that get a message by the migration. */
-const greetedClients = 20;
-
-/** What it deletes depends on the rows there are: no reading of the migration tells. */
-const retentionTrigger = `
-  CREATE FUNCTION keep_recent_messages() RETURNS trigger LANGUAGE plpgsql AS $$
-    BEGIN
-      DELETE FROM chat_messages WHERE client_id = NEW.client_id AND sent_at < '2025-01-01';
-      RETURN NEW;
-    END $$;
-  CREATE TRIGGER keep_recent_messages AFTER INSERT ON chat_messages
-    FOR EACH ROW EXECUTE FUNCTION keep_recent_messages()`;
-
 const damagedBackup: Scene = {
   name: "A damaged backup",
   does: "One bit of the new backup flips on disk after it was written and before the gate verifies it.",
@@ -265,71 +218,15 @@ const failedDeployment: Scene = {
   },
 };
 
-const unhealthyRelease: Scene = {
-  name: "A release that does not answer",
-  does: `Version ${unhealthyVersion} starts, but its health check fails; rollback.onFailure is application.`,
-  expected: "verification fails: health; application rolled back",
-  async act(stage) {
-    const [api, frontend] = await versionsThatAnswer(stage);
-    const mark = stage.world.log.requests.length;
-    // Not watched: what the verification alone finds takes the application back as well.
-    const plan = { version: unhealthyVersion, healthSeconds: 1, soakSeconds: 0 };
-    const result = await stage.up({ ...plan, onFailure: "application" });
-    const after = (await versionsThatAnswer(stage)).join(", ");
-    const health = await fetch(`${stage.world.host.url}/api/health`);
-    const calls = stage.world.log.requests.slice(mark).map(({ call }) => call);
-    const rollbacks = calls.filter((call) => /deploymentRollback|POST .*\/rollback\//.test(call));
-    const took = /application: rolled back within [\d.]+ s/.exec([...result.errors, stage.printed()].join("\n"));
-    const events = stage.releaseEvents();
-    return {
-      actual: `${endingOf(result)}; application ${took === null ? "not rolled back" : "rolled back"}`,
-      evidence: [
-        whyHalted(result, "/api/health"),
-        {
-          claim: "one request to each platform to go back",
-          found: rollbacks.join(", "),
-          holds: rollbacks.length === 2,
-        },
-        {
-          claim: "version that answers again: API, frontend",
-          found: `${after}; health ${health.status}`,
-          holds: after === `${api}, ${frontend}` && health.ok,
-        },
-        { claim: "the time, beside the strategy's five minutes", found: took?.[0] ?? "not told", holds: took !== null },
-        {
-          claim: "what the store recorded: no row is lost, and the version is not live",
-          found: events.join(", "),
-          holds: ["verified", "railway-rolled-back", "vercel-rolled-back"].every((event) => events.includes(event)),
-        },
-      ],
-    };
-  },
-};
-
 export const scenes: readonly Scene[] = [
   goodRelease,
   destructiveMigration,
   changedVariable,
-  hiddenDelete,
   damagedBackup,
   failingCheck,
   deletingRelease,
   failedDeployment,
-  unhealthyRelease,
 ];
-
-/** Of the API and of the frontend, whatever their health. */
-async function versionsThatAnswer(stage: Stage): Promise<readonly [api: string, frontend: string]> {
-  const { version } = (await (await fetch(`${stage.world.host.url}/api/health`)).json()) as { version: string };
-  const page = await (await fetch(stage.world.host.url)).text();
-  return [version, /Version ([\d.]+)/.exec(page)?.[1] ?? "none"];
-}
-
-/** The reason that the user reads, which must name the culprit. */
-function whyHalted(result: UpResult, culprit: string): SceneEvidence {
-  const reason = reasonGiven(result);
-  return { claim: "the reason that is given", found: reason, holds: reason.includes(culprit) };
-}
 
 type Keys = ReadonlyMap<string, ReadonlySet<string>>;
 

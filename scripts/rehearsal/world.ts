@@ -27,7 +27,7 @@ export interface ReleasePlan {
   readonly onFailure?: "manual" | "application";
   /** Seconds that the application has to become healthy. Default 10. */
   readonly healthSeconds?: number;
-  /** Seconds that the release is watched. Default 1. */
+  /** Seconds that the release is watched. Default 0.5. */
   readonly soakSeconds?: number;
 }
 
@@ -171,7 +171,7 @@ export async function buildWorld(onProgress: (line: string) => void, signal?: Ab
         "Railway's token": railwayToken,
         "Vercel's token": vercelToken,
       },
-      config: ({ version, overrides = [], onFailure = "manual", healthSeconds = 10, soakSeconds = 1 }) => ({
+      config: ({ version, overrides = [], onFailure = "manual", healthSeconds = 10, soakSeconds = 0.5 }) => ({
         "database-protection:backupStore": pathToFileURL(storeFolder).href,
         "database-protection:releaseVersion": commitOf(version),
         "database-protection:migrations": { path: migrationsFolder },
@@ -182,7 +182,7 @@ export async function buildWorld(onProgress: (line: string) => void, signal?: Ab
         },
         "database-protection:verification": { scratchHours },
         "database-protection:health": { deadlineSeconds: healthSeconds },
-        "database-protection:watch": { soakMinutes: soakSeconds / 60, intervalSeconds: 0.2, requests: 5 },
+        "database-protection:watch": { soakMinutes: soakSeconds / 60, intervalSeconds: 0.1, requests: 5 },
         "database-protection:rollback": { onFailure },
         "database-protection:overrides": overrides,
         "database-protection:appUrl": host.url,

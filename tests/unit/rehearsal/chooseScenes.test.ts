@@ -20,7 +20,12 @@ describe("the choice of scenes", () => {
       chooseScenes("all")
         .slice(scenes.length)
         .map(({ name }) => name),
-      ["A location is lost", "The database moves to its live replica"],
+      [
+        "A loss that only the trial sees",
+        "A release that does not answer",
+        "A location is lost",
+        "The database moves to its live replica",
+      ],
     );
   });
 
