@@ -10,7 +10,14 @@ import { join, relative } from "node:path";
 import { pathToFileURL } from "node:url";
 import { startCluster, type Cluster } from "../scratch/cluster";
 import type { ConfigValue } from "./engine/engine";
-import { createCrmDatabase, schemaFile, startCrmHost, type CrmDatabase, type CrmHost } from "./crm/host";
+import {
+  createCrmDatabase,
+  schemaFile,
+  seedCrmDatabase,
+  startCrmHost,
+  type CrmDatabase,
+  type CrmHost,
+} from "./crm/host";
 import { builtVersions, firstVersion } from "./crm/versions";
 import { startRailwayFake, type RailwayFake } from "./platforms/railwayFake";
 import { RequestLog } from "./platforms/requestLog";
@@ -106,10 +113,11 @@ export async function buildWorld(onProgress: (line: string) => void, signal?: Ab
       ...(signal === undefined ? {} : { signal }),
     });
     closers.push(() => cluster.stop());
-    onProgress("CRM: 320,450 rows");
+    onProgress("CRM: 320,450 rows, API");
     const database = await createCrmDatabase(cluster.url);
-    signal?.throwIfAborted();
-    onProgress("CRM: API");
+    const seeded = seedCrmDatabase(database);
+    // Whoever waits for it below hears of it.
+    seeded.catch(() => undefined);
     const host = await startCrmHost(database.apiUrl, firstVersion);
     closers.push(() => host.stop());
     onProgress("Railway and Vercel");
@@ -133,6 +141,8 @@ export async function buildWorld(onProgress: (line: string) => void, signal?: Ab
     });
     closers.push(() => vercel.close());
 
+    await seeded;
+    signal?.throwIfAborted();
     const migrationsFolder = join(folder, "project", "migrations");
     const environmentFile = join(folder, "project", ".env");
     const storeFolder = join(folder, "store");

@@ -4,7 +4,13 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { createCrmDatabase, startCrmHost, type CrmDatabase, type CrmHost } from "../../scripts/rehearsal/crm/host";
+import {
+  createCrmDatabase,
+  seedCrmDatabase,
+  startCrmHost,
+  type CrmDatabase,
+  type CrmHost,
+} from "../../scripts/rehearsal/crm/host";
 import { cleaningVersion, firstVersion } from "../../scripts/rehearsal/crm/versions";
 import { withClient } from "../../scripts/rehearsal/withClient";
 import { startCluster, type Cluster } from "../../scripts/scratch/cluster";
@@ -31,6 +37,7 @@ describe("the rehearsal's CRM", function () {
   before(async () => {
     cluster = await startCluster({ listen: "loopback", lifetime: { kind: "parent" }, purpose: "test" });
     database = await createCrmDatabase(cluster.url);
+    await seedCrmDatabase(database);
     host = await startCrmHost(database.apiUrl, firstVersion);
   });
   after(async () => {
