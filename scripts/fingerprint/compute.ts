@@ -1,9 +1,13 @@
 /** Reads the fingerprint of a database in a snapshot, tables and ranges of large tables in parallel. */
-import type { ClientBase } from "pg";
-import { fairPiece, pageRanges } from "../database/pageRanges";
+import type { Client, ClientBase } from "pg";
+import { connect } from "../database/connect";
+import { runInLanes } from "../database/lanes";
+import { type PageRange, fairPiece, pageRanges } from "../database/pageRanges";
 import type { Queryable } from "../database/queryable";
 import { type DatabaseSnapshot, readInParallel } from "../database/snapshot";
 import { displayName, quoteName } from "../database/sqlText";
+import { closeConnection } from "../database/stallWatch";
+import type { DatabaseTarget } from "../database/target";
 import { type ProtectedTable, type SequenceState, listSequences } from "../database/tables";
 import { foldBuckets } from "./buckets";
 import { readCatalog } from "./catalog";
@@ -26,6 +30,8 @@ export interface ComputeOptions {
   readonly rowText?: RowText;
   /** Where somebody else reads them at the same time: what they were before. Default: read first. */
   readonly sequences?: readonly SequenceState[];
+  /** Tables of the snapshot that were read before it, and that nobody has written to since. Default: none. */
+  readonly known?: readonly TableFingerprint[];
   readonly signal?: AbortSignal;
 }
 
@@ -34,9 +40,12 @@ export async function computeFingerprint(snapshot: DatabaseSnapshot, options: Co
   const sequences = options.sequences ?? (await listSequences(snapshot.leader));
   let catalog: CatalogItem[] = [];
   let largeObjects: LargeObjectsFingerprint = { objects: 0, bytes: "0", checksum: "0" };
-  const readings = snapshot.tables.map((table) => new TableReading(table, options.rowText ?? "joined"));
+  const { known = [], rowText = "joined" } = options;
+  const read = new Set(known.map(displayName));
+  const unread = snapshot.tables.filter((table) => !read.has(displayName(table)));
+  const readings = unread.map((table) => new TableReading(table, rowText));
   const pieceBytes = fairPiece(
-    snapshot.tables.reduce((sum, table) => sum + table.bytes, 0),
+    unread.reduce((sum, table) => sum + table.bytes, 0),
     options.jobs,
   );
   const steps: ((client: ClientBase) => Promise<void>)[] = [
@@ -48,7 +57,8 @@ export async function computeFingerprint(snapshot: DatabaseSnapshot, options: Co
       .flatMap((reading) => reading.steps(pieceBytes, snapshot.serverMajor)),
   ];
   await readInParallel(snapshot, options.jobs, steps, (client, step) => step(client), options.signal);
-  return { tables: sortByName(readings.map((reading) => reading.result())), sequences, catalog, largeObjects };
+  const tables = sortByName([...known, ...readings.map((reading) => reading.result())]);
+  return { tables, sequences, catalog, largeObjects };
 }
 
 /** Smallest bytes of a row in a page: its header and its pointer (PostgreSQL manual, "65.6 Database Page Layout"). */
@@ -83,11 +93,7 @@ class TableReading {
   }
 }
 
-async function readBuckets(
-  client: Queryable,
-  table: HashedTable,
-  range: Parameters<typeof bucketQuery>[1],
-): Promise<Bucket[]> {
+async function readBuckets(client: Queryable, table: HashedTable, range: PageRange | null): Promise<Bucket[]> {
   const { rows } = await client.query<{ bucket: number; rows: string; keys: string; content: string }>(
     bucketQuery(table, range),
   );
@@ -104,26 +110,62 @@ export interface TableToHash {
 export async function hashTables(
   snapshot: DatabaseSnapshot,
   tables: readonly TableToHash[],
-  options: Pick<ComputeOptions, "jobs" | "signal">,
+  { jobs, signal }: Pick<ComputeOptions, "jobs" | "signal">,
 ): Promise<TableFingerprint[]> {
+  const { pieces, results } = piecesOf(tables, jobs, snapshot.serverMajor);
+  await readInParallel(snapshot, jobs, pieces, readPiece, signal);
+  return results();
+}
+
+/**
+ * The same of a database to which nobody writes, and whose definitions somebody changes meanwhile: a statement for each
+ * range, and no lock beyond it. Where one has to wait for a lock, it waits.
+ */
+export async function hashQuietTables(
+  target: DatabaseTarget,
+  tables: readonly TableToHash[],
+  { jobs, serverMajor, signal }: Pick<ComputeOptions, "jobs" | "signal"> & { readonly serverMajor: number },
+): Promise<TableFingerprint[]> {
+  const { pieces, results } = piecesOf(tables, jobs, serverMajor);
+  const sessions: Client[] = [];
+  try {
+    while (sessions.length < Math.min(jobs, pieces.length)) {
+      const session = await connect(target);
+      sessions.push(session);
+      await session.query("SET lock_timeout = 0");
+    }
+    await runInLanes(sessions, pieces, (piece, session) => readPiece(session, piece), signal);
+  } finally {
+    await Promise.allSettled(sessions.map(closeConnection));
+  }
+  return results();
+}
+
+interface Piece {
+  readonly as: HashedTable;
+  readonly range: PageRange | null;
+  readonly buckets: Bucket[];
+}
+
+async function readPiece(client: Queryable, { as, range, buckets }: Piece): Promise<void> {
+  buckets.push(...(await readBuckets(client, as, range)));
+}
+
+/** Largest tables first; `results`, in the order of `tables`, once all pieces were read. */
+function piecesOf(
+  tables: readonly TableToHash[],
+  jobs: number,
+  serverMajor: number,
+): { pieces: Piece[]; results: () => TableFingerprint[] } {
   const pieceBytes = fairPiece(
     tables.reduce((sum, { at }) => sum + at.bytes, 0),
-    options.jobs,
+    jobs,
   );
   const readings = tables.map((table) => ({ ...table, buckets: [] as Bucket[] }));
   const pieces = [...readings]
     .sort((a, b) => b.at.bytes - a.at.bytes)
-    .flatMap((reading) =>
-      pageRanges(reading.at, pieceBytes, snapshot.serverMajor).map((range) => ({ ...reading, range })),
-    );
-  await readInParallel(
-    snapshot,
-    options.jobs,
-    pieces,
-    async (client, { as, range, buckets }) => void buckets.push(...(await readBuckets(client, as, range))),
-    options.signal,
-  );
-  return readings.map(({ as, buckets }) => fingerprintOf(as, buckets));
+    .flatMap(({ at, as, buckets }) => pageRanges(at, pieceBytes, serverMajor).map((range) => ({ as, range, buckets })));
+  return { pieces, results: () => readings.map(({ as, buckets }) => fingerprintOf(as, buckets)) };
 }
 
 /** Hashes a table with given columns, key and buckets: also for a copy that is to be compared. */

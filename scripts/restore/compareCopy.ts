@@ -4,13 +4,15 @@ import { PassThrough } from "node:stream";
 import { readVerified } from "../backup/archiveStream";
 import { type Manifest, fileKey } from "../backup/manifest";
 import { Damage, messageOf } from "../contract/failure";
+import { withConnection } from "../database/connect";
 import { chooseJobs, readCapacity } from "../database/jobs";
 import { openSnapshot } from "../database/snapshot";
 import type { DatabaseTarget } from "../database/target";
 import { differencesOf } from "../fingerprint/compare";
 import { computeFingerprint } from "../fingerprint/compute";
-import { type Fingerprint, parseFingerprint } from "../fingerprint/fingerprint";
+import { type Fingerprint, type TableFingerprint, parseFingerprint } from "../fingerprint/fingerprint";
 import type { Store } from "../store/store";
+import { stillSo, untilAlone } from "./restoredRows";
 
 /** @throws Damage when it differs from the manifest's checksum. */
 export async function readFingerprint(store: Store, manifest: Manifest): Promise<Fingerprint> {
@@ -30,18 +32,25 @@ export async function readFingerprint(store: Store, manifest: Manifest): Promise
   }
 }
 
-/** Lines that name each difference; none: the copy equals the snapshot that was dumped. */
+/**
+ * Lines that name each difference; none: the copy equals the snapshot that was dumped.
+ *
+ * @param options.early tables whose rows were read while the copy was still being restored (`restoredRows.ts`).
+ */
 export async function compareCopy(
   original: Fingerprint,
   copy: DatabaseTarget,
-  options: { jobs?: number; signal?: AbortSignal } = {},
+  options: { jobs?: number; signal?: AbortSignal; early?: readonly TableFingerprint[] } = {},
 ): Promise<string[]> {
+  const { early = [] } = options;
+  const allCounted = early.length > 0 && (await withConnection(copy, untilAlone));
   const snapshot = await openSnapshot(copy);
   try {
     const { freeConnections } = await readCapacity(snapshot.leader);
     const rowText = original.tables[0]?.rowText;
     const fingerprint = await computeFingerprint(snapshot, {
       jobs: chooseJobs(options.jobs, freeConnections, { each: 1, once: 0 }),
+      known: allCounted ? stillSo(early, snapshot.tables) : [],
       ...(rowText === undefined ? {} : { rowText }),
       ...(options.signal === undefined ? {} : { signal: options.signal }),
     });

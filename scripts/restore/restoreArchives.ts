@@ -8,7 +8,7 @@ import { copyBackStatement } from "../backup/copyRows";
 import { type Archive, type CopiedArchive } from "../backup/manifest";
 import { startProgress } from "../backup/progress";
 import { withConnection } from "../database/connect";
-import { runInLanes } from "../database/lanes";
+import { allOrNone, runInLanes } from "../database/lanes";
 import { startProgram } from "../database/program";
 import { type ArchiveSource, feedArchive, feedCopy } from "./readArchive";
 import { type ArchivesOptions, restoreArguments, wholeOrNothing } from "./restoreArguments";
@@ -32,12 +32,27 @@ export async function restoreArchives(options: ArchivesOptions): Promise<void> {
     done(archive);
   }
   await restoreRows(options, ofSection("data"), done);
-  for (const archive of ofSection("post-data")) {
-    signal?.throwIfAborted();
+  if (options.jobs === 1) {
     // One session needs no file to share, and can take all of it in one transaction.
-    await (options.jobs === 1 ? restoreDump(options, archive, signal) : restoreDefinitions(options, archive));
-    done(archive);
+    for (const archive of ofSection("post-data")) {
+      signal?.throwIfAborted();
+      await restoreDump(options, archive, signal);
+      done(archive);
+    }
+    return;
   }
+  await allOrNone(
+    [
+      async (stop) => {
+        for (const archive of ofSection("post-data")) {
+          await restoreDefinitions({ ...options, signal: stop }, archive);
+          done(archive);
+        }
+      },
+      (stop) => options.meanwhile?.(stop) ?? Promise.resolve(),
+    ],
+    signal,
+  );
 }
 
 /** Largest first, so that no lane ends long after the others. */
@@ -89,7 +104,8 @@ async function restoreCopy(options: ArchivesOptions, archive: CopiedArchive, sig
   const { manifest, target } = options;
   const table = { schema: archive.schema, name: archive.table };
   await withConnection(target, async (client) => {
-    await client.query("BEGIN");
+    // Nobody trusts these rows before a later commit that does wait for the disk: with it, theirs is there too.
+    await client.query("BEGIN; SET LOCAL synchronous_commit = off");
     const rows = client.query(copyFrom(copyBackStatement(table, archive.columns, manifest.encoding)));
     await feedCopy(sourceOf(options, archive, signal), rows);
     await client.query("COMMIT");

@@ -14,6 +14,8 @@ export interface ArchivesOptions {
   readonly jobs: number;
   readonly signal?: AbortSignal;
   readonly onProgress?: (line: string) => void;
+  /** Done while what needs the rows is made, from when all of them are in; not in one session, which has no meanwhile. */
+  readonly meanwhile?: (signal: AbortSignal) => Promise<void>;
 }
 
 /** Another server need have neither the tablespaces nor what provides the labels (manifest.notRestored). */

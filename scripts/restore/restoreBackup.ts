@@ -24,7 +24,15 @@ export interface RestoreOptions {
   readonly jobs?: number;
   readonly signal?: AbortSignal;
   readonly onProgress?: (line: string) => void;
+  /**
+   * Done from when all rows are in, while indexes and constraints are made; left out where there is only one session,
+   * or no other connection to be had.
+   */
+  readonly meanwhile?: (how: { jobs: number; serverMajor: number; signal: AbortSignal }) => Promise<void>;
 }
+
+/** The one of pg_restore that leads, and one for whoever looks on. */
+const sessionsLeftFree = 2;
 
 /**
  * @throws Damage when an archive differs from the manifest or pg_restore cannot read it.
@@ -37,9 +45,15 @@ export async function restoreBackup(options: RestoreOptions): Promise<void> {
   const { binDir } = findPostgres({ atLeast: serverMajor, use: "client" });
   // pg_restore has a session for each job, and one that leads.
   const jobs = chooseJobs(options.jobs, freeConnections, { each: 1, once: 1 });
+  const { meanwhile, ...others } = options;
+  const left = Math.min(jobs, freeConnections - jobs - sessionsLeftFree);
+  const besides =
+    meanwhile === undefined || left < 1
+      ? {}
+      : { meanwhile: (signal: AbortSignal) => meanwhile({ jobs: left, serverMajor, signal }) };
   const created = await createMissingRoles({ ...options, ...manifest });
   try {
-    await restoreArchives({ ...options, binDir, jobs });
+    await restoreArchives({ ...others, ...besides, binDir, jobs });
   } catch (error) {
     await demote(options.target, created).catch(() => undefined); // the first failure says more
     throw error;

@@ -7,9 +7,9 @@ import type { DatabaseTarget } from "../database/target";
 import type { Manifest } from "../backup/manifest";
 import type { Store } from "../store/store";
 import { type NewDatabase, makeBeside } from "./besideDatabase";
-import { compareCopy, readFingerprint } from "./compareCopy";
+import { readFingerprint } from "./compareCopy";
 import { withSuffix } from "./databaseNames";
-import { restoreBackup } from "./restoreBackup";
+import { restoreAndCompare } from "./restoreAndCompare";
 
 export interface RestoreBesideOptions extends Omit<NewDatabase, "like" | "mark"> {
   readonly store: Store;
@@ -42,22 +42,17 @@ export function provenMark({ name }: Pick<Manifest, "name">): string {
 export async function restoreBeside(options: RestoreBesideOptions): Promise<RestoredBeside> {
   const { manifest } = options;
   const { filled, notes } = await makeBeside({ ...options, like: manifest, mark: provenMark(manifest) }, (target) =>
-    restoreAndCompare(options, target),
+    fillAndProve(options, target),
   );
   return { database: options.database, ...filled, notes };
 }
 
-async function restoreAndCompare(
+async function fillAndProve(
   options: RestoreBesideOptions,
   target: DatabaseTarget,
 ): Promise<{ tables: number; rows: number }> {
-  await restoreBackup({ ...options, target });
   const fingerprint = await readFingerprint(options.store, options.manifest);
-  const differences = await compareCopy(
-    fingerprint,
-    target,
-    options.signal === undefined ? {} : { signal: options.signal },
-  );
+  const differences = await restoreAndCompare({ ...options, target }, fingerprint);
   options.signal?.throwIfAborted();
   if (differences.length > 0) {
     throw new Refusal(`the restored copy of ${options.manifest.name} differs from the backup: ${differences[0]}`, {

@@ -19,10 +19,10 @@ import { withConnection } from "../database/connect";
 import { findPostgres } from "../database/postgresPrograms";
 import { startProgram } from "../database/program";
 import { encodeDocument, sha256Of } from "../store/documents";
-import { compareCopy, readFingerprint } from "../restore/compareCopy";
+import { readFingerprint } from "../restore/compareCopy";
 import { feedArchive, readWhole } from "../restore/readArchive";
 import { isRestored } from "../restore/restoreArchives";
-import { restoreBackup } from "../restore/restoreBackup";
+import { restoreAndCompare } from "../restore/restoreAndCompare";
 import { type ScratchDatabase, closeScratch, openScratchDatabase } from "../scratch/scratchServer";
 import { type DataChecksInput, runDataChecks } from "./dataChecks/runDataChecks";
 import { proveElsewhere } from "./elsewhere";
@@ -171,8 +171,7 @@ async function verifyByRestore(
   );
   const started = performance.now();
   try {
-    await restoreBackup({ ...options, manifest, target: scratch.target });
-    const differences = await compareCopy(fingerprint, scratch.target, options);
+    const differences = await restoreAndCompare({ ...options, manifest, target: scratch.target }, fingerprint);
     if (differences.length > 0) {
       throw new Refusal(`the restored copy of ${manifest.name} differs from the snapshot: ${differences[0]}`, {
         details: differences,
