@@ -19,8 +19,9 @@ import {
   type RowText,
   type TableFingerprint,
   bucketCountFor,
+  totalsOf,
 } from "./fingerprint";
-import { type HashedTable, bucketQuery } from "./hashing";
+import { type HashedTable, bucketQuery, totalsQuery } from "./hashing";
 import { readLargeObjects } from "./largeObjects";
 
 export interface ComputeOptions {
@@ -30,7 +31,7 @@ export interface ComputeOptions {
   readonly rowText?: RowText;
   /** Where somebody else reads them at the same time: what they were before. Default: read first. */
   readonly sequences?: readonly SequenceState[];
-  /** Tables of the snapshot that were read before it, and that nobody has written to since. Default: none. */
+  /** What is known of tables of the snapshot, which are not read. Default: of none. */
   readonly known?: readonly TableFingerprint[];
   readonly signal?: AbortSignal;
 }
@@ -112,21 +113,29 @@ export async function hashTables(
   tables: readonly TableToHash[],
   { jobs, signal }: Pick<ComputeOptions, "jobs" | "signal">,
 ): Promise<TableFingerprint[]> {
-  const { pieces, results } = piecesOf(tables, jobs, snapshot.serverMajor);
-  await readInParallel(snapshot, jobs, pieces, readPiece, signal);
-  return results();
+  const readings = tables.map((table) => ({ ...table, buckets: [] as Bucket[] }));
+  await readInParallel(
+    snapshot,
+    jobs,
+    piecesOf(readings, jobs, snapshot.serverMajor),
+    async (client, { table: { as, buckets }, range }) => void buckets.push(...(await readBuckets(client, as, range))),
+    signal,
+  );
+  return readings.map(({ as, buckets }) => fingerprintOf(as, buckets));
 }
 
 /**
- * The same of a database to which nobody writes, and whose definitions somebody changes meanwhile: a statement for each
- * range, and no lock beyond it. Where one has to wait for a lock, it waits.
+ * Which tables hold the rows that they held in the original, in a database to which nobody writes and whose definitions
+ * somebody changes meanwhile: a statement for each range, and no lock beyond it. Where one has to wait for a lock, it
+ * waits.
  */
-export async function hashQuietTables(
+export async function findEqualTables<T extends { readonly at: ProtectedTable; readonly as: TableFingerprint }>(
   target: DatabaseTarget,
-  tables: readonly TableToHash[],
+  tables: readonly T[],
   { jobs, serverMajor, signal }: Pick<ComputeOptions, "jobs" | "signal"> & { readonly serverMajor: number },
-): Promise<TableFingerprint[]> {
-  const { pieces, results } = piecesOf(tables, jobs, serverMajor);
+): Promise<T[]> {
+  const sums = new Map(tables.map((table) => [table, { rows: 0, content: 0n }]));
+  const pieces = piecesOf(tables, jobs, serverMajor);
   const sessions: Client[] = [];
   try {
     while (sessions.length < Math.min(jobs, pieces.length)) {
@@ -134,38 +143,39 @@ export async function hashQuietTables(
       sessions.push(session);
       await session.query("SET lock_timeout = 0");
     }
-    await runInLanes(sessions, pieces, (piece, session) => readPiece(session, piece), signal);
+    await runInLanes(
+      sessions,
+      pieces,
+      async ({ table, range }, session) => {
+        const { rows } = await session.query<{ rows: string; content: string }>(totalsQuery(table.as, range));
+        const sum = sums.get(table)!;
+        sum.rows += Number(rows[0]!.rows);
+        sum.content += BigInt(rows[0]!.content);
+      },
+      signal,
+    );
   } finally {
     await Promise.allSettled(sessions.map(closeConnection));
   }
-  return results();
+  return tables.filter((table) => {
+    const [was, is] = [totalsOf(table.as), sums.get(table)!];
+    return was.rows === is.rows && was.content === is.content.toString();
+  });
 }
 
-interface Piece {
-  readonly as: HashedTable;
-  readonly range: PageRange | null;
-  readonly buckets: Bucket[];
-}
-
-async function readPiece(client: Queryable, { as, range, buckets }: Piece): Promise<void> {
-  buckets.push(...(await readBuckets(client, as, range)));
-}
-
-/** Largest tables first; `results`, in the order of `tables`, once all pieces were read. */
-function piecesOf(
-  tables: readonly TableToHash[],
+/** Largest tables first. */
+function piecesOf<T extends { readonly at: ProtectedTable }>(
+  tables: readonly T[],
   jobs: number,
   serverMajor: number,
-): { pieces: Piece[]; results: () => TableFingerprint[] } {
+): { table: T; range: PageRange | null }[] {
   const pieceBytes = fairPiece(
     tables.reduce((sum, { at }) => sum + at.bytes, 0),
     jobs,
   );
-  const readings = tables.map((table) => ({ ...table, buckets: [] as Bucket[] }));
-  const pieces = [...readings]
+  return [...tables]
     .sort((a, b) => b.at.bytes - a.at.bytes)
-    .flatMap(({ at, as, buckets }) => pageRanges(at, pieceBytes, serverMajor).map((range) => ({ as, range, buckets })));
-  return { pieces, results: () => readings.map(({ as, buckets }) => fingerprintOf(as, buckets)) };
+    .flatMap((table) => pageRanges(table.at, pieceBytes, serverMajor).map((range) => ({ table, range })));
 }
 
 /** Hashes a table with given columns, key and buckets: also for a copy that is to be compared. */

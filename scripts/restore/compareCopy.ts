@@ -35,7 +35,7 @@ export async function readFingerprint(store: Store, manifest: Manifest): Promise
 /**
  * Lines that name each difference; none: the copy equals the snapshot that was dumped.
  *
- * @param options.early tables whose rows were read while the copy was still being restored (`restoredRows.ts`).
+ * @param options.early tables whose rows were equal while the copy was still being restored (`restoredRows.ts`).
  */
 export async function compareCopy(
   original: Fingerprint,

@@ -2,7 +2,7 @@
 import type { Fingerprint, TableFingerprint } from "../fingerprint/fingerprint";
 import { compareCopy } from "./compareCopy";
 import { type RestoreOptions, restoreBackup } from "./restoreBackup";
-import { hashRestoredRows } from "./restoredRows";
+import { findRestoredRows } from "./restoredRows";
 
 /**
  * @returns lines that name each difference; none: the copy equals the snapshot that was dumped.
@@ -17,7 +17,7 @@ export async function restoreAndCompare(
     ...options,
     meanwhile: async (how) => {
       // What cannot be read yet is read in the end; then its failure counts.
-      early = await hashRestoredRows(original, options.target, how).catch(() => []);
+      early = await findRestoredRows(original, options.target, how).catch(() => []);
     },
   });
   return compareCopy(original, options.target, { ...options, early });

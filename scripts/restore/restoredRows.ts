@@ -1,6 +1,7 @@
 /**
- * The rows of a copy, hashed from when all of them are in, while indexes and constraints are made of them. What was
- * read then counts for the copy as it is in the end where the server says that nobody has written since.
+ * The rows of a copy, compared from when all of them are in, while indexes and constraints are made of them. What was
+ * equal then counts for the copy as it is in the end where the server says that nobody has written since; whatever was
+ * not is read once more, in full.
  */
 import { setTimeout as sleep } from "node:timers/promises";
 import { withConnection } from "../database/connect";
@@ -8,14 +9,17 @@ import type { Queryable } from "../database/queryable";
 import { displayName } from "../database/sqlText";
 import { type ProtectedTable, listProtectedTables } from "../database/tables";
 import type { DatabaseTarget } from "../database/target";
-import { hashQuietTables } from "../fingerprint/compute";
+import { findEqualTables } from "../fingerprint/compute";
 import type { Fingerprint, TableFingerprint } from "../fingerprint/fingerprint";
 
 /** Before it, a server counted what sessions wrote some time after they had (PostgreSQL 15's release notes). */
 const countsExactly = 15;
 
-/** @returns the tables of the original that the copy has; none where the server could not say later what was written. */
-export async function hashRestoredRows(
+/**
+ * @returns the tables of the original whose rows the copy has; none where the server could not say later what was
+ *   written.
+ */
+export async function findRestoredRows(
   original: Fingerprint,
   copy: DatabaseTarget,
   options: { jobs: number; serverMajor: number; signal: AbortSignal },
@@ -26,7 +30,7 @@ export async function hashRestoredRows(
     const at = there.get(displayName(as));
     return at === undefined || !at.readable || at.filtered || !areEqual(at.columns, as.columns) ? [] : [{ at, as }];
   });
-  return hashQuietTables(copy, both, options);
+  return (await findEqualTables(copy, both, options)).map(({ as }) => as);
 }
 
 /** Tries and milliseconds between them until the sessions of a restore, which were told to end, have ended. */
@@ -46,19 +50,19 @@ export async function untilAlone(client: Queryable): Promise<boolean> {
 }
 
 /**
- * Those of the tables that are as they were read: each row was inserted once, none was updated or deleted.
+ * Those of the tables that are as they were compared: each row was inserted once, none was updated or deleted.
  *
  * @param now of a database that was empty before its restore.
  */
 export function stillSo(early: readonly TableFingerprint[], now: readonly ProtectedTable[]): TableFingerprint[] {
   const tables = new Map(now.map((table) => [displayName(table), table]));
-  return early.filter((read) => {
-    const table = tables.get(displayName(read));
+  return early.filter((equal) => {
+    const table = tables.get(displayName(equal));
     return (
       table !== undefined &&
-      areEqual(table.columns, read.columns) &&
-      areEqual(table.key, read.key) &&
-      table.writes.inserted === read.rows &&
+      areEqual(table.columns, equal.columns) &&
+      areEqual(table.key, equal.key) &&
+      table.writes.inserted === equal.rows &&
       table.writes.updated === 0 &&
       table.writes.deleted === 0
     );

@@ -8,7 +8,7 @@ import type { TableFingerprint } from "../../scripts/fingerprint/fingerprint";
 import { compareCopy } from "../../scripts/restore/compareCopy";
 import { restoreAndCompare } from "../../scripts/restore/restoreAndCompare";
 import { restoreBackup } from "../../scripts/restore/restoreBackup";
-import { hashRestoredRows, stillSo, untilAlone } from "../../scripts/restore/restoredRows";
+import { findRestoredRows, stillSo, untilAlone } from "../../scripts/restore/restoredRows";
 import { openStore } from "../../scripts/store/openStore";
 import { closeCrmClients, freshCrm, freshStore } from "../servers/crm";
 import { freshDatabase } from "../servers/postgres";
@@ -33,8 +33,8 @@ describe("rows that are hashed during a restore", function () {
     const { store, manifest, fingerprint } = await backUp();
     const target = await freshCopy();
     let early: TableFingerprint[] = [];
-    const meanwhile = async (how: Parameters<typeof hashRestoredRows>[2]): Promise<void> => {
-      early = await hashRestoredRows(fingerprint, target, how);
+    const meanwhile = async (how: Parameters<typeof findRestoredRows>[2]): Promise<void> => {
+      early = await findRestoredRows(fingerprint, target, how);
     };
     await restoreBackup({ store, manifest, target, jobs: 2, meanwhile });
     assert.deepEqual(early, fingerprint.tables);
