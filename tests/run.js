@@ -8,7 +8,8 @@
 "use strict";
 
 const { spawn } = require("node:child_process");
-const { availableParallelism } = require("node:os");
+const { chmodSync, mkdtempSync, rmSync } = require("node:fs");
+const { availableParallelism, tmpdir } = require("node:os");
 const { join } = require("node:path");
 const { continuesUnderProjectNode, projectFolder } = require("../bin/setup/projectNode.js");
 
@@ -55,8 +56,12 @@ const lanes = Math.max(2, Math.min(4, availableParallelism()));
  */
 function test(files) {
   const args = ["--parallel", "--jobs", String(lanes), "--reporter", join(__dirname, "countingReporter.js"), ...files];
+  // What tests leave behind, thousands of small folders, goes with theirs. Short, for the sockets of servers lie below it.
+  const folder = mkdtempSync(join(tmpdir(), "dbpt-"));
+  chmodSync(folder, 0o1777); // like its parent: servers, and some tests, run as another user
   const mocha = spawn(process.execPath, [join(modules, "mocha", "bin", "mocha.js"), ...args], {
     cwd: projectFolder,
+    env: { ...process.env, TMPDIR: folder },
     stdio: ["inherit", "inherit", "inherit", "ipc"],
   });
   for (const signal of /** @type {const} */ (["SIGINT", "SIGTERM"])) process.on(signal, () => mocha.kill(signal));
@@ -67,9 +72,23 @@ function test(files) {
     mocha.once("close", (code) => {
       // No count, or one without a failure, does not make a broken run a good one.
       const { passed, failed, skipped } = counts;
+      removeFolder(folder);
       resolve({ passed, failed: code === 0 ? failed : Math.max(failed, 1), skipped });
     });
   });
+}
+
+/**
+ * A server that outlives its test for a moment may still write there.
+ *
+ * @param {string} folder
+ */
+function removeFolder(folder) {
+  try {
+    rmSync(folder, { recursive: true, force: true, maxRetries: 10, retryDelay: 200 });
+  } catch (error) {
+    console.error(`${folder} is left: ${error}`);
+  }
 }
 
 /** @param {string[]} files */

@@ -80,6 +80,7 @@ async function startOnFreePorts(accessKey: string, secretKey: string): Promise<{
   if (program === undefined) throw new Error("no SeaweedFS on this machine; run: npm run setup -- --for test");
   for (let left = portTries; ; left--) {
     const ports = await freePorts(portNames.length);
+    process.once("exit", () => removeSockets(ports));
     const keeper = keep(program, ports, accessKey, secretKey);
     try {
       await untilReady(portOf("s3", ports), portOf("master", ports), keeper);
@@ -120,6 +121,14 @@ function portOf(name: (typeof portNames)[number], ports: readonly number[]): num
   const port = ports[portNames.indexOf(name)];
   assert(port !== undefined);
   return port;
+}
+
+/** Whatever TMPDIR says, it makes these in /tmp, and leaves them there. */
+function removeSockets(ports: readonly number[]): void {
+  for (const name of portNames.filter((each) => each.endsWith(".grpc"))) {
+    const [server] = name.split(".");
+    rmSync(`/tmp/seaweedfs-${server}-grpc-${portOf(name, ports)}.sock`, { force: true });
+  }
 }
 
 function serverArguments(folder: string, ports: readonly number[]): string[] {
