@@ -6,6 +6,14 @@
 import { readFileSync } from "node:fs";
 import { z } from "zod";
 import { UsageError, messageOf } from "./contract/failure";
+import {
+  type NoticeName,
+  type PageNoticeName,
+  notices,
+  pageNotices,
+  pagePlaceholders,
+  unknownPlaceholder,
+} from "./notices";
 import { type SignalName, signalNames } from "./thresholds";
 
 /** The variables that the strategy says must never change during a deployment. */
@@ -547,6 +555,85 @@ export const platformSettingsSchema = z.strictObject({
 
 export type PlatformSettings = z.infer<typeof platformSettingsSchema>;
 
+/** A text of the project's own for a notice. */
+function template(placeholders: readonly string[]) {
+  return z
+    .string()
+    .min(1)
+    .max(2000)
+    .superRefine((text, context) => {
+      const unknown = unknownPlaceholder(text, placeholders);
+      const known = placeholders.map((name) => `{${name}}`).join(", ");
+      if (unknown !== undefined)
+        context.addIssue({ code: "custom", message: `{${unknown}} is no placeholder of this text: expected ${known}` });
+    });
+}
+
+const noticeNames = Object.keys(notices) as [NoticeName, ...NoticeName[]];
+const pageNoticeNames = Object.keys(pageNotices) as [PageNoticeName, ...PageNoticeName[]];
+
+const templatesShape = Object.fromEntries(
+  noticeNames.map((name) => [
+    name,
+    template(notices[name])
+      .optional()
+      .meta({
+        description: "what webhook and SNS are told in its place",
+        allowed: `up to 2,000 characters, with ${notices[name].map((placeholder) => `\`{${placeholder}}\``).join(", ")}`,
+        otherwise: "the line that the program says",
+      }),
+  ]),
+) as Record<NoticeName, z.ZodOptional<z.ZodString>>;
+
+const pageTextsShape = Object.fromEntries(
+  pageNoticeNames.map((name) => [
+    name,
+    template(pagePlaceholders)
+      .default(pageNotices[name].text)
+      .meta({
+        description: "what the public reads",
+        allowed: `up to 2,000 characters, with ${pagePlaceholders.map((placeholder) => `\`{${placeholder}}\``).join(", ")}`,
+      }),
+  ]),
+) as Record<PageNoticeName, z.ZodDefault<z.ZodString>>;
+
+/** As Statuspage makes them: lower-case letters and digits. */
+const statuspageId = z.string().regex(/^[a-z0-9]{6,32}$/, "expected an id of Statuspage, such as 2kcp5yj929dq");
+
+export const communicationSettingsSchema = z.strictObject({
+  /** What may be named in braces: scripts/notices.ts. */
+  templates: z.strictObject(templatesShape).prefault({}),
+  /** The public status page at Atlassian's Statuspage; absent: none is told. */
+  statusPage: z
+    .strictObject({
+      pageId: statuspageId.meta({
+        description: "the public page that an incident moves on; needs `STATUSPAGE_API_KEY`",
+        allowed: "an id of Statuspage",
+      }),
+      components: z.array(statuspageId).max(50).default([]).meta({
+        description: "components that an incident affects",
+        allowed: "ids of Statuspage, at most 50",
+      }),
+      affected: z
+        .enum(["degraded_performance", "partial_outage", "major_outage"])
+        .default("major_outage")
+        .describe("what these are shown as until the data is verified"),
+      name: z.string().min(1).max(255).default("A problem with our data").meta({
+        description: "an incident's title there",
+        allowed: "up to 255 characters",
+      }),
+      texts: z.strictObject(pageTextsShape).prefault({}),
+      notifySubscribers: z
+        .boolean()
+        .default(true)
+        .describe("whether those who subscribed to the page are told of each step"),
+    })
+    .optional(),
+});
+
+export type CommunicationSettings = z.infer<typeof communicationSettingsSchema>;
+export type StatusPageSettings = NonNullable<CommunicationSettings["statusPage"]>;
+
 const thresholdChangeSchema = z.strictObject({
   warn: z.number().nullable().optional().meta({
     description: "from here on `db:health` warns, and the signal's alarm tells; `null`: never",
@@ -585,6 +672,7 @@ export const operationSettingsSchema = z.strictObject({
   maintenance: maintenanceSettingsSchema.prefault({}),
   watch: watchSettingsSchema.prefault({}),
   drill: drillSettingsSchema.prefault({}),
+  communication: communicationSettingsSchema.prefault({}),
   /** The live replica at `REPLICA_DATABASE_URL`; absent: there is none, and the gate asks for none. */
   replica: replicaSettingsSchema.optional(),
   rtoMinutes: z

@@ -3,6 +3,7 @@ import type { Command } from "commander";
 import { runDrill } from "../drill/drill";
 import { metricsOf } from "../drill/metrics";
 import { emitMetrics } from "../monitoring/emitMetrics";
+import { tellOfIncident } from "../record/incidentNotice";
 import { lastOfEach, readDrillsOf } from "../record/drillRecords";
 import { renderDrill, renderLastDrills } from "../report/drill";
 import { readOperationSettings } from "../settings";
@@ -35,6 +36,12 @@ export function configure(command: Command): void {
         if (over !== undefined) progress(`WARNING: ${over}`);
       }
       process.exitCode = exitCode;
+      if (drill.verdict === "failed" && unrecorded === undefined) {
+        const failed = drill.locations.filter(({ verdict }) => verdict === "failed").length;
+        const text = `a restore drill failed: ${failed} of ${drill.locations.length} locations`;
+        const channels = { store, communication: settings.communication, onProgress: progress };
+        await tellOfIncident(drill.runId, { event: "incident-opened", key: "opened", text }, channels);
+      }
       await emitMetrics(metricsOf(drill), new Date());
       if (unrecorded !== undefined) throw unrecorded;
     });

@@ -10,10 +10,11 @@ import { readIdentity } from "../database/identity";
 import { targetFromEnvironment } from "../database/target";
 import { type EmergencyPlan, planEmergency } from "../incident/emergencyPlan";
 import { restoreLive } from "../incident/restoreLive";
+import { type IncidentChannels, tellOfOpenIncidents } from "../record/incidentNotice";
 import { whyNoSwap } from "../restore/swapDatabases";
 import { readOperationSettings } from "../settings";
-import type { Store } from "../store/store";
 import { describeRto, overTarget } from "../verification/expectedRto";
+import { channelsFor, telling } from "./communication";
 import { newRunId } from "./gateContext";
 import { describeMode, describeRestoredLive } from "./restoreMode";
 import { confirm, interrupted, printResult, progress } from "./session";
@@ -43,6 +44,7 @@ async function restore(wanted: string | undefined, options: Options): Promise<vo
     throw new UsageError("found latest: expected a backup's name, or nothing: then the last known good one is taken");
   const { rtoMinutes } = readOperationSettings(options.settings);
   const store = storeFromEnvironment();
+  const channels = channelsFor(store, options.settings);
   const live = targetFromEnvironment("DATABASE_URL");
   const named = wanted === undefined ? undefined : await resolveBackup(store, wanted);
   const plan = await planEmergency(store, named, progress);
@@ -59,13 +61,16 @@ async function restore(wanted: string | undefined, options: Options): Promise<vo
     `freezes releases, ${options.safetyBackup === undefined ? "takes a backup of what is live now, " : ""}${describeMode(mode, plan.manifest, identity)}`,
     options.yes === true,
   );
-  await freeze(store, plan);
-  const restored = await restoreLive({
-    ...{ store, manifest: plan.manifest, live, identity, mode, runId: newRunId() },
-    ...(options.safetyBackup === undefined ? {} : { safetyBackup: options.safetyBackup }),
-    signal: interrupted,
-    onProgress: progress,
-  });
+  await freeze(channels, plan);
+  const recovery = { way: "db:emergency-restore", from: plan.manifest.name };
+  const restored = await telling(channels, recovery, () =>
+    restoreLive({
+      ...{ store, manifest: plan.manifest, live, identity, mode, runId: newRunId() },
+      ...(options.safetyBackup === undefined ? {} : { safetyBackup: options.safetyBackup }),
+      signal: interrupted,
+      onProgress: progress,
+    }),
+  );
   printResult(
     options.json === true,
     { backup: plan.manifest.name, knownGood: plan.knownGood, expectedRto: plan.expectedRto ?? null, ...restored },
@@ -93,13 +98,15 @@ function describePlan(plan: EmergencyPlan, now: Date, rtoMinutes: number): strin
 }
 
 /** Nothing is to be released on top of a restore; `deploy:unfreeze` lifts it when all is well. */
-async function freeze(store: Store, { manifest }: EmergencyPlan): Promise<void> {
-  await setFreeze(store, {
+async function freeze(channels: IncidentChannels, { manifest }: EmergencyPlan): Promise<void> {
+  const reason = `emergency restore of ${manifest.name}`;
+  await setFreeze(channels.store, {
     kind: "manual",
     runId: null,
-    reason: `emergency restore of ${manifest.name}`,
+    reason,
     person: userInfo().username,
     missingRows: {},
   });
+  await tellOfOpenIncidents({ event: "frozen", text: `every gate and release is frozen: ${reason}` }, channels);
   progress("releases are frozen: npm run deploy:unfreeze lifts that");
 }

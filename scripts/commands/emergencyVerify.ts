@@ -11,6 +11,7 @@ import { renderRestored } from "../report/restoredVerification";
 import { readOperationSettings } from "../settings";
 import type { Store } from "../store/store";
 import type { CopiedBackup } from "../verification/scratchCopy";
+import { channelsFor, tellMitigated } from "./communication";
 import { newRunId } from "./gateContext";
 import { interrupted, printResult, progress } from "./session";
 import { storeFromEnvironment } from "./store";
@@ -23,6 +24,7 @@ export function configure(command: Command): void {
     .action(async (options: { backup?: string; settings?: string; json?: boolean }) => {
       const settings = readOperationSettings(options.settings);
       const store = storeFromEnvironment();
+      const channels = channelsFor(store, options.settings);
       const live = targetFromEnvironment("DATABASE_URL");
       const result = await verifyRestored({
         ...{ store, live, settings },
@@ -35,6 +37,7 @@ export function configure(command: Command): void {
         onProgress: progress,
       });
       printResult(options.json === true, result, renderRestored(result, "the restored database"));
+      if (result.verdict === "pass") await tellMitigated(channels, "db:emergency-verify");
       process.exitCode = result.verdict === "pass" ? exitCode.pass : exitCode.refused;
     });
 }

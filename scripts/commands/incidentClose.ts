@@ -4,7 +4,9 @@ import { UsageError } from "../contract/failure";
 import { readFreezes } from "../control/freeze";
 import { factsOf } from "../incident/incidentFacts";
 import { chooseIncident, readIncident, recordIncident } from "../record/incident";
+import { tellOfIncident } from "../record/incidentNotice";
 import { preventionQuestions, renderIncident } from "../report/incident";
+import { channelsFor } from "./communication";
 import { idsFromEnvironment } from "./incidentContext";
 import { printResult, progress } from "./session";
 import { storeFromEnvironment } from "./store";
@@ -15,6 +17,7 @@ interface Options {
   readonly id?: string;
   readonly prevention?: readonly string[];
   readonly withoutPrevention?: string;
+  readonly settings?: string;
   readonly json?: boolean;
 }
 
@@ -25,14 +28,20 @@ export function configure(command: Command): void {
     .option("--prevention <measures...>", "what keeps it from happening again, and who does it by when")
     .option("--without-prevention <why>", "there is none, and why; one of both is required")
     .option("--id <id>", "which incident; default: the only open one")
+    .option("--settings <file>", "settings as JSON; default: DBPROTECT_SETTINGS, else all defaults")
     .option("--json", "one JSON document on stdout, as incident show")
     .action(async (options: Options) => {
       const { person, reason, id, json } = options;
       const store = storeFromEnvironment();
+      const channels = channelsFor(store, options.settings);
       const open = await chooseIncident(store, id);
       const { prevention, noPrevention } = await preventionOf(options);
       const ids = await idsFromEnvironment(store);
       await recordIncident(store, open.id, { event: "closed", person, reason, prevention, noPrevention, ids });
+      const planned =
+        prevention.length === 0 ? "no measure of prevention" : `measures of prevention: ${prevention.length}`;
+      const text = `over: ${reason}; ${planned}; the report: npm run incident -- show --id ${open.id}`;
+      await tellOfIncident(open.id, { event: "incident-closed", key: "closed", text }, channels);
       const incident = await readIncident(store, open.id);
       const freezes = await readFreezes(store);
       if (freezes.length > 0)

@@ -1,6 +1,8 @@
 /** `incident note`: a line of a person in an incident's timeline; or that what was lost is back. */
 import type { Command } from "commander";
 import { chooseIncident, recordIncident } from "../record/incident";
+import { tellOfIncident } from "../record/incidentNotice";
+import { channelsFor } from "./communication";
 import { printResult } from "./session";
 import { storeFromEnvironment } from "./store";
 
@@ -9,6 +11,7 @@ interface Options {
   readonly id?: string;
   readonly mitigated?: boolean;
   readonly notVerified?: readonly string[];
+  readonly settings?: string;
   readonly json?: boolean;
 }
 
@@ -19,9 +22,11 @@ export function configure(command: Command): void {
     .option("--id <id>", "of which incident; default: the only open one")
     .option("--mitigated", "what was lost is back: the text says what proves it")
     .option("--not-verified <what...>", "with --mitigated: what nobody looked at")
+    .option("--settings <file>", "settings as JSON; default: DBPROTECT_SETTINGS, else all defaults")
     .option("--json", "one JSON document on stdout")
-    .action(async (text: string, { person, id, mitigated, notVerified = [], json }: Options) => {
+    .action(async (text: string, { person, id, mitigated, notVerified = [], settings, json }: Options) => {
       const store = storeFromEnvironment();
+      const channels = channelsFor(store, settings);
       const incident = await chooseIncident(store, id);
       const event = await recordIncident(
         store,
@@ -30,6 +35,8 @@ export function configure(command: Command): void {
           ? { event: "mitigated", person, text, notVerified: [...notVerified] }
           : { event: "noted", person, text },
       );
+      const notice = mitigated === true ? "incident-mitigated" : "incident-noted";
+      await tellOfIncident(incident.id, { event: notice, text }, channels);
       printResult(json === true, { id: incident.id, ...event }, `${incident.id}: ${event.event} at ${event.at}`);
     });
 }

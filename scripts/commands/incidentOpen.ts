@@ -2,6 +2,8 @@
 import type { Command } from "commander";
 import { UsageError } from "../contract/failure";
 import { openIncident } from "../record/incident";
+import { tellOfIncident } from "../record/incidentNotice";
+import { channelsFor } from "./communication";
 import { idsFromEnvironment } from "./incidentContext";
 import { printResult } from "./session";
 import { storeFromEnvironment } from "./store";
@@ -10,6 +12,7 @@ interface Options {
   readonly title: string;
   readonly person: string;
   readonly since?: string;
+  readonly settings?: string;
   readonly json?: boolean;
 }
 
@@ -18,14 +21,17 @@ export function configure(command: Command): void {
     .requiredOption("--title <text>", "what was seen, in a line")
     .requiredOption("--person <name>", "who opens it")
     .option("--since <utc>", "when it began at the latest, as far as is known: 2026-01-31T12:00Z")
+    .option("--settings <file>", "settings as JSON; default: DBPROTECT_SETTINGS, else all defaults")
     .option("--json", "one JSON document on stdout")
-    .action(async ({ title, person, since, json }: Options) => {
+    .action(async ({ title, person, since, settings, json }: Options) => {
       const store = storeFromEnvironment();
+      const channels = channelsFor(store, settings);
       const id = await openIncident(store, {
         ...{ kind: "person", title, person, receipt: null, impact: [], notVerified: [] },
         began: { notBefore: null, notAfter: since === undefined ? null : parseUtc(since) },
         ids: await idsFromEnvironment(store),
       });
+      await tellOfIncident(id, { event: "incident-opened", key: "opened", text: title }, channels);
       printResult(
         json === true,
         { id, title, person },

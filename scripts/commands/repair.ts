@@ -10,6 +10,7 @@ import { renderTable } from "../report/table";
 import { readOperationSettings } from "../settings";
 import type { LiveComparison } from "../verification/liveComparison";
 import { findingsOf, summarize } from "../verification/verifyReceipt";
+import { channelsFor, telling } from "./communication";
 import { confirm, interrupted, printResult, progress } from "./session";
 import { storeFromEnvironment } from "./store";
 
@@ -48,6 +49,7 @@ export function configure(command: Command): void {
     .option("--json", "one JSON document on stdout")
     .action(async (options: Options) => {
       const store = storeFromEnvironment();
+      const channels = channelsFor(store, options.settings);
       if (options.backup !== undefined && options.receipt !== undefined)
         throw new UsageError("--backup and --receipt contradict each other: expected one of them");
       const basis =
@@ -63,8 +65,16 @@ export function configure(command: Command): void {
         signal: interrupted,
         onProgress: progress,
       });
+      const recovery = { way: "db:repair", from: repair.plan.backup };
+      const applied = (): Promise<LiveComparison> =>
+        telling(
+          channels,
+          recovery,
+          () => repair.apply(),
+          ({ verdict }) => verdict === "pass",
+        );
       try {
-        const after = (await mayWrite(repair, options)) ? await repair.apply() : null;
+        const after = (await mayWrite(repair, options)) ? await applied() : null;
         const result = documentOf(repair, after);
         printResult(options.json === true, result, textOf(repair, after));
         for (const finding of result.findings) progress(`${after === null ? "missing" : "error"}: ${finding}`);

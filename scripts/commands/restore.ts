@@ -9,6 +9,7 @@ import { restoreLive } from "../incident/restoreLive";
 import { findMissingRoles } from "../restore/restoreBackup";
 import { besideName, restoreBeside } from "../restore/restoreBeside";
 import type { Store } from "../store/store";
+import { channelsFor, telling } from "./communication";
 import { newRunId } from "./gateContext";
 import { chooseMode, describeMode, describeRestoredLive } from "./restoreMode";
 import { isForeign, restoreForeign } from "./restoreForeign";
@@ -94,12 +95,15 @@ async function restoreOver({ store, live, manifest, identity }: Request, options
     `${options.safetyBackup === undefined ? "takes a backup of what is live now, " : ""}${describeMode(mode, manifest, identity)}${await warnings(store, live, manifest)}`,
     options.yes === true,
   );
-  const restored = await restoreLive({
-    ...{ store, manifest, live, identity, mode, runId: newRunId() },
-    ...(options.safetyBackup === undefined ? {} : { safetyBackup: options.safetyBackup }),
-    signal: interrupted,
-    onProgress: progress,
-  });
+  const recovery = { way: "db:restore", from: manifest.name };
+  const restored = await telling(channelsFor(store), recovery, () =>
+    restoreLive({
+      ...{ store, manifest, live, identity, mode, runId: newRunId() },
+      ...(options.safetyBackup === undefined ? {} : { safetyBackup: options.safetyBackup }),
+      signal: interrupted,
+      onProgress: progress,
+    }),
+  );
   printResult(
     options.json === true,
     { backup: manifest.name, host: identity.host, port: identity.port, database: live.database, ...restored },

@@ -10,6 +10,7 @@ import { type RecognisedDump, formatNames, recogniseDump } from "../restore/fore
 import { type RestoredDump, inspectDump, nameFor, restoreDump, tablesNotIn } from "../restore/foreign/restoreDump";
 import { restoreDumpLive } from "../incident/restoreLive";
 import { findMissingRoles } from "../restore/restoreBackup";
+import { channelsFor, telling } from "./communication";
 import { newRunId } from "./gateContext";
 import { chooseMode, describeFormer, describeModeOf } from "./restoreMode";
 import { confirm, interrupted, printResult, progress } from "./session";
@@ -79,11 +80,13 @@ async function replaceLive(request: Request, options: ForeignOptions): Promise<v
     ].join(",\n"),
     options.yes === true,
   );
-  const restored = await restoreDumpLive({
-    ...{ store, live, identity, mode, runId: newRunId(), dump, summary, file: near.name },
-    ...(options.safetyBackup === undefined ? {} : { safetyBackup: options.safetyBackup }),
-    ...{ signal: interrupted, onProgress: progress },
-  });
+  const restored = await telling(channelsFor(store), { way: "db:restore", from: "a dump" }, () =>
+    restoreDumpLive({
+      ...{ store, live, identity, mode, runId: newRunId(), dump, summary, file: near.name },
+      ...(options.safetyBackup === undefined ? {} : { safetyBackup: options.safetyBackup }),
+      ...{ signal: interrupted, onProgress: progress },
+    }),
+  );
   const place = `${identity.host}:${identity.port}`;
   printResult(
     options.json === true,

@@ -5,6 +5,7 @@ import { addressesOf } from "../release/postDeploy";
 import { type Platform, deploymentsByPlatform, openPlatforms, platforms } from "../release/rollbackTargets";
 import { describePlan, renderRollback } from "../report/rollback";
 import { readOperationSettings } from "../settings";
+import { channelsFor, telling } from "./communication";
 import { newRunId } from "./gateContext";
 import { configuredPlatforms } from "./incidentContext";
 import { confirm, interrupted, printResult, progress } from "./session";
@@ -35,6 +36,7 @@ export function configure(command: Command): void {
     .option("--json", "one JSON document on stdout")
     .action(async (options: Options) => {
       const store = storeFromEnvironment();
+      const channels = channelsFor(store, options.settings);
       const clients = openPlatforms(process.env, interrupted);
       const stack = process.env["DBPROTECT_STACK"] || undefined;
       const plan = await planRollback({
@@ -48,10 +50,16 @@ export function configure(command: Command): void {
         appUrl: process.env["APP_URL"] || undefined,
         frontendUrl: process.env["FRONTEND_URL"] || undefined,
       };
-      const result = await rollBack(plan, {
-        ...{ store, clients, runId: newRunId(), signal: interrupted, onProgress: progress },
-        addresses: plan.release === undefined ? addresses : addressesOf({ addresses }, plan.release.receipt),
-      });
+      const result = await telling(
+        channels,
+        { way: "deploy:rollback" },
+        () =>
+          rollBack(plan, {
+            ...{ store, clients, runId: newRunId(), signal: interrupted, onProgress: progress },
+            addresses: plan.release === undefined ? addresses : addressesOf({ addresses }, plan.release.receipt),
+          }),
+        ({ verdict }) => verdict === "rolled back",
+      );
       printResult(options.json === true, result, renderRollback(result));
       process.exitCode = result.exitCode;
     });

@@ -6,6 +6,7 @@ import { verifyRestored } from "../incident/verifyRestored";
 import { addressesOf, chooseReceipt } from "../release/postDeploy";
 import { renderRestored } from "../report/restoredVerification";
 import { demandSameDatabase, judgedStatements } from "../verification/verifyReceipt";
+import { channelsFor, tellMitigated } from "./communication";
 import { interrupted, printResult, progress } from "./session";
 import { storeFromEnvironment } from "./store";
 
@@ -15,6 +16,7 @@ export function configure(command: Command): void {
     .option("--json", "one JSON document on stdout")
     .action(async (options: { receipt?: string; json?: boolean }) => {
       const store = storeFromEnvironment();
+      const channels = channelsFor(store);
       const live = targetFromEnvironment("DATABASE_URL");
       const trusted = await chooseReceipt({
         store,
@@ -41,6 +43,7 @@ export function configure(command: Command): void {
         { receipt: receipt.runId, recoveryPoint: receipt.recoveryPoint, ...result },
         renderRestored(result, "the database after the rollback"),
       );
+      if (result.verdict === "pass") await tellMitigated(channels, "db:verify:rollback");
       process.exitCode = result.verdict === "pass" ? exitCode.pass : exitCode.refused;
     });
 }

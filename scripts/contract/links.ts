@@ -21,6 +21,15 @@ export const statusPages = {
   vercel: { name: "Vercel Status", url: "https://www.vercel-status.com" },
 } as const satisfies Readonly<Record<PlatformName, QuickLink>>;
 
+/** Where the status page is kept that the strategy's communication plan has updated; shown only when its API fails. */
+const statusPageHost = [
+  { name: "Statuspage's own status", url: "https://metastatuspage.com" },
+  { name: "Statuspage", url: "https://manage.statuspage.io" },
+] as const satisfies readonly QuickLink[];
+
+/** Whose API this program asks. */
+export type ApiName = PlatformName | "statuspage";
+
 /** The strategy's "Emergency Contacts": what is wrong, and where to look first. */
 export const contacts: readonly { readonly problem: string; readonly look: readonly QuickLink[] }[] = [
   { problem: "Database Issues", look: [statusPages.supabase] },
@@ -36,15 +45,17 @@ export const backupCommands: readonly { readonly command: string; readonly purpo
 ];
 
 /** Status page and dashboard of each platform: `Railway Status https://status.railway.com, Railway Dashboard https://…`. */
-export function whereToLook(...platforms: readonly PlatformName[]): string {
+export function whereToLook(...platforms: readonly ApiName[]): string {
   return platforms
-    .flatMap((platform) => [statusPages[platform], dashboards[platform]])
+    .flatMap((platform): readonly QuickLink[] =>
+      platform === "statuspage" ? statusPageHost : [statusPages[platform], dashboards[platform]],
+    )
     .map(({ name, url }) => `${name} ${url}`)
     .join(", ");
 }
 
 /** What to do about a platform's failure, and behind it where to look, unless that stands there already. */
-export function hintWithLinks(hint: string | undefined, ...platforms: readonly PlatformName[]): string {
+export function hintWithLinks(hint: string | undefined, ...platforms: readonly ApiName[]): string {
   const links = whereToLook(...platforms);
   if (hint === undefined || hint === "") return links;
   return hint.includes(links) ? hint : `${hint}; ${links}`;

@@ -110,7 +110,7 @@ export async function runGate(context: GateContext, observer?: GateObserver): Pr
           text: "the gate passed, the release starts",
           run: { runId, releaseVersion, stack },
         },
-        { store, onProgress },
+        { store, templates: context.settings.communication.templates, onProgress },
       );
     } else await closeStarted(result.state);
     return resultOf(context, result);

@@ -22,9 +22,9 @@ import { type DatabaseTarget, withDatabase } from "../database/target";
 import { beginInTimeline } from "../record/commandTimeline";
 import { listIncidents, openIncident, recordIncident } from "../record/incident";
 import { type Receipt, readTrustedReceipt } from "../record/receipt";
+import type { IncidentChannels } from "../record/incidentNotice";
 import { newestRun } from "../record/releaseEvents";
 import { type RestoreMode, readRestore } from "../record/restoreEvents";
-import { tellTeam } from "../record/teamNotice";
 import { addressesOf } from "../release/postDeploy";
 import { planRollback, rollBack } from "../release/rollback";
 import type { Platform, Platforms } from "../release/rollbackTargets";
@@ -40,6 +40,7 @@ import { notComparedIn } from "../verification/impact";
 import { findingsOf, judgedStatements } from "../verification/verifyReceipt";
 import { assess } from "./assess";
 import type { Assessment } from "./assessment";
+import { EmergencyNotices } from "./emergencyNotices";
 import { planEmergency } from "./emergencyPlan";
 import { runEmergencyTests } from "./emergencyTests";
 import { readIncidentIds } from "./incidentIds";
@@ -65,6 +66,8 @@ export interface EmergencyInput {
   readonly decide: (assessment: Assessment) => Promise<EmergencyChoice>;
   readonly signal: AbortSignal;
   readonly onProgress: (line: string) => void;
+  /** How patient one is with who is told. Default: as each channel has it. */
+  readonly patience?: Pick<IncidentChannels, "env" | "pace" | "milliseconds" | "pagePace">;
 }
 
 export interface TimedStep {
@@ -100,23 +103,31 @@ interface Run extends EmergencyInput {
 
 /** @throws whatever a step throws: it stays open, releases stay frozen, and the next run goes on there. */
 export async function runEmergency(input: EmergencyInput): Promise<EmergencyResult> {
-  const { store, runId, person, reason, onProgress } = input;
+  const { store, runId, person, reason, settings, patience, onProgress } = input;
   const turn = await takeEmergencyTurn(store, runId, (current) =>
     current?.state === "under way" ? current : freshEmergency({ id: runId, person, reason }),
   );
+  const signal = AbortSignal.any([input.signal, turn.lost]);
+  const channels = { ...patience, store, communication: settings.communication, onProgress };
+  const notices = new EmergencyNotices(channels, signal);
   try {
-    const run: Run = { ...input, turn, signal: AbortSignal.any([input.signal, turn.lost]) };
+    const run: Run = { ...input, turn, signal };
     for (const [place, step] of emergencySteps.entries()) {
       const label = `${place + 1} of ${emergencySteps.length}: ${nameOf(step, turn.document)}`;
       if (turn.isDone(step)) onProgress(`${label}: done before`);
       else await carryOut(run, step, label);
+      notices.tell(turn.document);
     }
+    // Before it counts as over: a run that is killed meanwhile is gone on with, and tells the rest.
+    await notices.settled();
     await turn.end("done");
     return resultOf(turn.document);
   } catch (error) {
     await turn.end().catch(() => undefined);
     turn.lost.throwIfAborted();
     throw error;
+  } finally {
+    await notices.settled();
   }
 }
 
@@ -192,7 +203,7 @@ const work: Readonly<Record<EmergencyStep, (run: Run, attempt: number) => Promis
   "deploy:unfreeze": lift,
 };
 
-async function freeze({ store, turn, live, clients, configured, onProgress }: Run): Promise<string> {
+async function freeze({ store, turn, live, clients, configured }: Run): Promise<string> {
   const { id, person, reason } = turn.document;
   const text = `emergency ${id}: ${reason}`;
   await setFreeze(store, { kind: "manual", runId: null, reason: text, person, missingRows: {} });
@@ -205,10 +216,6 @@ async function freeze({ store, turn, live, clients, configured, onProgress }: Ru
       ids: await readIncidentIds({ store, live, clients, configured }),
     }));
   await turn.note({ incident });
-  await tellTeam(
-    { event: "frozen", text: `every gate and release is frozen: ${text}`, run: null },
-    { store, onProgress },
-  );
   return `no gate and no release passes; incident ${incident}`;
 }
 
@@ -446,7 +453,5 @@ async function lift(run: Run): Promise<string> {
   const { person, reason } = turn.document;
   const input = { store, target: live, person, reason: `emergency over: ${reason}`, acceptMissing, signal, onProgress };
   const { lifted } = await unfreeze(input, await planUnfreeze(input));
-  const text = `releases may go on: ${person} lifted the freeze: ${input.reason}`;
-  if (lifted.length > 0) await tellTeam({ event: "unfrozen", text, run: null }, { store, onProgress });
   return lifted.length === 0 ? "releases were not frozen any more" : `${lifted.length} freeze(s) lifted`;
 }

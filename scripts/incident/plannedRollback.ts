@@ -25,7 +25,7 @@ import type { DatabaseTarget } from "../database/target";
 import { type TrustedReceipt, readTrustedReceipt } from "../record/receipt";
 import { newestRun } from "../record/releaseEvents";
 import { type RestoreEvent, readRestore } from "../record/restoreEvents";
-import { tellTeam } from "../record/teamNotice";
+import { type IncidentNoticeName, tellOfOpenIncidents } from "../record/incidentNotice";
 import { addressesOf } from "../release/postDeploy";
 import { type RollbackPlan, planRollback, rollBack } from "../release/rollback";
 import { type Platform, type Platforms, platforms } from "../release/rollbackTargets";
@@ -217,6 +217,8 @@ export async function runPlannedRollback(plan: PlannedPlan, execution: PlannedEx
       if (turn.isDone(step)) onProgress(`${label}: done before`);
       else await carryOut(run, step, label);
     }
+    await tell(run, "recovery-ended", `${way} to ${plan.manifest.name} is done, and verified`);
+    await tell(run, "incident-mitigated", `what was recovered is verified: ${way}`);
     await turn.end("done");
     const { id, backup, steps } = turn.document;
     const seconds = steps.reduce((sum, step) => sum + (step.seconds ?? 0), 0);
@@ -264,13 +266,23 @@ async function carryOut(run: Run, step: PlannedStep, label: string): Promise<voi
 }
 
 /** Nothing is to be released meanwhile; `deploy:unfreeze` lifts it when all is well. */
-async function freeze({ store, plan, turn, onProgress }: Run): Promise<void> {
+async function freeze(run: Run): Promise<void> {
+  const { store, plan, turn } = run;
   const { id, person } = turn.document;
   const reason = `planned rollback ${id}`;
   await setFreeze(store, { kind: "manual", runId: null, reason, person, missingRows: {} });
   if (plan.isResumed) return;
   const text = `every gate and release is frozen by ${person}: ${reason}`;
-  await tellTeam({ event: "frozen", text, run: null }, { store, onProgress });
+  await tell(run, "frozen", text);
+  await tell(run, "recovery-started", `${way} to ${plan.manifest.name} begins`);
+}
+
+const way = "rollback:planned";
+
+/** Once for each planned rollback where an incident is open. */
+function tell({ store, plan, turn, onProgress }: Run, event: IncidentNoticeName, text: string): Promise<void> {
+  const channels = { store, communication: plan.settings.communication, onProgress };
+  return tellOfOpenIncidents({ event, text, way, key: `${way} ${turn.document.id}` }, channels);
 }
 
 /** Whoever goes on must not believe in a fence that somebody lifted since: it is proven again, else raised again. */

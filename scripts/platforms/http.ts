@@ -5,7 +5,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { z } from "zod";
 import { Unavailable, UsageError, messageOf } from "../contract/failure";
-import { type PlatformName, hintWithLinks } from "../contract/links";
+import { type ApiName, hintWithLinks } from "../contract/links";
 import { redact } from "../contract/redaction";
 
 export interface Pace {
@@ -19,9 +19,12 @@ export interface Pace {
 
 export const defaultPace: Pace = { attempt: 15_000, total: 60_000, firstPause: 500 };
 
+/** Statuses by which a call is rejected for its rate. */
+const rateRejections: readonly number[] = [420, 429];
+
 export interface PlatformCall {
   /** As messages name it. */
-  readonly platform: Capitalize<PlatformName>;
+  readonly platform: Capitalize<ApiName>;
   readonly method: "GET" | "POST" | "PATCH" | "PUT" | "DELETE";
   readonly url: URL;
   /** With the token; never shown. */
@@ -30,7 +33,7 @@ export interface PlatformCall {
   readonly body?: unknown;
   /**
    * Whether asking twice does no more than asking once. Only then a call is repeated whose outcome is unknown (5xx, no
-   * answer); one that was rejected for its rate (429) was not carried out and is always repeated. Default: GET only.
+   * answer); one that was rejected for its rate (429, of Statuspage also 420) was not carried out and is always repeated. Default: GET only.
    */
   readonly repeatable?: boolean;
   /** What a success is written in; `text` is handed on as it is. Default `json`. */
@@ -41,7 +44,7 @@ export interface PlatformCall {
 }
 
 export interface PlatformAnswer {
-  /** 2xx, or 4xx but 429. */
+  /** 2xx, or 4xx but 420 and 429. */
   readonly status: number;
   readonly headers: Headers;
   /** The parsed JSON, undefined when there was none; the text itself where `answers` is `text` and it is a success. */
@@ -64,7 +67,7 @@ export async function callPlatform(call: PlatformCall): Promise<PlatformAnswer> 
   for (let attempt = 0; ; attempt++) {
     const outcome = await once(call, pace.attempt);
     const unknown = outcome.answer === undefined || outcome.answer.status >= 500;
-    const rejected = outcome.answer?.status === 429;
+    const rejected = outcome.answer !== undefined && rateRejections.includes(outcome.answer.status);
     if (outcome.answer !== undefined && !unknown && !rejected) return outcome.answer;
     const asked = outcome.answer === undefined ? undefined : pauseAsked(outcome.answer.headers, Date.now());
     const backoff = Math.random() * pace.firstPause * 2 ** Math.min(attempt, 16);
@@ -84,7 +87,7 @@ export async function callPlatform(call: PlatformCall): Promise<PlatformAnswer> 
 
 /** @param hint what to do about it; default: nothing but to look. */
 export function platformHint(platform: PlatformCall["platform"], hint?: string): string {
-  return hintWithLinks(hint, platform.toLowerCase() as PlatformName);
+  return hintWithLinks(hint, platform.toLowerCase() as ApiName);
 }
 
 interface Outcome {
@@ -144,6 +147,8 @@ const sayingSchemas = [
   z.object({ message: z.string() }).transform(({ message }) => message),
   z.object({ error: z.object({ message: z.string() }) }).transform(({ error }) => error.message),
   z.object({ err: z.object({ message: z.string() }) }).transform(({ err }) => err.message),
+  z.object({ error: z.string() }).transform(({ error }) => error),
+  z.object({ error: z.array(z.string()).min(1) }).transform(({ error }) => error.join("; ")),
   z.object({ errors: z.array(z.object({ message: z.string() })).min(1) }).transform(({ errors }) => errors[0]!.message),
 ];
 

@@ -14,8 +14,8 @@ export interface TopicMessage {
 /** Milliseconds for all attempts: whoever releases or rolls back waits for it. */
 export const defaultTopicMilliseconds = 11_000;
 
-/** SNS takes printable ASCII of at most so many characters. */
-const longestSubject = 100;
+/** SNS takes a subject of less than 100 characters without line breaks (API_Publish, Subject); mail wants printable ASCII. */
+const longestSubject = 99;
 
 /**
  * Credentials are those that the AWS SDK finds; `sns:Publish` on the topic is needed, and for one encrypted with a key of
@@ -39,7 +39,10 @@ export async function publishToTopic(
   try {
     const command = new PublishCommand({
       TopicArn: arn,
-      Subject: subject.replace(/[^ -~]/g, "?").slice(0, longestSubject),
+      Subject: subject
+        .replace(/[^ -~]/g, "?")
+        .trimStart()
+        .slice(0, longestSubject),
       Message: text,
       MessageAttributes: Object.fromEntries(
         Object.entries(attributes).map(([name, value]) => [name, { DataType: "String", StringValue: value }]),

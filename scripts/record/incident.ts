@@ -62,7 +62,7 @@ const eventSchema = z.discriminatedUnion("event", [
   z.object({
     ...common,
     event: z.literal("opened"),
-    kind: z.enum(["person", "verification", "emergency"]),
+    kind: z.enum(["person", "verification", "emergency", "alarm"]),
     title: z.string(),
     began: beganSchema,
     /** Of the release that it is about. */
@@ -88,6 +88,19 @@ const eventSchema = z.discriminatedUnion("event", [
     notVerified: z.array(z.string()),
     /** The recommendation with its reason. */
     text: z.string(),
+  }),
+  z.object({
+    ...{ ...common, event: z.literal("told") },
+    /** The kind of notice, of scripts/notices.ts. */
+    notice: z.string(),
+    /** Of several of one kind, which; null: each is told. */
+    key: z.string().nullable(),
+    channel: z.enum(["webhook", "sns", "statuspage"]),
+    delivered: z.boolean(),
+    /** What answered, or why it was not delivered. */
+    detail: z.string(),
+    /** The incident's id on the status page; null: another channel, or it is not known. */
+    pageIncident: z.string().nullable(),
   }),
   z.object({
     ...common,

@@ -1,44 +1,31 @@
-/**
- * Tells the team what happens to releases: one message to the webhook of `NOTIFY_WEBHOOK_URL`, one to the topic of
- * `NOTIFY_SNS_TOPIC_ARN`, and a note of it. A message says what happened and where to look; never a row, a key or an error's text, which may hold personal data.
- */
+/** Tells the team what happens to releases, with a note of it. What is told of an incident: incidentNotice.ts. */
 import { messageOf } from "../contract/failure";
-import { redact } from "../contract/redaction";
-import { publishToTopic } from "../platforms/snsTopic";
-import { type Delivery, type WebhookPace, postWebhook } from "../platforms/webhook";
+import type { NoticeName } from "../notices";
+import type { Delivery } from "../platforms/webhook";
 import type { Store } from "../store/store";
 import type { RunIdentity } from "./releaseEvents";
 import { recordNote } from "./releaseNotes";
+import { type TeamChannels, type TeamMessage, teamChannels } from "./teamChannels";
 
 export interface TeamNotice {
-  readonly event: "release-started" | "release-passed" | "release-failed" | "frozen" | "unfrozen" | "rollback-ended";
+  readonly event: Extract<NoticeName, `release-${string}` | "frozen" | "unfrozen" | "rollback-ended">;
   /** One line without the release's name. */
   readonly text: string;
   /** Null: it belongs to no release. */
   readonly run: Pick<RunIdentity, "runId" | "releaseVersion" | "stack"> | null;
 }
 
-export interface TeamChannel {
+export interface TeamNoticeChannel extends TeamChannels {
   readonly store: Store;
   readonly onProgress?: ((line: string) => void) | undefined;
-  /** Where `NOTIFY_WEBHOOK_URL` and `NOTIFY_SNS_TOPIC_ARN` stand. Default: that of the process. */
-  readonly env?: NodeJS.ProcessEnv;
-  readonly pace?: WebhookPace;
-  /** For SNS. */
-  readonly milliseconds?: number;
 }
 
 /** Where no channel is set, nothing happens. Never throws: what goes wrong is a warning, and a note that says so. */
-export async function tellTeam(notice: TeamNotice, channel: TeamChannel): Promise<void> {
-  const { store, onProgress, env = process.env, pace, milliseconds } = channel;
+export async function tellTeam(notice: TeamNotice, channel: TeamNoticeChannel): Promise<void> {
+  const { store, onProgress } = channel;
   const { event, run } = notice;
-  const at = new Date().toISOString();
-  const webhook = env["NOTIFY_WEBHOOK_URL"] || undefined;
-  const topic = env["NOTIFY_SNS_TOPIC_ARN"] || undefined;
-  const deliveries = await Promise.all([
-    ...(webhook === undefined ? [] : [postWebhook(webhook, webhookBody(notice, at), pace)]),
-    ...(topic === undefined ? [] : [publishToTopic(topic, topicMessage(notice, at), milliseconds)]),
-  ]);
+  const message = messageOfNotice(notice);
+  const deliveries = await Promise.all(teamChannels(channel).map(({ deliver }) => deliver(message)));
   if (deliveries.length === 0) return;
   for (const { delivered, detail } of deliveries) {
     if (!delivered) onProgress?.(`warning: the team was not told (${event}): ${detail}`);
@@ -57,29 +44,14 @@ function summarize(deliveries: readonly Delivery[]): { ok: boolean; detail: stri
   return { ok, detail: deliveries.map(({ detail }) => detail).join("; ") };
 }
 
-/** As Slack takes it: `&`, `<` and `>` would be markup, and `<!channel>` calls everybody. */
-function webhookBody(notice: TeamNotice, at: string): object {
-  const { runId = null, releaseVersion = null, stack = null } = notice.run ?? {};
-  const text = lineOf(notice).replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
-  return { text, event: notice.event, stack, releaseVersion, runId, at };
-}
-
-function topicMessage(notice: TeamNotice, at: string) {
-  const { event, run } = notice;
-  const facts = {
-    event,
-    ...(run === null ? {} : { stack: run.stack, release: run.releaseVersion, run: run.runId }),
-    at,
-  };
-  const lines = Object.entries(facts).map(([name, value]) => `${name}: ${value}`);
-  return {
-    subject: run === null ? `dbprotect: ${event}` : `${run.stack}: ${event}`,
-    text: redact([lineOf(notice), "", ...lines].join("\n")),
-    attributes: { event },
-  };
-}
-
-function lineOf({ text, run }: TeamNotice): string {
+function messageOfNotice({ event, text, run }: TeamNotice): TeamMessage {
+  const { runId = null, releaseVersion = null, stack = null } = run ?? {};
   const release = run === null ? "" : `${run.stack}: release ${run.releaseVersion || run.runId}: `;
-  return redact(`${release}${text}`);
+  const at = new Date().toISOString();
+  return {
+    event,
+    values: { text: `${release}${text}`, at, stack: stack ?? "", release: releaseVersion ?? "", run: runId ?? "" },
+    facts: { stack, releaseVersion, runId },
+    about: run === null ? "dbprotect" : run.stack,
+  };
 }

@@ -38,7 +38,7 @@ export async function endFailedRelease(
   const text = `${part.what} failed; pulumi up shows why`;
   await tellTeam(
     { event: "release-failed", text, run: input.receipt },
-    { store: input.store, onProgress: context.onLine },
+    { store: input.store, templates: input.receipt.settings.communication.templates, onProgress: context.onLine },
   );
   return failure;
 }

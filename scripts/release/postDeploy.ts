@@ -97,7 +97,10 @@ async function tellEnd(
       : `the verification failed with ${findings} finding${findings === 1 ? "" : "s"}; npm run db:verify:post-deploy shows them`;
   const undone = rollback?.result ? `; application: ${rollback.result.verdict}` : "";
   const event = findings === 0 ? "release-passed" : "release-failed";
-  await tellTeam({ event, text: `${text}${undone}`, run }, { store, onProgress });
+  await tellTeam(
+    { event, text: `${text}${undone}`, run },
+    { store, templates: run.settings.communication.templates, onProgress },
+  );
 }
 
 /** For the checklists: what was asked after the release, and how it answered. What is not configured proves nothing. */

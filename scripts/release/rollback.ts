@@ -172,7 +172,10 @@ export async function rollBack(plan: RollbackPlan, execution: RollbackExecution)
     await recordRollback(store, { ...common, event: "rollback-ended", verdict, sides, seconds });
     const told = sides.map(({ platform, outcome }) => `${platform} ${outcome}`).join(", ");
     const text = `rollback of the application: ${verdict} within ${seconds} s (${told})`;
-    await tellTeam({ event: "rollback-ended", text, run: receipt ?? null }, { store, onProgress });
+    await tellTeam(
+      { event: "rollback-ended", text, run: receipt ?? null },
+      { store, templates: settings.communication.templates, onProgress },
+    );
     const findings = [
       ...sides.flatMap(({ platform, outcome, message }) => (outcome === "failed" ? [`${platform}: ${message}`] : [])),
       ...health.results.flatMap(({ ok, url, error }) => (ok ? [] : [`${url}: ${error ?? "no answer"}`])),

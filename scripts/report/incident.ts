@@ -90,6 +90,8 @@ function openedByOf({ kind }: Incident): string {
       return "the verification after a release";
     case "emergency":
       return "npm run emergency";
+    case "alarm":
+      return "an alarm";
     case "drill":
       return "a restore drill";
   }
@@ -133,6 +135,8 @@ function describeEvent(event: Exclude<IncidentEvent, { event: "command-started" 
       return event.text;
     case "assessed":
       return `assessed: ${event.text}`;
+    case "told":
+      return `${event.delivered ? "told" : "NOT told"} by ${event.channel} (${event.notice}): ${event.detail}`;
     case "mitigated":
       return `mitigated: ${event.text}`;
     case "closed":

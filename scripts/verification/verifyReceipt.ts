@@ -16,6 +16,7 @@ import { type ComparisonRecord, comparisonRecordSchema } from "../record/compari
 import type { Receipt } from "../record/receipt";
 import { openForReceipt } from "../record/incident";
 import { type RunIdentity, lastNumber, recordEvent } from "../record/releaseEvents";
+import { tellOfIncident } from "../record/incidentNotice";
 import { tellTeam } from "../record/teamNotice";
 import { readFingerprint } from "../restore/compareCopy";
 import { compactUtc, suspectMarkKey } from "../store/layout";
@@ -111,7 +112,8 @@ async function freezeReleases(input: ReceiptVerificationInput, verification: Rec
   );
   const rows = missing.length === 0 ? "" : ` (missing rows: ${missing.join(", ")})`;
   const text = `releases are frozen: the comparison after the release failed${rows}`;
-  await tellTeam({ event: "frozen", text, run: receipt }, { store, onProgress: input.onProgress });
+  const { templates } = receipt.settings.communication;
+  await tellTeam({ event: "frozen", text, run: receipt }, { store, templates, onProgress: input.onProgress });
 }
 
 /**
@@ -139,6 +141,13 @@ export async function openIncidentFor(
     impact: comparison === undefined ? [] : impactOf(comparison),
     notVerified: comparison === undefined ? ["the data was not compared again"] : notComparedIn(comparison),
   });
+  const channels = {
+    store,
+    communication: receipt.settings.communication,
+    onProgress: onProgress ?? (() => undefined),
+  };
+  const text = `the verification of release ${releaseVersion || runId} of ${stack} failed`;
+  await tellOfIncident(id, { event: "incident-opened", key: "opened", text }, channels);
   onProgress?.(opened ? `incident ${id} is open: npm run incident -- show` : `incident ${id} is open already`);
 }
 

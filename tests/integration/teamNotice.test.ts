@@ -5,9 +5,9 @@ import type { AddressInfo } from "node:net";
 import { pathToFileURL } from "node:url";
 import { readNotes } from "../../scripts/record/releaseNotes";
 import { type TeamNotice, tellTeam } from "../../scripts/record/teamNotice";
-import { type LoopbackServer, serveLoopback } from "../../scripts/rehearsal/loopbackServer";
 import { FileStore } from "../../scripts/store/fileStore";
 import { runCli } from "../servers/cli";
+import { type SnsFake, snsTopic, startSns } from "../servers/sns";
 import { temporaryFolder } from "../servers/stores";
 
 const secretPath = "/services/T000/B000/s3cr3t-webhook-token";
@@ -124,57 +124,23 @@ describe("telling the team", () => {
   });
 });
 
-/** What SNS answers and checks of Publish: https://docs.aws.amazon.com/sns/latest/api/API_Publish.html. */
 describe("telling the team by SNS", () => {
-  const arn = "arn:aws:sns:eu-central-1:111122223333:releases";
-  const credentials = { AWS_ACCESS_KEY_ID: "AKIDEXAMPLE", AWS_SECRET_ACCESS_KEY: "not-a-real-secret-key" };
-  let server: LoopbackServer;
-  let published: URLSearchParams[];
-  /** A code with which every request is refused; `silent`: no answer. */
-  let refuse: string | undefined;
+  const arn = snsTopic;
+  let sns: SnsFake;
   let store: FileStore;
   let lines: string[];
   let former: NodeJS.ProcessEnv;
 
-  const failure = (status: number, code: string, message: string) => ({
-    status,
-    headers: { "content-type": "text/xml" },
-    body: `<ErrorResponse xmlns="http://sns.amazonaws.com/doc/2010-03-31/"><Error><Type>Sender</Type><Code>${code}</Code><Message>${message}</Message></Error><RequestId>r</RequestId></ErrorResponse>`,
-  });
-
   beforeEach(async () => {
-    published = [];
     lines = [];
-    refuse = undefined;
     store = new FileStore(temporaryFolder());
-    server = await serveLoopback(async ({ method, headers, body }) => {
-      if (refuse === "silent") return new Promise(() => undefined);
-      if (refuse !== undefined) return failure(403, refuse, "is not authorized to perform: SNS:Publish");
-      const signed =
-        /^AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE\/\d{8}\/eu-central-1\/sns\/aws4_request, .*Signature=[0-9a-f]{64}$/;
-      if (method !== "POST" || !signed.test(headers.authorization ?? "")) {
-        return failure(403, "SignatureDoesNotMatch", "the request is not signed");
-      }
-      const form = new URLSearchParams(body);
-      if (form.get("Action") !== "Publish" || form.get("Version") !== "2010-03-31") {
-        return failure(400, "InvalidAction", "expected Publish of 2010-03-31");
-      }
-      if (form.get("TopicArn") !== arn) return failure(404, "NotFound", "Topic does not exist");
-      if (!/^[!-~][ -~]{0,99}$/.test(form.get("Subject") ?? "")) return failure(400, "InvalidParameter", "Subject");
-      if ((form.get("Message") ?? "") === "") return failure(400, "InvalidParameter", "Empty message");
-      published.push(form);
-      return {
-        status: 200,
-        headers: { "content-type": "text/xml" },
-        body: `<PublishResponse xmlns="http://sns.amazonaws.com/doc/2010-03-31/"><PublishResult><MessageId>94f20ce6-13c5-43a0-9a9e-ca52d816e90b</MessageId></PublishResult><ResponseMetadata><RequestId>r</RequestId></ResponseMetadata></PublishResponse>`,
-      };
-    });
+    sns = await startSns();
     former = { ...process.env };
-    Object.assign(process.env, credentials, { AWS_ENDPOINT_URL_SNS: server.url });
+    Object.assign(process.env, sns.env);
   });
   afterEach(async () => {
     process.env = former;
-    await server.close();
+    await sns.close();
   });
 
   const tell = (what: TeamNotice = notice, env: NodeJS.ProcessEnv = { NOTIFY_SNS_TOPIC_ARN: arn }): Promise<void> =>
@@ -190,23 +156,29 @@ describe("telling the team by SNS", () => {
   it("publishes a line for people, the facts, and an attribute to filter by", async () => {
     await tell({ ...notice, run: { ...run, stack: "crm/prüf" } });
     assert.deepEqual(lines, []);
-    const [form] = published;
+    const [form] = sns.published;
     assert.equal(form?.get("Subject"), "crm/pr?f: release-started");
     assert.match(form?.get("Message") ?? "", /^crm\/prüf: release v1: the gate passed\n\nevent: release-started\n/);
     assert.equal(form?.get("MessageAttributes.entry.1.Name"), "event");
     assert.equal(form?.get("MessageAttributes.entry.1.Value.StringValue"), "release-started");
     assert.deepEqual(await noted(), [true, "SNS topic releases took it"]);
+    // What a mail's subject may be: less than 100 characters, no line break, whatever a stack is called.
+    for (const stack of ["x".repeat(300), "crm\r\nBcc: all", " crm"]) await tell({ ...notice, run: { ...run, stack } });
+    assert.deepEqual(
+      sns.published.slice(1).map((each) => each.get("Subject")),
+      ["x".repeat(99), "crm??Bcc: all: release-started", "crm: release-started"],
+    );
   });
 
   it("that is refused, silent or no topic's is a warning and a note, never a failure", async () => {
-    refuse = "AuthorizationError";
+    sns.refuse = "AuthorizationError";
     await tell();
     assert.match(
       lines.at(-1) ?? "",
       /not told \(release-started\): SNS topic releases: AuthorizationError.*not authorized/,
     );
     assert.equal((await noted())[0], false);
-    refuse = "silent";
+    sns.refuse = "silent";
     await tellTeam(notice, { store, env: { NOTIFY_SNS_TOPIC_ARN: arn }, milliseconds: 200 });
     assert.match((await noted())[1], /no answer within 200 ms$/);
     for (const wrong of ["releases", `${arn}.fifo`]) {
