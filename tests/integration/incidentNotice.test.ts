@@ -51,8 +51,9 @@ describe("telling of an incident", function () {
       ...{ checks: "none", environment: { required: [], critical: [] } },
       communication: { statusPage: { pageId: "gytm4qzbx9t6", components: [component] }, ...communication },
     });
-  const patience = { pace: { attempt: 150, pause: 5 }, milliseconds: 200 };
-  const pagePace = { attempt: 2_000, total: 5_000, firstPause: 5 };
+  // Long enough for a machine that is busy: what answers late is told again.
+  const patience = { pace: { attempt: 20_000, pause: 5 }, milliseconds: 20_000 };
+  const pagePace = { attempt: 10_000, total: 12_000, firstPause: 5 };
   const channelsTo = (store: FileStore, over: Partial<IncidentChannels> = {}): IncidentChannels => ({
     ...{ store, communication: settings().communication, ...patience, pagePace },
     env: { ...page.env, NOTIFY_WEBHOOK_URL: `${hook.url}/s3cr3t-hook` },
@@ -249,7 +250,7 @@ describe("telling of an incident", function () {
           return chooseBy(decision, assessment, undefined);
         },
         onProgress: (line) => lines.push(line),
-        patience: { ...patience, milliseconds: 3_000, pagePace, ...hurried, env },
+        patience: { ...patience, pagePace, ...hurried, env },
       });
     const tasks = async (crm: ProtectedCrm): Promise<unknown> =>
       (await ask(crm.url, "SELECT count(*)::int AS n FROM tasks"))[0];
