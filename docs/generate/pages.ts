@@ -3,6 +3,7 @@ import { readFileSync, readdirSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { format, resolveConfig } from "prettier";
 import { commandOverview, declaredCommands, optionTable } from "./commands";
+import { directDependencies, licenceTable } from "./dependencies";
 import { declaredErrors, errorTable } from "./errors";
 import { fillRegions, regionNames } from "./regions";
 import { declaredSettings, settingsTable } from "./settings";
@@ -21,6 +22,8 @@ function declared(): Declared {
   const errors = declaredErrors(projectFolder);
   const singles = new Map<string, () => string>([
     ["commands", () => commandOverview(commands)],
+    ["dependencies", directDependencies],
+    ["licences", licenceTable],
     ...[...new Set(errors.map(({ exitCode }) => exitCode))].map(
       (code) => [`errors ${code}`, () => errorTable(errors.filter(({ exitCode }) => exitCode === code))] as const,
     ),

@@ -6,7 +6,7 @@ import { dirname, join, relative, resolve } from "node:path";
 import { Command, Option } from "commander";
 import * as library from "../../components";
 import { configKeys } from "../../components/settings";
-import { optionTable } from "../../docs/generate/commands";
+import { declaredCommands, optionTable } from "../../docs/generate/commands";
 import { errorsOf } from "../../docs/generate/errors";
 import { anchorOf } from "../../docs/generate/markdown";
 import { generatedPages } from "../../docs/generate/pages";
@@ -29,6 +29,7 @@ const pages = [
   ...readdirSync(join(root, "docs"))
     .filter((file) => file.endsWith(".md"))
     .map((file) => `docs/${file}`),
+  ...readdirSync(join(root, "docs/how-to")).map((file) => `docs/how-to/${file}`),
 ];
 const readme = read("README.md");
 const reference = read("docs/reference.md");
@@ -71,6 +72,34 @@ function firstColumn(text: string): string[] {
 
 function assertSame(documented: readonly string[], existing: readonly string[]): void {
   assert.deepEqual([...new Set(documented)].sort(), [...new Set(existing)].sort());
+}
+
+/** What the `sh` blocks of a page run of ours: the line, and the words of the command line behind an npm script or a launcher. */
+function documentedCalls(page: string): [line: string, words: string[]][] {
+  return [...read(page).matchAll(/^```sh\n([\s\S]*?)^```/gm)]
+    .flatMap(([, block = ""]) => block.replaceAll("\\\n", " ").split("\n"))
+    .flatMap((line) => line.replace(/ #.*/, "").split(/&&|\|\||[;|]/))
+    .flatMap((call): [string, string[]][] => {
+      const script = /\bnpm run (?:-s )?([a-z][\w:-]*)(?: -- (.*))?/.exec(call);
+      const launched = /(?:\bnpx |^\s*|bin\/)dbprotect(?:\.js)? (.*)/.exec(call);
+      const behind = script === null ? undefined : /bin\/dbprotect\.js (.*)$/.exec(scriptOf(script[1]))?.[1];
+      const words = behind === undefined ? launched?.[1] : `${behind} ${script?.[2] ?? ""}`;
+      return words === undefined
+        ? []
+        : [
+            [
+              call.trim(),
+              words
+                .replace(/"[^"]*"|'[^']*'/g, "x")
+                .replace(/["']/g, "")
+                .split(/\s+/),
+            ],
+          ];
+    });
+}
+
+function scriptOf(name = ""): string {
+  return (npmScripts as Readonly<Record<string, string>>)[name] ?? "";
 }
 
 describe("documentation", function () {
@@ -129,6 +158,19 @@ describe("documentation", function () {
     it("setup's options are named", () => {
       const help = execFileSync(process.execPath, [join(root, "bin", "setup.js"), "--help"], { encoding: "utf8" });
       assertSame(firstColumn(section(reference, "### Setup")), optionsOf(help));
+    });
+
+    it("on every page are those that exist, with options that they have", () => {
+      const commands = declaredCommands();
+      for (const page of pages) {
+        for (const [call, words] of documentedCalls(page)) {
+          const name = [words.slice(0, 2).join(" "), words[0] ?? ""].find((name) => commands.has(name));
+          assert.ok(name !== undefined, `${page}: ${call}: no such command`);
+          const known = commands.get(name)?.options.map(({ long }) => long) ?? [];
+          for (const word of words.filter((word) => word.startsWith("--")))
+            assert.ok([...known, "--help"].includes(word.replace(/=.*/, "")), `${page}: ${call}: no option ${word}`);
+        }
+      }
     });
 
     it("names of the strategy's form, anywhere, exist", () => {
