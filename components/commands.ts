@@ -49,7 +49,7 @@ const commandWords = {
   environmentSnapshot: "env:snapshot --json",
   scheduledBackup: "db:backup --tier scheduled",
   prune: "db:prune --yes",
-  health: "db:health",
+  health: "db:health --open-incident",
   drill: "db:drill --json",
   lastDrills: "db:drill --last --json",
   replicateExisting: "store:replicate-existing",

@@ -74,17 +74,19 @@ export function taskPolicy(places: readonly S3Place[], kmsKeys: readonly string[
   );
 }
 
-/** `db:health`: looks at everything, and writes its last readings. */
+/** `db:health`: looks at everything, writes its last readings, and opens incidents. */
 export function healthPolicy(places: readonly S3Place[], kmsKeys: readonly string[], partition: string): object {
   const bucketArns = places.map(({ bucket }) => `arn:${partition}:s3:::${bucket}`);
-  const at = (key: string): string[] =>
-    places.map(({ bucket, prefix }) => `arn:${partition}:s3:::${bucket}/${prefix === "" ? "" : `${prefix}/`}${key}`);
+  const locked = places.filter((place) => place.locked);
+  const at = (key: string, those = places): string[] =>
+    those.map(({ bucket, prefix }) => `arn:${partition}:s3:::${bucket}/${prefix === "" ? "" : `${prefix}/`}${key}`);
   const prefixes = [...new Set(places.map(({ prefix }) => (prefix === "" ? "*" : `${prefix}/*`)))];
   const looking = ["s3:GetObject", "s3:GetObjectLegalHold", "s3:GetObjectRetention", "s3:GetObjectTagging"];
   return policy(
     allow("ListStore", ["s3:ListBucket"], bucketArns, { StringLike: { "s3:prefix": prefixes } }),
     allow("ReadStore", looking, at("*")),
-    allow("Remember", ["s3:PutObject"], at("control/health.json")),
+    allow("Remember", ["s3:PutObject"], [...at("control/health.json"), ...at("incidents/*")]),
+    locked.length === 0 ? undefined : allow("LockIncidents", ["s3:PutObjectRetention"], at("incidents/*", locked)),
     useKey(kmsKeys),
   );
 }

@@ -1,6 +1,6 @@
 /**
  * `db:health` every few minutes in an account of AWS: what it reads of database, store and platform becomes metrics of
- * CloudWatch by its log. It may look at everything, and write nothing but its memory of the last readings.
+ * CloudWatch by its log. It may look at everything, and write nothing but its memory of the last readings and the incidents that it opens.
  */
 import type * as cloudwatch from "@pulumi/aws/cloudwatch";
 import type * as sfn from "@pulumi/aws/sfn";

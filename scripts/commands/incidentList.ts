@@ -25,6 +25,7 @@ export function configure(command: Command): void {
           return { id, kind, title, openedAt, open: open.has(id), closedAt: closed?.at ?? null };
         },
       );
+      incidents.sort((one, other) => one.openedAt.localeCompare(other.openedAt));
       printResult(json === true, { schemaVersion: 1, incidents }, renderIncidentList(incidents));
     });
 }

@@ -1,7 +1,7 @@
 /**
  * Incidents: what happened, who ran what on which host and how it ended, each event written once below
- * `incidents/<id>/`. Opened by a person, by a verification that failed, by a failed drill (whose record opens it) or by an
- * emergency; open until a person closes it with a reason. An event holds counts and names, never a row.
+ * `incidents/<id>/`. Opened by a person, by a verification that failed, by a failed drill (whose record opens it), by an alarm
+ * or by an emergency; open until a person closes it with a reason. An event holds counts and names, never a row.
  */
 import { randomBytes } from "node:crypto";
 import { hostname } from "node:os";
@@ -12,6 +12,7 @@ import { databaseIdentitySchema } from "../database/identity";
 import { encodeDocument, readDocument } from "../store/documents";
 import { compactUtc, incidentEventKey, incidentsPrefix } from "../store/layout";
 import { AlreadyExists, type Store } from "../store/store";
+import { type SignalName, signalNames } from "../thresholds";
 import { drillSchema } from "./drillRecords";
 
 /** What a table lacks, against the last good copy of it. */
@@ -90,6 +91,13 @@ const eventSchema = z.discriminatedUnion("event", [
     text: z.string(),
   }),
   z.object({
+    ...{ ...common, event: z.literal("alarm") },
+    signal: z.enum(signalNames as [SignalName, ...SignalName[]]),
+    state: z.enum(["critical", "recovered"]),
+    /** Its value and threshold. */
+    text: z.string(),
+  }),
+  z.object({
     ...{ ...common, event: z.literal("told") },
     /** The kind of notice, of scripts/notices.ts. */
     notice: z.string(),
@@ -152,23 +160,35 @@ export async function openIncident(
   return id;
 }
 
-/**
- * One incident for each receipt whose verification fails, however often it is verified while that one is open.
- *
- * @returns its id, and whether it was opened just now.
- */
-export async function openForReceipt(
+export interface OpenedOnce {
+  readonly id: string;
+  /** Just now. */
+  readonly opened: boolean;
+}
+
+/** One incident for each receipt whose verification fails, however often it is verified while that one is open. */
+export function openForReceipt(store: Store, receipt: string, opening: IncidentOpening): Promise<OpenedOnce> {
+  return openOnce(store, `${receipt}-verification`, async () => opening);
+}
+
+/** One incident for each signal whose alarm sounds, while that one is open. */
+export function openForAlarm(
   store: Store,
-  receipt: string,
-  opening: IncidentOpening,
-): Promise<{ readonly id: string; readonly opened: boolean }> {
+  signal: SignalName,
+  opening: () => Promise<IncidentOpening>,
+): Promise<OpenedOnce> {
+  return openOnce(store, `alarm-${signal}`, opening);
+}
+
+/** The open one of this name, else the next of it: of several that open it at once, one does. */
+async function openOnce(store: Store, name: string, opening: () => Promise<IncidentOpening>): Promise<OpenedOnce> {
   for (let number = 1; ; number++) {
-    const id = `${receipt}-verification${number === 1 ? "" : `-${number}`}`;
+    const id = number === 1 ? name : `${name}-${number}`;
     const names = (await store.list(`${incidentsPrefix}${id}/`)).map(({ key }) => eventNameOf(key));
     if (names.includes("closed")) continue;
     if (names.length > 0) return { id, opened: false };
     try {
-      return { id: await openIncident(store, opening, id), opened: true };
+      return { id: await openIncident(store, await opening(), id), opened: true };
     } catch (error) {
       if (!(error instanceof AlreadyExists)) throw error;
     }

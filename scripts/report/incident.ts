@@ -135,6 +135,8 @@ function describeEvent(event: Exclude<IncidentEvent, { event: "command-started" 
       return event.text;
     case "assessed":
       return `assessed: ${event.text}`;
+    case "alarm":
+      return `alarm: ${event.text}`;
     case "told":
       return `${event.delivered ? "told" : "NOT told"} by ${event.channel} (${event.notice}): ${event.detail}`;
     case "mitigated":
@@ -177,15 +179,31 @@ function preventionLines({ closed }: Incident): string[] {
     : [`None, because: ${closed.noPrevention ?? "nobody said"}`];
 }
 
-const blameless = "This report names no person. It asks what let it happen, not who did it.";
+const blamelessness = "This report names no person. It asks what let it happen, not who did it.";
+
+/** A command line without whom it names: what the shell took for one word may be quoted, as `timeline.ts` writes it. */
+function withoutPerson(command: string): string {
+  return command.replace(/(--person[= ])(?:'(?:[^']|'\\'')*'|\S+)/g, "$1<a person>");
+}
+
+/** The incident as others read it: no command line says who ran it. */
+function blameless(incident: Incident): Incident {
+  const events = incident.events.map((event) =>
+    event.event === "command-started" || event.event === "command-ended"
+      ? { ...event, command: withoutPerson(event.command) }
+      : event,
+  );
+  return { ...incident, events };
+}
 
 /** The blameless report; while the incident is open, its questions stand where the answers will be. */
-export function incidentMarkdown(incident: Incident): string {
+export function incidentMarkdown(recorded: Incident): string {
+  const incident = blameless(recorded);
   const facts = factsOf(incident);
   const lines = (items: readonly string[]): string => items.map((item) => `- ${plain(item)}`).join("\n");
   return [
     `# ${plain(incident.title)}`,
-    `Incident \`${incident.id}\`. ${blameless}`,
+    `Incident \`${incident.id}\`. ${blamelessness}`,
     lines(summaryOf(incident, facts).map(({ name, value }) => `${name}: ${value}`)),
     "## Impact by table",
     facts.impact.length === 0
@@ -225,7 +243,8 @@ function plain(text: string): string {
     .replace(/[\\|`*<>[\]]/g, (sign) => (sign === "<" ? "&lt;" : sign === ">" ? "&gt;" : `\\${sign}`));
 }
 
-export function incidentReport(incident: Incident): ReportDocument {
+export function incidentReport(recorded: Incident): ReportDocument {
+  const incident = blameless(recorded);
   const facts = factsOf(incident);
   const [from, to] = [Date.parse(incident.openedAt), Date.parse(endOf(incident))];
   const isOver = incident.closed !== undefined;
@@ -236,7 +255,7 @@ export function incidentReport(incident: Incident): ReportDocument {
     verdict: {
       tone: isOver ? "good" : "bad",
       word: isOver ? "Closed" : "Open",
-      sentence: `${incident.title}. ${blameless}`,
+      sentence: `${incident.title}. ${blamelessness}`,
     },
     facts: summaryOf(incident, facts),
     timeline: facts.commands.map((run) => barOf(run, from)),

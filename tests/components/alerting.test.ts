@@ -146,7 +146,7 @@ describe("components/alerting", function () {
       environment: { name: string; value: string }[];
       secrets: { name: string }[];
     }[];
-    assert.equal(container?.command[2], "dbprotect db:health || [ $? -eq 1 ] || [ $? -eq 3 ]");
+    assert.equal(container?.command[2], "dbprotect db:health --open-incident || [ $? -eq 1 ] || [ $? -eq 3 ]");
     const variables = Object.fromEntries((container?.environment ?? []).map(({ name, value }) => [name, value]));
     assert.equal(variables["DBPROTECT_STACK"], "someones-project/prod");
     assert.equal(variables["SUPABASE_PROJECT_REF"], "abcdefghijklmnopqrst");
@@ -160,7 +160,12 @@ describe("components/alerting", function () {
     const writing = statements(rights).filter(({ Action }) => JSON.stringify(Action).includes("Put"));
     assert.deepEqual(
       writing.map(({ Action, Resource }) => [Action, Resource]),
-      [[["s3:PutObject"], ["arn:aws:s3:::existing/prod/control/health.json"]]],
+      [
+        [
+          ["s3:PutObject"],
+          ["arn:aws:s3:::existing/prod/control/health.json", "arn:aws:s3:::existing/prod/incidents/*"],
+        ],
+      ],
     );
     for (const { Action, Resource } of statements(rights))
       assert.ok(!JSON.stringify([Action, Resource]).includes('"*"'), JSON.stringify(Action));

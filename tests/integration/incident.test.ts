@@ -275,6 +275,10 @@ describe("an incident", function () {
     it("makes a blameless report: no person, no markup of what people wrote", async () => {
       const id = await openIncident(store, { ...opening, person: "Ada Lovelace", title: "rows <b>gone</b> | *all*" });
       await recordIncident(store, id, { event: "noted", person: "Grace Hopper", text: "looking" });
+      for (const person of ["Ada", "'Grace O'\\''Hopper'"]) {
+        const command = `deploy:unfreeze --person ${person} --reason 'all is back' --yes`;
+        await recordIncident(store, id, { event: "command-started", person: null, run: person, command });
+      }
       const impact = { table: "public.tasks", rowsBefore: 150, rowsNow: null, missing: 150, changed: 0, damaged: 0 };
       await recordIncident(store, id, {
         ...{ event: "assessed", person: null, text: "restore", notVerified: ["public.notes: compared by keys only"] },
@@ -290,7 +294,8 @@ describe("an incident", function () {
       const incident = await readIncident(store, id);
       const [markdown, html] = [incidentMarkdown(incident), renderReport(incidentReport(incident))];
       for (const report of [markdown, html]) {
-        assert.doesNotMatch(report, /Ada|Grace/);
+        assert.doesNotMatch(report, /Ada|Grace|Hopper/);
+        assert.match(report, /deploy:unfreeze --person &lt;a person&gt; --reason .{0,10}all is back.{0,10} --yes/);
         for (const text of ["150", "gone", "at least 150", "backup_20260101_000000", "backup_20260202_000000"])
           assert.ok(report.includes(text), text);
         for (const text of ["least privilege", "names no person", "at most", "no verification that passed"])
