@@ -5,6 +5,7 @@ import { format, resolveConfig } from "prettier";
 import { commandOverview, declaredCommands, optionTable } from "./commands";
 import { directDependencies, licenceTable } from "./dependencies";
 import { declaredErrors, errorTable } from "./errors";
+import { drawImports, importGraph, lintedLayers } from "./imports";
 import { fillRegions, regionNames } from "./regions";
 import { declaredSettings, settingsTable } from "./settings";
 
@@ -22,6 +23,7 @@ function declared(): Declared {
   const errors = declaredErrors(projectFolder);
   const singles = new Map<string, () => string>([
     ["commands", () => commandOverview(commands)],
+    ["imports", () => drawImports(importGraph(projectFolder), lintedLayers(projectFolder))],
     ["dependencies", directDependencies],
     ["licences", licenceTable],
     ...[...new Set(errors.map(({ exitCode }) => exitCode))].map(

@@ -8,6 +8,7 @@ import * as library from "../../components";
 import { configKeys } from "../../components/settings";
 import { declaredCommands, optionTable } from "../../docs/generate/commands";
 import { errorsOf } from "../../docs/generate/errors";
+import { drawImports, importGraph, lintedLayers } from "../../docs/generate/imports";
 import { anchorOf } from "../../docs/generate/markdown";
 import { generatedPages } from "../../docs/generate/pages";
 import { regionNames } from "../../docs/generate/regions";
@@ -315,9 +316,7 @@ describe("documentation", function () {
   });
 
   it("the layers are lint's, and every folder of scripts/ is in one", () => {
-    const layersOfLint = [
-      ...(/const layers = \[\n([^;]*)\];/.exec(read("eslint.config.mjs"))?.[1] ?? "").matchAll(/\[(.*)\]/g),
-    ].map(([, layer]) => (layer ?? "").replaceAll('"', ""));
+    const layersOfLint = lintedLayers(root).map((layer) => layer.join(", "));
     const block = /enforces\s+it:\n\n```\n([^`]*)```/.exec(architecture)?.[1] ?? "";
     const layersOfPage = [...block.matchAll(/^([a-z]+(?:, [a-z]+)*)/gm)].map(([, layer]) => layer);
     assert.deepEqual(layersOfPage, layersOfLint);
@@ -325,6 +324,25 @@ describe("documentation", function () {
     assertSame(
       layersOfLint.flatMap((layer) => layer.split(", ")),
       folders.map(({ name }) => name),
+    );
+  });
+
+  it("no folder of the sources imports from one that imports from it, by whatever way", () => {
+    const graph = importGraph(root);
+    const reach = (from: string, seen = new Set<string>()): Set<string> => {
+      for (const to of graph.get(from) ?? []) if (!seen.has(to)) reach(to, seen.add(to));
+      return seen;
+    };
+    for (const folder of graph.keys()) assert.ok(!reach(folder).has(folder), folder);
+    assert.match(
+      drawImports(
+        new Map([
+          ["a", new Set(["b", "c"])],
+          ["b", new Set(["c"])],
+        ]),
+        [["a"]],
+      ),
+      /a --> b\n {2}b --> c/,
     );
   });
 
