@@ -12,7 +12,7 @@ import { findLeaks, findSecrets, processesOf } from "./leaks";
 import { Load } from "./load";
 import { Oracle } from "./oracle";
 import type { Plan, PlannedFault, WayStep } from "./plan";
-import { createShop, databaseOid, followedTables, readOdd, readShop } from "./shop";
+import { createShop, databaseOid, followedTables, freelyDeleted, readOdd, readShop } from "./shop";
 import { Truth } from "./truth";
 import { untilServes } from "./faults";
 import { type Lane, type World, buildWorld } from "./world";
@@ -70,6 +70,13 @@ export async function runPlan(
     runs: commands?.runs ?? [],
     seconds: (performance.now() - start) / 1000,
   };
+}
+
+/** What `gate run --json` says, as far as it is judged. */
+interface GateAnswer {
+  readonly runId: string;
+  readonly receiptSha256: string | null;
+  readonly unchanged: boolean;
 }
 
 /** What a released version does. */
@@ -280,7 +287,8 @@ class Run {
     const { app } = this.world;
     await this.settle();
     if (step === "gate") {
-      const { runId, receiptSha256 } = JSON.parse(run.stdout) as { runId: string; receiptSha256: string | null };
+      const { runId, receiptSha256, unchanged } = JSON.parse(run.stdout) as GateAnswer;
+      if (unchanged) return this.judgeUnchanged();
       if (receiptSha256 === null) return void this.violations.push("the gate passed without a receipt");
       if (this.mustRefuse()) this.violations.push(`the gate let a migration pass that ${this.plan.migration}`);
       const shared = fault?.fault.kind === "lost lease" || fault?.fault.kind === "two operators";
@@ -297,6 +305,14 @@ class Run {
       this.violations.push(...(await this.truth.ofVerification(this.receipt)));
       if (this.damaged) this.violations.push(`verified, and the release ${this.plan.damage}`);
     }
+  }
+
+  /** A gate that found its version live and verified: somebody else's verification, or one that was struck at its very end. */
+  private async judgeUnchanged(): Promise<void> {
+    const { commit } = this.version;
+    if (this.world.app.live.railway !== commit) this.violations.push("unchanged, and another version answers");
+    if (this.receipt === undefined) this.violations.push("unchanged, and no gate has passed");
+    else this.violations.push(...(await this.truth.ofVerification(this.receipt)));
   }
 
   /** A verification that failed must have a reason: a loss, or an application that does not answer. */
@@ -321,7 +337,10 @@ class Run {
       writeFileSync(this.migrationFile("additive"), migrationText.additive!);
     }
     const freezes = await readFreezes(this.world.store);
-    if (freezes.some(({ state }) => state === "active")) await this.remedy();
+    const frozen = freezes.filter(({ state }) => state === "active");
+    for (const { runId } of frozen)
+      if (runId !== null && isRowLoss(plan.damage)) this.violations.push(...(await this.truth.ofNamedRows(runId)));
+    if (frozen.length > 0) await this.remedy();
     if (this.inflicted || plan.brokenHealth) this.newVersion(true);
   }
 
@@ -348,7 +367,7 @@ class Run {
     for (const planned of fault === undefined ? [undefined] : [fault, undefined]) {
       const run = await this.command(line, planned, 0);
       if (run.code !== 0) continue;
-      this.oracle.putBack(visibility);
+      this.oracle.putBack(visibility, freelyDeleted);
       await this.settle();
       this.violations.push(...(await this.truth.ofVerification(this.receipt!)).map((lie) => `repaired, and ${lie}`));
       return true;

@@ -20,14 +20,16 @@ function smaller(plan: Plan): Plan[] {
   return [...without, ...simpler].filter((other) => JSON.stringify(other) !== JSON.stringify(plan));
 }
 
-/** How many runs it may take. */
-const mostRuns = 14;
-
 /**
  * @param run plays a plan.
+ * @param mostRuns how many runs it may take, besides the first.
  * @returns the run of the smallest plan found that still violates something; the first one again where none does.
  */
-export async function minimise(plan: Plan, run: (plan: Plan) => Promise<RunResult>): Promise<RunResult> {
+export async function minimise(
+  plan: Plan,
+  run: (plan: Plan) => Promise<RunResult>,
+  mostRuns: number,
+): Promise<RunResult> {
   let left = mostRuns;
   let best = await run(plan);
   for (let found = best.violations.length > 0; found;) {

@@ -74,10 +74,10 @@ export class Oracle {
     for (const table of [...this.histories.keys()]) if (!found.has(table)) this.histories.delete(table);
   }
 
-  /** Lost rows of the snapshot were put back as it shows them. */
-  putBack(visibility: string): void {
-    const before = this.at(visibility);
-    for (const [table, rows] of before) {
+  /** Lost rows of the snapshot were put back as it shows them. @param mayGo tables from which people delete rows themselves. */
+  putBack(visibility: string, mayGo: readonly string[]): void {
+    for (const [table, rows] of this.at(visibility)) {
+      if (mayGo.includes(table)) continue;
       for (const [key, content] of rows) {
         const history = this.historyOf(table, key);
         const last = history.at(-1);

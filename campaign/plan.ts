@@ -117,9 +117,9 @@ export class Dice {
 export function planOf(seed: number): Plan {
   const dice = new Dice(seed);
   const store = dice.chance(0.55) ? "folder" : dice.chance(0.65) ? "bucket" : "two folders";
-  const whole = dice.chance(0.6);
-  const migration = dice.chance(0.3) ? "none" : dice.chance(0.55) ? "additive" : dice.pick(migrations.slice(2));
-  const damage = dice.chance(0.6) ? "none" : dice.pick(damages.slice(1));
+  const whole = dice.chance(0.45);
+  const migration = dice.chance(0.45) ? "none" : dice.chance(0.6) ? "additive" : dice.pick(migrations.slice(2));
+  const damage = dice.chance(0.5) ? "none" : dice.pick(damages.slice(1));
   const steps = way
     .filter((step) => whole || step !== "vercel")
     .filter((step) => step !== "migrations" || migration !== "none");
@@ -134,12 +134,12 @@ export function planOf(seed: number): Plan {
     brokenHealth: dice.chance(0.08),
     faults: [],
   };
-  const count = dice.chance(0.15) ? 0 : dice.chance(0.75) ? 1 : 2;
+  const count = dice.chance(0.08) ? 0 : dice.chance(0.6) ? 1 : 2;
   const faults: PlannedFault[] = [];
   for (let left = count; left > 0; left--) {
     const places = [...steps, ...(damage === "none" ? [] : (["remedy"] as const))];
     // The gate does most, so most goes wrong there.
-    const during = dice.chance(0.4) ? "gate" : dice.pick(places);
+    const during = dice.chance(0.3) ? "gate" : dice.pick(places);
     if (faults.every((other) => other.during !== during)) faults.push({ during, fault: faultOf(dice, during, store) });
   }
   return { ...plan, faults };
@@ -159,7 +159,7 @@ function faultOf(dice: Dice, during: PlannedFault["during"], store: Plan["store"
   const longest = during === "gate" || during === "remedy" ? 2_500 : 700;
   const at: Moment = dice.chance(0.5)
     ? { milliseconds: dice.between(80, longest) }
-    : { lines: dice.between(1, during === "gate" ? 24 : 4) };
+    : { lines: dice.between(1, during === "gate" ? 24 : during === "remedy" ? 8 : 3) };
   switch (kind) {
     case "kill":
       return { kind, signal: dice.pick(["SIGKILL", "SIGKILL", "SIGTERM", "SIGINT"] as const), at };
@@ -183,7 +183,7 @@ function faultOf(dice: Dice, during: PlannedFault["during"], store: Plan["store"
       return {
         kind,
         answer: dice.pick(storeAnswers),
-        request: dice.between(1, 60),
+        request: dice.between(1, during === "gate" || during === "remedy" ? 60 : 12),
         times: dice.pick([1, 1, 3, 1_000]),
       };
     case "clock jump":

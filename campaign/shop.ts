@@ -54,6 +54,9 @@ const followed: Readonly<Record<string, Followed>> = {
 
 export const followedTables: readonly string[] = Object.keys(followed);
 
+/** Tables from which the writers delete rows, and the settings let them. */
+export const freelyDeleted: readonly string[] = ["shop.sessions"];
+
 /** For `RETURNING`: key and content of the rows of a followed table. */
 export function returning(table: string): string {
   const { key, content } = followed[table]!;

@@ -1,5 +1,7 @@
 /** No lie and no loss: what a command said is looked up in the database, in the store and in the oracle, without any code of the program that computes it. */
 import { createHash } from "node:crypto";
+import { existsSync, readFileSync } from "node:fs";
+import { join } from "node:path";
 import { Client } from "pg";
 import { manifestSchema, type Manifest } from "../scripts/backup/manifest";
 import { currentReceipt, readLease } from "../scripts/control/lease";
@@ -8,7 +10,7 @@ import { urlOf } from "../scripts/scratch/cluster";
 import { backupPrefix, manifestKey, receiptKey } from "../scripts/store/layout";
 import { readBytes } from "../scripts/store/store";
 import { type Oracle, type Rows, differences } from "./oracle";
-import { readOdd, readShop } from "./shop";
+import { freelyDeleted, readOdd, readShop } from "./shop";
 import type { World } from "./world";
 
 export class Truth {
@@ -75,13 +77,29 @@ export class Truth {
   async ofVerification(receipt: Receipt): Promise<string[]> {
     const { visibility } = (await this.manifest(receipt)).snapshot;
     const live = await this.live();
-    const before = withoutFreelyDeleted(this.oracle.at(visibility), receipt);
+    const before = new Map([...this.oracle.at(visibility)].filter(([table]) => !freelyDeleted.includes(table)));
     return [...differences(before, live.shop, false), ...live.odd].map((line) => `verified, and ${line}`);
   }
 
-  /** What is lost by now, of what that receipt's snapshot shows; empty: nothing. */
-  async lossSince(receipt: Receipt): Promise<string[]> {
-    return this.ofVerification(receipt);
+  /** A frozen release: the file with missing keys names every row that is gone from the snapshot, and no other. Of tables with a key. */
+  async ofNamedRows(runId: string): Promise<string[]> {
+    const receipt = await this.receipt(runId);
+    const [before, now] = [this.oracle.at((await this.manifest(receipt)).snapshot.visibility), this.oracle.now()];
+    const named = namedKeys(join(this.world.folder, "reports", `missing-${runId}.ndjson`));
+    return keyedTables.flatMap((table) => {
+      const gone = [...(before.get(table)?.keys() ?? [])].filter((key) => now.get(table)?.has(key) !== true);
+      const names = named.get(table) ?? new Set();
+      const unnamed = gone.filter((key) => !names.has(key));
+      const surplus = [...names].filter((key) => !gone.includes(key));
+      return [
+        ...(unnamed.length > 0
+          ? [`${table}: ${unnamed.length} lost rows are not named: ${unnamed.slice(0, 5).join(", ")}`]
+          : []),
+        ...(surplus.length > 0
+          ? [`${table}: ${surplus.length} rows are named that are not lost: ${surplus.slice(0, 5).join(", ")}`]
+          : []),
+      ];
+    });
   }
 
   /** The live database against every acknowledged commit; nobody may be writing. */
@@ -117,9 +135,23 @@ export class Truth {
   }
 }
 
-/** Tables from which the settings let rows go. */
-function withoutFreelyDeleted(rows: Rows, { settings }: Receipt): Rows {
-  return new Map([...rows].filter(([table]) => settings.tables[table]?.deletes !== "any"));
+/** Followed tables whose rows a verification can name by their keys. */
+const keyedTables = ["shop.orders", "shop.lines", "shop.measures"];
+
+/** By followed table, keys as the oracle has them; rows of a partition are those of its table. */
+function namedKeys(path: string): ReadonlyMap<string, ReadonlySet<string>> {
+  const named = new Map<string, Set<string>>();
+  for (const line of existsSync(path) ? readFileSync(path, "utf8").trim().split("\n") : []) {
+    const { table: name, key } = JSON.parse(line) as { readonly table: string; readonly key: string };
+    const table = name.replace(/^shop\.measures_\w+$/, "shop.measures");
+    if (!keyedTables.includes(table)) continue;
+    const columns = JSON.parse(key) as Readonly<Record<string, string>>;
+    const [first, second] =
+      table === "shop.orders" ? ["id"] : table === "shop.lines" ? ["order_id", "line"] : ["day", "name"];
+    const text = second === undefined ? String(columns[first]) : `${columns[first]}/${columns[second]}`;
+    named.set(table, (named.get(table) ?? new Set()).add(text));
+  }
+  return named;
 }
 
 function sha256Of(bytes: Buffer): string {

@@ -44,15 +44,16 @@ export async function runSteps(
       state,
     };
   } catch (thrown) {
-    // What a lost lease or Ctrl-C broke off shows as the error of whatever was running: the cause is the signal's.
-    const error = reasonOf(context.signal) ?? databaseFailure(thrown) ?? thrown;
+    const error = causeOf(context.signal, thrown);
     if (!(error instanceof Failure) && !context.signal.aborted) throw error;
     return { ...describeHalt(error), verdict: "halt", steps: state.reports, state };
   }
 }
 
-function reasonOf(signal: AbortSignal): Failure | undefined {
-  return signal.aborted && signal.reason instanceof Failure ? signal.reason : undefined;
+/** What a lost lease or Ctrl-C broke off shows as the error of whatever was running: the cause is the signal's. */
+function causeOf(signal: AbortSignal, thrown: unknown): unknown {
+  const reason: unknown = signal.aborted ? signal.reason : undefined;
+  return reason instanceof Failure ? reason : (databaseFailure(thrown) ?? thrown);
 }
 
 function describeHalt(error: unknown): Pick<StepsResult, "exitCode" | "message" | "hint" | "details"> {
@@ -81,7 +82,8 @@ async function runStep(context: GateContext, state: GateState, step: GateStep, o
         ...(result.evidence ?? []),
       ],
     });
-  } catch (error) {
+  } catch (thrown) {
+    const error = causeOf(context.signal, thrown);
     report({ outcome: "halt", summary: messageOf(error), evidence: detailsOf(error) });
     throw error;
   }
