@@ -8,6 +8,7 @@ import { type DatabaseIdentity, describeIdentity, isSameDatabase } from "../data
 import { displayName, quoteName } from "../database/sqlText";
 import { listProtectedTables } from "../database/tables";
 import type { DatabaseTarget } from "../database/target";
+import { readDepths } from "../retention/inventory";
 import { encodeDocument } from "../store/documents";
 import { compactUtc, suspectMarkKey } from "../store/layout";
 import type { Store } from "../store/store";
@@ -70,7 +71,9 @@ async function takeOne({ store, live, runId, isRetry, signal, onProgress }: Safe
     const reference = former ?? (await createBackup({ ...run, target: live, tier: "manual" })).reference;
     if (former === undefined || !(await listSuspects(store)).has(former.name)) await markSuspect(store, reference.name);
     const readable = (await readRecipients()).length === 0 || readIdentities().length > 0;
-    await verifyBackup({ ...run, backup: reference, depth: readable ? 3 : 1 });
+    const depth = readable ? 3 : 1;
+    const known = former === undefined ? 0 : ((await readDepths(store)).get(former.name) ?? 0);
+    if (known < depth) await verifyBackup({ ...run, backup: reference, depth });
     onProgress?.(`safety backup: ${reference.name}, marked as suspect`);
     return reference.name;
   } catch (error) {

@@ -1,5 +1,6 @@
 /** Which scenes a rehearsal plays, and in which order: the quick ones, all of them, or those with these numbers. */
 import { UsageError } from "../contract/failure";
+import { emergency } from "./emergencyScene";
 import { failover } from "./failoverScene";
 import { lostLocation } from "./locationScene";
 import { unhealthyRelease } from "./rollbackScene";
@@ -12,7 +13,7 @@ export interface NumberedScene extends Scene {
 }
 
 /** Those that take longer than what they add to a first impression, after the others. */
-const slowScenes: readonly Scene[] = [hiddenDelete, unhealthyRelease, lostLocation, failover];
+const slowScenes: readonly Scene[] = [hiddenDelete, unhealthyRelease, emergency, lostLocation, failover];
 
 const numbered: readonly NumberedScene[] = [...scenes, ...slowScenes].map((scene, index) => ({
   ...scene,

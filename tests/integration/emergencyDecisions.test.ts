@@ -266,4 +266,18 @@ describe("decisions in an emergency", function () {
     assert.equal((await listSuspects(crm.store)).size, 1);
     assert.deepEqual(await readFreezes(crm.store), []);
   });
+
+  it("a plan that is none is a usage error, and without one and a terminal nothing is changed", async () => {
+    const crm = await protectedCrm(1, 5);
+    const env = { DATABASE_URL: crm.url, BACKUP_STORE: crm.address };
+    const plan = join(temporaryFolder(), "plan.json");
+    writeFileSync(plan, JSON.stringify({ person: "Ada", reason: "x", recover: "pray" }));
+    const wrong = await runCli(["emergency", "--plan", plan, "--yes"], env);
+    assert.equal(wrong.code, 2, wrong.stderr);
+    assert.match(wrong.stderr, /--plan: .*: recover: Invalid option/);
+    assert.equal((await runCli(["emergency", "--yes"], env)).code, 2);
+    const asked = await runCli(["emergency"], env);
+    assert.match(asked.stderr, /freezes releases of [^]*no terminal to ask on: nothing was changed/);
+    assert.deepEqual(await readFreezes(crm.store), []);
+  });
 });

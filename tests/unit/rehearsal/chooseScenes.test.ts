@@ -23,6 +23,7 @@ describe("the choice of scenes", () => {
       [
         "A loss that only the trial sees",
         "A release that does not answer",
+        "Two tables are emptied by hand",
         "A location is lost",
         "The database moves to its live replica",
       ],
