@@ -84,15 +84,30 @@ export function sumsQuery(
   table: HashedTable,
   within: { readonly of: number; readonly buckets: readonly number[] },
 ): string {
-  const all = within.buckets.length === within.of;
+  const read = [...new Set([...table.columns, ...table.key])];
+  const k = quoteIdentifier(nameBeside(read));
+  // Where a row is not wanted its content is not hashed; OFFSET 0 keeps the planner from hashing its identity twice.
+  const wanted =
+    within.buckets.length === within.of
+      ? `SELECT ${hashes(table)} FROM ONLY ${quoteName(table)} OFFSET 0`
+      : `SELECT i.${k} AS k, ${rowHash(table, table.columns)} AS r
+           FROM (SELECT ${[`${identityHash(table)} AS ${k}`, ...read.map(quoteIdentifier)].join(", ")}
+                   FROM ONLY ${quoteName(table)} OFFSET 0) i
+          WHERE ${isInBuckets(`i.${k}`, within.of, within.buckets)}`;
   return `SELECT (h.k & ${table.bucketCount - 1})::text AS bucket, count(*) || ' ' || sum(h.r) AS sum
-            FROM (SELECT ${hashes(table)} FROM ONLY ${quoteName(table)} OFFSET 0) h
-           ${all ? "" : `WHERE ${isInBuckets(within.of, within.buckets)}`}
+            FROM (${wanted}) h
            GROUP BY h.k & ${table.bucketCount - 1} ORDER BY h.k & ${table.bucketCount - 1}`;
 }
 
-function isInBuckets(bucketCount: number, buckets: readonly number[]): string {
-  return `(h.k & ${bucketCount - 1}) = ANY ('{${buckets.join(",")}}'::int8[])`;
+/** A name that none of these columns has. */
+function nameBeside(columns: readonly string[]): string {
+  let name = "k";
+  while (columns.includes(name)) name += "k";
+  return name;
+}
+
+function isInBuckets(k: string, bucketCount: number, buckets: readonly number[]): string {
+  return `(${k} & ${bucketCount - 1}) = ANY ('{${buckets.join(",")}}'::int8[])`;
 }
 
 /**
@@ -106,7 +121,7 @@ export function rowsQuery(table: HashedTable, buckets: readonly number[], visibi
   return `SELECT h.k::text AS k, h.r::text AS r, h.key, h.place::text AS place, h.old
             FROM (SELECT ${hashes(table)}, ${keyAsJson(table.key)} AS key, t.ctid AS place, ${old} AS old
                     FROM ONLY ${quoteName(table)} t) h
-           WHERE ${isInBuckets(table.bucketCount, buckets)}
+           WHERE ${isInBuckets("h.k", table.bucketCount, buckets)}
            ORDER BY h.k, h.key COLLATE "C", h.r`;
 }
 

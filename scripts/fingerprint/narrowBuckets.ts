@@ -58,8 +58,8 @@ async function compareSums(original: Client, live: Client, query: string): Promi
       const [here, there] = [was?.bucket === bucket, is?.bucket === bucket];
       if (was?.sum !== is?.sum || here !== there) found.push(bucket);
       if (found.length > mostBuckets) return undefined;
-      if (here) was = await before.next();
-      if (there) is = await after.next();
+      if (here) was = before.take() ?? (await before.next());
+      if (there) is = after.take() ?? (await after.next());
     }
     return found;
   } finally {

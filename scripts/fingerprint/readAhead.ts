@@ -19,6 +19,11 @@ export class ReadAhead<Raw, Row> {
     this.reading = this.read();
   }
 
+  /** The next row if it is at hand, without the turn of the event loop that waiting takes; undefined: ask `next`. */
+  take(): Row | undefined {
+    return this.batch[this.place] === undefined ? undefined : this.batch[this.place++];
+  }
+
   async next(): Promise<Row | undefined> {
     if (this.place >= this.batch.length) {
       this.batch = await this.reading;

@@ -2,12 +2,13 @@
  * Puts a backup into an empty database: the roles that the server lacks, the archives, and what belongs to the database
  * itself.
  */
-import { UsageError } from "../contract/failure";
+import { Refusal, UsageError } from "../contract/failure";
 import { withConnection } from "../database/connect";
 import { applyDatabaseProperties } from "../database/databaseProperties";
 import { majorOf } from "../database/identity";
 import { chooseJobs, readCapacity } from "../database/jobs";
 import { findPostgres } from "../database/postgresPrograms";
+import type { Queryable } from "../database/queryable";
 import { quoteIdentifier } from "../database/sqlText";
 import type { DatabaseTarget } from "../database/target";
 import { demandIdentity } from "../backup/ageKeys";
@@ -100,18 +101,60 @@ export async function createMissingRoles(
   const missing = await findMissingRoles(options.target, options.roles);
   if (missing.length === 0) return [];
   const raised = await withConnection(options.target, async (client) => {
-    const { rows } = await client.query<{ superuser: boolean }>(
-      "SELECT rolsuper AS superuser FROM pg_roles WHERE rolname = current_user",
-    );
-    const superusers = rows[0]?.superuser === true ? options.superusers : [];
-    for (const name of missing) {
-      const attribute = superusers.includes(name) ? " SUPERUSER" : "";
-      await client.query(`CREATE ROLE ${quoteIdentifier(name)} NOLOGIN${attribute}`);
-    }
+    const superuser = await demandMayCreate(client, options.target, missing);
+    const superusers = superuser ? options.superusers : [];
+    for (const statement of creationOf(missing, { superuser, superusers })) await client.query(statement);
     return missing.filter((name) => superusers.includes(name));
   });
   options.onProgress?.(`roles created on the server, without login: ${missing.join(", ")}`);
   return raised;
+}
+
+/**
+ * What makes roles that own or may use something. Who is no superuser may give an object to a role only as a member of
+ * it, which creating it no longer makes one (PostgreSQL 16's release notes): so it is granted.
+ */
+function creationOf(
+  roles: readonly string[],
+  by: { readonly superuser: boolean; readonly superusers?: readonly string[] },
+): string[] {
+  return roles.map(quoteIdentifier).flatMap((role, place) => {
+    const attribute = by.superusers?.includes(roles[place]!) === true ? " SUPERUSER" : "";
+    const create = `CREATE ROLE ${role} NOLOGIN${attribute}`;
+    return by.superuser ? [create] : [create, `GRANT ${role} TO CURRENT_USER`];
+  });
+}
+
+/**
+ * @returns whether our role is a superuser.
+ * @throws Refusal when it may create no roles.
+ */
+async function demandMayCreate(
+  session: Queryable,
+  { user, host }: DatabaseTarget,
+  missing: readonly string[],
+): Promise<boolean> {
+  const { rows } = await session.query<{ superuser: boolean; creates: boolean }>(
+    "SELECT rolsuper AS superuser, rolcreaterole AS creates FROM pg_roles WHERE rolname = current_user",
+  );
+  const [own] = rows;
+  if (own?.superuser === true) return true;
+  if (own?.creates === true) return false;
+  throw new Refusal(
+    `the backup's objects belong to, or are granted to, roles that ${host} no longer has, and role ${user} may not create them: ${missing.join(", ")}: nothing was changed`,
+    {
+      hint: `as a role that may: ${missing.map((role) => `CREATE ROLE ${quoteIdentifier(role)} NOLOGIN; GRANT ${quoteIdentifier(role)} TO ${quoteIdentifier(user)};`).join(" ")}`,
+    },
+  );
+}
+
+/** The statements that make the missing roles in a transaction of ours. @throws what `demandMayCreate` throws. */
+export async function roleStatements(
+  session: Queryable,
+  live: DatabaseTarget,
+  missing: readonly string[],
+): Promise<string[]> {
+  return missing.length === 0 ? [] : creationOf(missing, { superuser: await demandMayCreate(session, live, missing) });
 }
 
 /** What already belongs to them stays theirs: PostgreSQL asks only when an owner is set. */

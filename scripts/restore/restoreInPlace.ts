@@ -17,7 +17,7 @@ import { applyDatabaseProperties } from "../database/databaseProperties";
 import { readCapacity } from "../database/jobs";
 import { findPostgres } from "../database/postgresPrograms";
 import { PsqlSession } from "../database/psqlSession";
-import { displayName, quoteIdentifier, quoteLiteral, quoteName } from "../database/sqlText";
+import { displayName, quoteLiteral, quoteName } from "../database/sqlText";
 import { readScope } from "../database/supabasePreset";
 import { listSequences } from "../database/tables";
 import type { DatabaseTarget } from "../database/target";
@@ -30,7 +30,7 @@ import { readFingerprint } from "./compareCopy";
 import { compareInPlace, everythingThere, readDefinitions } from "./inPlaceComparison";
 import { type EntryRules, type Left, isRestoredInPlace, missingItem } from "./inPlaceEntries";
 import { dropStatements, ownRoles, unlinkLargeObjects } from "./ownObjects";
-import { demandNewEnough, findMissingRoles } from "./restoreBackup";
+import { demandNewEnough, findMissingRoles, roleStatements } from "./restoreBackup";
 import { stageBackup } from "./stageBackup";
 import { StagedArchive } from "./stagedArchive";
 import { type Tolerated, findTolerance } from "./toleratedErrors";
@@ -161,7 +161,7 @@ class Replacement {
       extensions: this.options.manifest.extensions.map(({ name }) => name),
       schemas: this.fingerprint.catalog.flatMap(({ kind, name }) => (kind === "schema" ? [name] : [])),
     });
-    const created = missingRoles.map((role) => `CREATE ROLE ${quoteIdentifier(role)} NOLOGIN`);
+    const created = await roleStatements(this.session, this.options.live, missingRoles);
     await this.session.send([...created, ...statements, unlinkLargeObjects].map((line) => `${line};\n`).join(""));
   }
 

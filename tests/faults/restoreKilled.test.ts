@@ -103,6 +103,13 @@ describe("a restore that is killed", function () {
         if (isDone) assert.ok(way.startsWith("--swap") || /committed$|counting rows/m.test(stderr), stderr);
         else assert.equal(code, null, stderr);
       }
+      const interrupted = startCli(command, env);
+      while (!interrupted.stderr().includes(steps[0]!)) await Promise.race([sleep(1), interrupted.ended]);
+      const isRestored = (await state()).tasks === restored.tasks;
+      interrupted.process.kill("SIGINT");
+      const { code, stderr } = await interrupted.ended;
+      assert.equal(code, 130, stderr);
+      assert.deepEqual(await state(), isRestored ? restored : damaged, "after Ctrl-C");
       const next = await runCli(command, env);
       assert.equal(next.code, 0, next.stderr);
       assert.deepEqual(await state(), restored);

@@ -42,7 +42,15 @@ import { closeCrmClients, freshCrm, freshStore } from "../servers/crm";
 
 describe("damage to a stored backup", () => {
   let url: string;
-  before(async () => void ({ url } = await freshCrm()));
+  before(async () => {
+    const crm = await freshCrm();
+    url = crm.url;
+    // Large objects, for pg_dump's archive of rows: half a megabyte that nothing compresses.
+    await crm.client.query(
+      `SELECT lo_from_bytea(4710 + n, (SELECT string_agg(sha512(int4send(n * 10000 + i)), '') FROM generate_series(1, 2000) i))
+         FROM generate_series(1, 4) n`,
+    );
+  });
   after(closeCrmClients);
 
   async function backup(): Promise<FinishedBackup & { store: Store; path: (file: string) => string }> {

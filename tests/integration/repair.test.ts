@@ -566,22 +566,27 @@ describe("db:repair", function () {
         assert.deepEqual(await contentOf(database.client), whole);
       });
 
-    it("killed while it waits for a row in the middle of writing, it changes nothing", async () => {
-      const database = await damaged("DELETE FROM people WHERE id > 1400");
-      const lost = await contentOf(database.client);
-      await database.client.query(`BEGIN; SELECT FROM organisations FOR UPDATE`);
-      const first = run(database, words(database, "--yes"));
-      while (!/public\.people: 100 rows put back/.test(first.stderr()) && first.process.exitCode === null)
-        await sleep(10);
-      await sleep(100);
-      first.process.kill("SIGKILL");
-      await first.ended;
-      await database.client.query("ROLLBACK");
-      await alone(database.client);
-      assert.deepEqual(await contentOf(database.client), lost);
-      assert.equal((await run(database, words(database, "--yes")).ended).code, 0);
-      assert.deepEqual(await contentOf(database.client), await contentOf(original));
-    });
+    for (const [signal, code] of [
+      ["SIGKILL", null],
+      ["SIGINT", 130],
+    ] as const)
+      it(`ended by ${signal} while it waits for a row in the middle of writing, it changes nothing`, async () => {
+        const database = await damaged("DELETE FROM people WHERE id > 1400");
+        const lost = await contentOf(database.client);
+        await database.client.query(`BEGIN; SELECT FROM organisations FOR UPDATE`);
+        const first = run(database, words(database, "--yes"));
+        while (!/public\.people: 100 rows put back/.test(first.stderr()) && first.process.exitCode === null)
+          await sleep(10);
+        await sleep(100);
+        first.process.kill(signal);
+        const ended = await first.ended;
+        assert.equal(ended.code, code, ended.stderr);
+        await database.client.query("ROLLBACK");
+        await alone(database.client);
+        assert.deepEqual(await contentOf(database.client), lost);
+        assert.equal((await run(database, words(database, "--yes")).ended).code, 0);
+        assert.deepEqual(await contentOf(database.client), await contentOf(original));
+      });
 
     /** Nothing of a run that was killed may stay connected. */
     async function alone(client: Client): Promise<void> {

@@ -158,6 +158,42 @@ describe("restoring in place", function () {
     it("can be done again on top of itself", async () => {
       await restore();
     });
+
+    it("waits for no other run that does the same: the second one changes nothing", async () => {
+      let second: Promise<void> | undefined;
+      await restoreInPlace({
+        ...backup,
+        live: parseTarget(url, "test"),
+        beforeCommit: () =>
+          (second = assert.rejects(restore(), { exitCode: 3, message: /another run restores in place/ })),
+      });
+      assert.ok(second);
+    });
+
+    it("names the owner that was dropped since the backup where it may not create it: nothing is changed", async () => {
+      const database = new URL(adminUrl).pathname.slice(1);
+      const [owner, gone] = [`owner_${database}`, `gone_${database}`];
+      await run(adminUrl, `CREATE ROLE ${gone}; GRANT ${gone} TO ${owner}`);
+      await run(
+        adminUrl,
+        `CREATE SCHEMA left_alone AUTHORIZATION ${gone};
+         CREATE TABLE left_alone.theirs (id int); INSERT INTO left_alone.theirs VALUES (1); ALTER TABLE left_alone.theirs OWNER TO ${gone}`,
+      );
+      const before = await backUp(url);
+      await run(
+        adminUrl,
+        `ALTER TABLE left_alone.theirs OWNER TO ${owner}; ALTER SCHEMA left_alone OWNER TO ${owner}; DROP ROLE ${gone}`,
+      );
+      await run(url, "INSERT INTO left_alone.theirs VALUES (2)");
+      const again = (): ReturnType<typeof restore> => restoreInPlace({ ...before, live: parseTarget(url, "test") });
+
+      await assert.rejects(again(), {
+        exitCode: 1,
+        message: new RegExp(`no longer has, and role ${owner} may not create them: ${gone}: nothing was changed`),
+        hint: new RegExp(`CREATE ROLE "?${gone}"? NOLOGIN; GRANT "?${gone}"? TO "?${owner}"?;`),
+      });
+      assert.equal((await rowsOf(url, "SELECT FROM left_alone.theirs")).length, 2);
+    });
   });
 
   describe("on a Supabase project, as its postgres, who is no superuser", () => {

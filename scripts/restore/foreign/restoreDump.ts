@@ -7,7 +7,7 @@ import { withConnection } from "../../database/connect";
 import { readDatabaseForm } from "../../database/databaseForm";
 import { PsqlSession } from "../../database/psqlSession";
 import type { Queryable } from "../../database/queryable";
-import { displayName, quoteIdentifier } from "../../database/sqlText";
+import { displayName } from "../../database/sqlText";
 import { readScope } from "../../database/supabasePreset";
 import { listProtectedTables } from "../../database/tables";
 import type { DatabaseTarget } from "../../database/target";
@@ -17,7 +17,7 @@ import { type NewDatabase, makeBeside } from "../besideDatabase";
 import { withSuffix } from "../databaseNames";
 import { goneDefinitions, platformLosses, readDefinitions } from "../inPlaceComparison";
 import { dropStatements, unlinkLargeObjects } from "../ownObjects";
-import { createMissingRoles, findMissingRoles } from "../restoreBackup";
+import { createMissingRoles, findMissingRoles, roleStatements } from "../restoreBackup";
 import { holdInPlace, statementsOf } from "../restoreInPlace";
 import type { AlreadyThere, DumpSummary } from "./dumpScript";
 import { type ProvenDump, fillFromDump, programsFor } from "./fillFromDump";
@@ -140,7 +140,7 @@ async function dropForDump(
   const statements = await dropStatements(session, {
     ...{ scope: await readScope(session), extensions, schemas: [...used, ...summary.schemas] },
   });
-  const created = missingRoles.map((role) => `CREATE ROLE ${quoteIdentifier(role)} NOLOGIN`);
+  const created = await roleStatements(session, session.target, missingRoles);
   await session.send([...created, ...statements, unlinkLargeObjects].map((line) => `${line};\n`).join(""));
   const schemas = await namesOf(session, "SELECT nspname::text AS name FROM pg_namespace");
   return { schemas: new Set(schemas), extensions: new Set(extensions) };
