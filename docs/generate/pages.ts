@@ -6,6 +6,7 @@ import { commandOverview, declaredCommands, optionTable } from "./commands";
 import { directDependencies, licenceTable } from "./dependencies";
 import { declaredErrors, errorTable } from "./errors";
 import { drawImports, importGraph, lintedLayers } from "./imports";
+import { runbookParts } from "./runbook";
 import { fillRegions, regionNames } from "./regions";
 import { declaredSettings, settingsTable } from "./settings";
 
@@ -24,6 +25,7 @@ function declared(): Declared {
   const singles = new Map<string, () => string>([
     ["commands", () => commandOverview(commands)],
     ["imports", () => drawImports(importGraph(projectFolder), lintedLayers(projectFolder))],
+    ...runbookParts(commands),
     ["dependencies", directDependencies],
     ["licences", licenceTable],
     ...[...new Set(errors.map(({ exitCode }) => exitCode))].map(
