@@ -63,11 +63,12 @@ export class Commands {
 const knownCodes: readonly (number | null)[] = [0, 1, 2, 3, 4, 130, null];
 
 /** What a command may exit with because of a fault, besides what it would without. */
-export function excused(fault: Fault, words: readonly string[]): readonly (number | null)[] {
-  const isGate = words[0] === "gate";
+export function excused(fault: Fault, run: CommandRun): readonly (number | null)[] {
+  const isGate = run.words[0] === "gate";
   switch (fault.kind) {
     case "kill":
-      return fault.signal === "SIGKILL" ? [null] : [130];
+      // Before the program listens, the signal ends it as it ends any process: nothing was begun.
+      return fault.signal === "SIGKILL" || run.stderr === "" ? [null, 130] : [130];
     case "server crash":
     case "session ended":
     case "network":

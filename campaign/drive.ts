@@ -270,7 +270,7 @@ class Run {
     this.violations.push(...faultsOfExit(run));
     const allowed = [
       expected,
-      ...(planned === undefined ? [] : excused(planned.fault, line)),
+      ...(planned === undefined ? [] : excused(planned.fault, run)),
       ...(this.lingering ? [1, 3] : []),
     ];
     if (!allowed.includes(run.code)) {
