@@ -277,8 +277,6 @@ export const rollbackSettingsSchema = z.strictObject({
   }),
 });
 
-export type RollbackSettings = z.infer<typeof rollbackSettingsSchema>;
-
 export const maintenanceSettingsSchema = z.strictObject({
   /**
    * A variable by which the application on Railway knows that it is in maintenance: `deploy:maintenance on` sets it and
@@ -372,8 +370,6 @@ export const drillSettingsSchema = z.strictObject({
     .default("warn")
     .describe("what the gate does when it is longer ago, failed, or there was none"),
 });
-
-export type DrillSettings = z.infer<typeof drillSettingsSchema>;
 
 export const replicaSettingsSchema = z.strictObject({
   name: z

@@ -1,3 +1,4 @@
+/** A store in a folder when things go wrong: killed writers, full disks, folders that may not be written. */
 import assert from "node:assert/strict";
 import { execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";

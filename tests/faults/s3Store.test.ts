@@ -1,3 +1,4 @@
+/** A store in a bucket when things go wrong: broken uploads and downloads, lost answers, servers that ignore conditions. */
 import { ListMultipartUploadsCommand, S3Client } from "@aws-sdk/client-s3";
 import assert from "node:assert/strict";
 import { createHash, randomBytes } from "node:crypto";

@@ -1,3 +1,4 @@
+/** The lease and the freeze on real stores, each kind: one release at a time, renewed, handed on, lifted. */
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";

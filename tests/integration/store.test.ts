@@ -1,3 +1,4 @@
+/** What every kind of store promises: bytes come back, a key is written once, damage and absence are told apart. */
 import assert from "node:assert/strict";
 import { type ChildProcess, spawn } from "node:child_process";
 import { createHash, randomBytes } from "node:crypto";

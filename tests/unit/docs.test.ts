@@ -354,6 +354,29 @@ describe("documentation", function () {
     assertSame(firstColumn(table), classes);
   });
 
+  it("every source file says first what it is for", () => {
+    for (const folder of ["bin", "components", "policy", "scripts", "tests", "bench", "campaign", "docs"]) {
+      for (const file of readdirSync(join(root, folder), { recursive: true, encoding: "utf8" })) {
+        if (!/\.[jt]s$/.test(file)) continue;
+        assert.match(read(join(folder, file)).replace(/^#!.*\n/, ""), /^\/[/*]/, `${folder}/${file}`);
+      }
+    }
+  });
+
+  it("the recording of npm start is an asciicast, of a run that passed", () => {
+    const [header = "", ...events] = read("docs/rehearsal.cast").trim().split("\n");
+    const { version, command } = JSON.parse(header) as { version: number; command: string };
+    assert.deepEqual([version, command], [2, "npm start"]);
+    let last = 0;
+    const shown = events.map((line) => {
+      const [seconds, kind, text] = JSON.parse(line) as [number, string, string];
+      assert.ok(seconds >= last && kind === "o", line);
+      last = seconds;
+      return text;
+    });
+    assert.match(shown.join(""), /PASS: (\d+) of \1 scenes as expected/);
+  });
+
   for (const page of pages) {
     it(`links of ${page} lead somewhere`, () => {
       const text = read(page).replace(/```[\s\S]*?```/g, "");

@@ -1,3 +1,4 @@
+/** Whether a process lives, told by its number and its start, on this host alone. */
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";

@@ -1,3 +1,4 @@
+/** Which freezes stand beside each other, and what lifts each. */
 import assert from "node:assert/strict";
 import { Refusal } from "../../../scripts/contract/failure";
 import { type FreezeDocument, type NewFreeze, withFreeze, withoutFreezes } from "../../../scripts/control/freeze";

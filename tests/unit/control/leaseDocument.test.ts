@@ -1,3 +1,4 @@
+/** Who may take the lease, in every state that its document can be in. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import {

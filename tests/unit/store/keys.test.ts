@@ -1,3 +1,4 @@
+/** Which keys a store takes, and which are written once. */
 import assert from "node:assert/strict";
 import {
   assertKey,

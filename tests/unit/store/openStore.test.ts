@@ -1,3 +1,4 @@
+/** Addresses of stores: folders, buckets, several, their parameters, and no credentials. */
 import assert from "node:assert/strict";
 import { UsageError } from "../../../scripts/contract/failure";
 import { FileStore } from "../../../scripts/store/fileStore";

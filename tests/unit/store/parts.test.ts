@@ -1,3 +1,4 @@
+/** How an upload is cut into parts: within S3's limits, in little memory. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { type Part, type PartPolicy, mostBytes, partPolicy, partsOf, smallestPart } from "../../../scripts/store/parts";

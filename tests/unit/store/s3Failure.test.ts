@@ -1,3 +1,4 @@
+/** What an S3 server's errors mean: exit code, what to do, no secret. */
 import assert from "node:assert/strict";
 import { Unavailable, UsageError } from "../../../scripts/contract/failure";
 import { registerSecret } from "../../../scripts/contract/redaction";
