@@ -6,7 +6,8 @@ import type { Manifest } from "../backup/manifest";
 import { messageOf } from "../contract/failure";
 import { isExpired } from "../control/leaseDocument";
 import { describeHolder, readLease } from "../control/lease";
-import type { DatabaseIdentity } from "../database/identity";
+import { isFenced, readMaintenance } from "../control/maintenance";
+import { type DatabaseIdentity, isSameDatabase } from "../database/identity";
 import { withConnection } from "../database/connect";
 import { type DatabaseTarget, withDatabase } from "../database/target";
 import type { StatementSession } from "../database/writeGrants";
@@ -167,6 +168,7 @@ async function secured(options: OverLive, source: DatabaseIdentity | undefined):
 }
 
 async function underFence<T>(options: OverLive, { inPlace }: Ways<T>): Promise<T> {
+  await warnOfWriters(options);
   let fence: KeptFence | undefined;
   try {
     return await inPlace(async (session) => {
@@ -204,6 +206,15 @@ async function bySwap<T extends { readonly notes: readonly string[] }>(
     }
   });
   return { ...restored, notes: [...restored.notes, ...swapped] };
+}
+
+/** A swap leaves the former database beside it; what is replaced in place is only where the safety backup was in time. */
+async function warnOfWriters({ store, identity, onProgress }: OverLive): Promise<void> {
+  const record = await readMaintenance(store);
+  if (isFenced(record) && isSameDatabase(record.database, identity)) return;
+  onProgress?.(
+    "warning: no write fence stands: what is written after the safety backup, until this is committed, is in neither; npm run deploy:maintenance -- on keeps people from writing",
+  );
 }
 
 async function warnOfLease({ store, onProgress }: OverLive): Promise<void> {

@@ -69,6 +69,7 @@ describe("restoring under the write fence", function () {
         restored.stderr,
         /write fence: \d+ right\(s\) taken away in what was restored, \d+ write\(s\) tried/,
       );
+      assert.doesNotMatch(restored.stderr, /no write fence stands/);
       assert.deepEqual(await ask("SELECT count(*)::int AS tasks FROM tasks"), [{ tasks: 150 }]);
       await assert.rejects(write(), { code: "42501" });
       await passes("deploy:maintenance", "status");
@@ -77,4 +78,10 @@ describe("restoring under the write fence", function () {
       await write();
     });
   }
+
+  it("db:restore --in-place without a fence says what people could lose meanwhile; --swap loses nothing", async () => {
+    const words = ["db:restore", backup, "--safety-backup", backup, "--yes"];
+    assert.match((await passes(...words, "--in-place")).stderr, /no write fence stands: what is written after/);
+    assert.doesNotMatch((await passes(...words, "--swap")).stderr, /no write fence stands/);
+  });
 });
