@@ -31,6 +31,7 @@ export class RecorderProject {
     for (const part of [
       "scripts/settings.ts",
       "scripts/thresholds.ts",
+      "scripts/notices.ts",
       "scripts/contract",
       "scripts/commands/session.ts",
     ])
