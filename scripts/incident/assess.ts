@@ -12,7 +12,7 @@ import { displayName } from "../database/sqlText";
 import type { DatabaseTarget } from "../database/target";
 import type { Fingerprint } from "../fingerprint/fingerprint";
 import { listReceipts, readTrustedReceipt, type Receipt } from "../record/receipt";
-import { listOpenReceipts } from "../record/releaseEvents";
+import { lastAcceptance, listOpenReceipts } from "../record/releaseEvents";
 import { listRollbackSeconds } from "../record/rollbackEvents";
 import { readLiveTables } from "../repair/liveTables";
 import { readFingerprint } from "../restore/compareCopy";
@@ -172,7 +172,18 @@ class Assessing {
       candidates.push({ tier, name, takenAt: manifest.snapshot.takenAt, depth: depths.get(name) ?? 0, manifest });
     }
     if (candidates.length === 0) this.notVerified.push(`${store.url} holds no backup of this database to compare with`);
-    return candidates;
+    return this.sinceAcceptance(candidates);
+  }
+
+  /** What a person accepted as lost is no damage: backups of before would have it put back. */
+  private async sinceAcceptance(candidates: readonly Candidate[]): Promise<Candidate[]> {
+    const accepted = await lastAcceptance(this.input.store);
+    const since = candidates.filter(({ takenAt }) => accepted === undefined || new Date(takenAt) > accepted);
+    if (accepted === undefined || since.length === candidates.length || since.length === 0) return [...candidates];
+    this.notVerified.push(
+      `what was lost before ${accepted.toISOString()}: a person accepted it then, so backups of before are not compared with`,
+    );
+    return since;
   }
 
   private async manifestOf(reference: BackupReference): Promise<Manifest | undefined> {

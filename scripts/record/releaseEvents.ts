@@ -213,6 +213,15 @@ export async function newestEventTime(store: Store): Promise<Date | undefined> {
   return newest === undefined ? undefined : new Date(newest);
 }
 
+/** When a person last accepted rows as lost, in the newest releases; undefined: nobody did. */
+export async function lastAcceptance(store: Store): Promise<Date | undefined> {
+  const runs = (await listHistories(store)).slice(-newestRuns);
+  const events = (await Promise.all(runs.map(({ runId }) => readEvents(store, runId)))).flat();
+  const times = events.filter(({ event }) => event === "accepted").map(({ at }) => at);
+  const newest = times.sort().at(-1);
+  return newest === undefined ? undefined : new Date(newest);
+}
+
 /** A run releases one version of one stack by one receipt: every event of it says the same. */
 export async function identityOf(store: Store, runId: string): Promise<RunIdentity | undefined> {
   const first = (await store.list(`${releasesPrefix}${runId}/`))[0];

@@ -4,6 +4,8 @@ import { assess } from "../../scripts/incident/assess";
 import { type Assessment, assessmentSchema } from "../../scripts/incident/assessment";
 import { recordAssessment } from "../../scripts/incident/recordAssessment";
 import { factsOf } from "../../scripts/incident/incidentFacts";
+import { newRunId } from "../../scripts/commands/gateContext";
+import { recordEvent } from "../../scripts/record/releaseEvents";
 import { listIncidents, openIncident, readIncident } from "../../scripts/record/incident";
 import { renderAssessment } from "../../scripts/report/assessment";
 import { operationSettingsSchema } from "../../scripts/settings";
@@ -105,5 +107,22 @@ describe("db:assess", function () {
     const found = await runCli(["db:assess", "--json"], env);
     assert.equal(found.code, 0, found.stderr);
     assert.equal(assessmentSchema.parse(JSON.parse(found.stdout)).verdict, "intact");
+  });
+
+  it("what a person accepted as lost is no damage any more, once a backup was taken since", async () => {
+    await ask(crm.url, "DELETE FROM tasks WHERE id BETWEEN 60 AND 69");
+    assert.equal((await look()).verdict, "damaged");
+    const run = { runId: newRunId(), releaseVersion: "1", stack: "crm", receiptSha256: "0".repeat(64) };
+    await recordEvent(crm.store, run, "accepted", "not needed", { person: "Ann" });
+    assert.equal((await look()).verdict, "damaged", "nothing shows yet what was accepted");
+    await crm.back(1);
+    const assessment = await look();
+    assert.equal(assessment.verdict, "intact");
+    assert.match(assessment.notVerified.join("\n"), /what was lost before .*: a person accepted it then/);
+    await ask(crm.url, "DELETE FROM tasks WHERE id BETWEEN 70 AND 71");
+    assert.deepEqual(
+      (await look()).tables.map(({ table, missing }) => [table, missing]),
+      [["public.tasks", 2]],
+    );
   });
 });

@@ -149,7 +149,10 @@ describe("a release", function () {
       assert.equal(verified.code, 1);
       const file = /report: (\S+\.html)/.exec(verified.stderr)?.[1];
       assert.match(readFileSync(file ?? "", "utf8"), /Damage found/);
-      assert.deepEqual(told, [...["release-started", "release-failed", "release-started", "frozen", "release-failed"]]);
+      assert.deepEqual(told, [
+        ...["release-started", "release-failed", "release-started"],
+        ...["incident-opened", "frozen", "release-failed"],
+      ]);
       assert.match((await release.run(["checklist", "success"])).stdout, /\[!\] All data is preserved/);
       const report = await release.run(["deploy:report", "--json"]);
       const rows = (JSON.parse(report.stdout) as ReportDocument).tables.flatMap((table) => table.rows);

@@ -21,9 +21,9 @@ describe("the choice of scenes", () => {
         .slice(scenes.length)
         .map(({ name }) => name),
       [
-        "A loss that only the trial sees",
         "A release that does not answer",
         "Two tables are emptied by hand",
+        "A loss that only the trial sees",
         "A location is lost",
         "The database moves to its live replica",
       ],
