@@ -20,6 +20,15 @@ export interface KeptFence {
   end(): Promise<void>;
 }
 
+/** Whether a fence of the live database is recorded. */
+export async function isFenceRecorded(options: {
+  readonly store: Store;
+  readonly identity: DatabaseIdentity;
+}): Promise<boolean> {
+  const record = await readMaintenance(options.store);
+  return isFenced(record) && isSameDatabase(record.database, options.identity);
+}
+
 /** @returns undefined where no fence of the live database is recorded. @throws Unavailable when another run changes it. */
 export async function keepFence(options: {
   readonly store: Store;
@@ -28,9 +37,8 @@ export async function keepFence(options: {
   readonly runId: string;
   readonly onProgress?: (line: string) => void;
 }): Promise<KeptFence | undefined> {
-  const { store, identity, runId, onProgress } = options;
-  const record = await readMaintenance(store);
-  if (!isFenced(record) || !isSameDatabase(record.database, identity)) return undefined;
+  const { store, runId, onProgress } = options;
+  if (!(await isFenceRecorded(options))) return undefined;
   const turn = await takeMaintenanceTurn(store, runId, (current) => {
     if (!isFenced(current)) throw new Refusal("the write fence was lifted meanwhile: nothing was changed");
     return current;

@@ -6,8 +6,7 @@ import type { Manifest } from "../backup/manifest";
 import { messageOf } from "../contract/failure";
 import { isExpired } from "../control/leaseDocument";
 import { describeHolder, readLease } from "../control/lease";
-import { isFenced, readMaintenance } from "../control/maintenance";
-import { type DatabaseIdentity, isSameDatabase } from "../database/identity";
+import type { DatabaseIdentity } from "../database/identity";
 import { withConnection } from "../database/connect";
 import { type DatabaseTarget, withDatabase } from "../database/target";
 import type { StatementSession } from "../database/writeGrants";
@@ -23,7 +22,7 @@ import { restoreInPlace } from "../restore/restoreInPlace";
 import { asideName, swapDatabases } from "../restore/swapDatabases";
 import type { Tolerated } from "../restore/toleratedErrors";
 import type { Store } from "../store/store";
-import { type KeptFence, keepFence } from "./keepFence";
+import { type KeptFence, isFenceRecorded, keepFence } from "./keepFence";
 import { committed, sessionOf } from "./maintenance";
 import { secureLive } from "./safetyBackup";
 
@@ -209,10 +208,9 @@ async function bySwap<T extends { readonly notes: readonly string[] }>(
 }
 
 /** A swap leaves the former database beside it; what is replaced in place is only where the safety backup was in time. */
-async function warnOfWriters({ store, identity, onProgress }: OverLive): Promise<void> {
-  const record = await readMaintenance(store);
-  if (isFenced(record) && isSameDatabase(record.database, identity)) return;
-  onProgress?.(
+async function warnOfWriters(options: OverLive): Promise<void> {
+  if (await isFenceRecorded(options)) return;
+  options.onProgress?.(
     "warning: no write fence stands: what is written after the safety backup, until this is committed, is in neither; npm run deploy:maintenance -- on keeps people from writing",
   );
 }

@@ -205,20 +205,26 @@ export async function newestRun(store: Store, stack: string | undefined): Promis
 const newestRuns = 20;
 
 /** When something was last released, or a release was verified or accepted; undefined: never. */
-export async function newestEventTime(store: Store): Promise<Date | undefined> {
-  const runs = (await listHistories(store)).slice(-newestRuns);
-  const last = await Promise.all(runs.map(async ({ runId }) => (await readEvents(store, runId)).at(-1)));
-  const times = last.flatMap((event) => (event === undefined ? [] : [event.at]));
-  const newest = times.sort().at(-1);
-  return newest === undefined ? undefined : new Date(newest);
+export function newestEventTime(store: Store): Promise<Date | undefined> {
+  return newestTime(store, (events) => events.slice(-1));
 }
 
 /** When a person last accepted rows as lost, in the newest releases; undefined: nobody did. */
-export async function lastAcceptance(store: Store): Promise<Date | undefined> {
+export function lastAcceptance(store: Store): Promise<Date | undefined> {
+  return newestTime(store, (events) => events.filter(({ event }) => event === "accepted"));
+}
+
+async function newestTime(
+  store: Store,
+  wanted: (events: readonly ReleaseEvent[]) => readonly ReleaseEvent[],
+): Promise<Date | undefined> {
   const runs = (await listHistories(store)).slice(-newestRuns);
-  const events = (await Promise.all(runs.map(({ runId }) => readEvents(store, runId)))).flat();
-  const times = events.filter(({ event }) => event === "accepted").map(({ at }) => at);
-  const newest = times.sort().at(-1);
+  const events = await Promise.all(runs.map(async ({ runId }) => wanted(await readEvents(store, runId))));
+  const newest = events
+    .flat()
+    .map(({ at }) => at)
+    .sort()
+    .at(-1);
   return newest === undefined ? undefined : new Date(newest);
 }
 

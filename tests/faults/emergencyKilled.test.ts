@@ -25,7 +25,7 @@ import { isCampaign } from "../servers/campaign";
 import { runCli, startCli } from "../servers/cli";
 import { closeCrmClients } from "../servers/crm";
 import { type ProtectedCrm, protectedCrm } from "../servers/damage";
-import { quietSettings, respondTo } from "../servers/emergency";
+import { copyOnSharedCluster, quietSettings, respondTo } from "../servers/emergency";
 import { ask, sharedCluster } from "../servers/postgres";
 import { temporaryFolder } from "../servers/stores";
 
@@ -86,17 +86,8 @@ async function damagedCrm(way: Way): Promise<ProtectedCrm> {
 
 describe("an emergency that is ended", function () {
   this.timeout(300_000);
-  const scratch = process.env["SCRATCH_DATABASE_URL"];
-
-  // Copies on the server that is there: what starts one for each is shown elsewhere.
-  before(async () => {
-    process.env["SCRATCH_DATABASE_URL"] = (await sharedCluster()).url;
-  });
-  after(async () => {
-    if (scratch === undefined) delete process.env["SCRATCH_DATABASE_URL"];
-    else process.env["SCRATCH_DATABASE_URL"] = scratch;
-    await closeCrmClients();
-  });
+  copyOnSharedCluster();
+  after(closeCrmClients);
 
   /** Where its process is killed: each step when it is announced (in a campaign), and in its middle. */
   const points: readonly { readonly step: string; readonly middle: RegExp | "telling the team" }[] = [

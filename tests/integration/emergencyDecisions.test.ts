@@ -19,9 +19,9 @@ import { operationSettingsSchema } from "../../scripts/settings";
 import { runCli } from "../servers/cli";
 import { closeCrmClients } from "../servers/crm";
 import { type ProtectedCrm, protectedCrm } from "../servers/damage";
-import { quietSettings, respondTo } from "../servers/emergency";
+import { copyOnSharedCluster, quietSettings, respondTo } from "../servers/emergency";
 import { type Application, firstCommit, startApplication } from "../servers/platforms";
-import { ask, sharedCluster } from "../servers/postgres";
+import { ask } from "../servers/postgres";
 import { receiptOf } from "../servers/receipts";
 import { temporaryFolder } from "../servers/stores";
 
@@ -29,17 +29,8 @@ const second = "2".repeat(40);
 
 describe("decisions in an emergency", function () {
   this.timeout(120_000);
-  const scratch = process.env["SCRATCH_DATABASE_URL"];
-
-  // Copies on the server that is there: what starts one for each is shown elsewhere.
-  before(async () => {
-    process.env["SCRATCH_DATABASE_URL"] = (await sharedCluster()).url;
-  });
-  after(async () => {
-    if (scratch === undefined) delete process.env["SCRATCH_DATABASE_URL"];
-    else process.env["SCRATCH_DATABASE_URL"] = scratch;
-    await closeCrmClients();
-  });
+  copyOnSharedCluster();
+  after(closeCrmClients);
 
   const stepsDone = async ({ store }: ProtectedCrm): Promise<string[]> =>
     ((await readEmergency(store))?.steps ?? []).flatMap(({ step, state }) => (state === "done" ? [step] : []));

@@ -17,8 +17,8 @@ import { restoreBeside } from "../../scripts/restore/restoreBeside";
 import { operationSettingsSchema } from "../../scripts/settings";
 import { closeCrmClients } from "../servers/crm";
 import { type ProtectedCrm, protectedCrm } from "../servers/damage";
-import { quietSettings, respondTo } from "../servers/emergency";
-import { ask, sharedCluster } from "../servers/postgres";
+import { copyOnSharedCluster, quietSettings, respondTo } from "../servers/emergency";
+import { ask } from "../servers/postgres";
 
 const settings = operationSettingsSchema.parse({ ...quietSettings, integrationCommand: "node -e 0" });
 interface Damage {
@@ -158,17 +158,8 @@ class Writer {
 describe("each path of an emergency", function () {
   this.timeout(240_000);
   let assessed: Assessment | undefined;
-  const scratch = process.env["SCRATCH_DATABASE_URL"];
-
-  // Copies on the server that is there: what starts one for each is shown elsewhere.
-  before(async () => {
-    process.env["SCRATCH_DATABASE_URL"] = (await sharedCluster()).url;
-  });
-  after(async () => {
-    if (scratch === undefined) delete process.env["SCRATCH_DATABASE_URL"];
-    else process.env["SCRATCH_DATABASE_URL"] = scratch;
-    await closeCrmClients();
-  });
+  copyOnSharedCluster();
+  after(closeCrmClients);
 
   const respond = (crm: ProtectedCrm, plan: Partial<EmergencyPlanFile> = {}): Promise<EmergencyResult> =>
     respondTo(crm, { plan, settings, whenAssessed: (assessment) => (assessed = assessment) });

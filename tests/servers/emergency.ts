@@ -5,9 +5,22 @@ import { type EmergencyPlanFile, chooseBy, emergencyPlanSchema } from "../../scr
 import { openPlatforms } from "../../scripts/release/rollbackTargets";
 import { operationSettingsSchema } from "../../scripts/settings";
 import type { ProtectedCrm } from "./damage";
+import { sharedCluster } from "./postgres";
 
 /** No data check, no watched variable. */
 export const quietSettings = { checks: "none", environment: { required: [], critical: [] } } as const;
+
+/** For the tests of the suite that calls it, copies are made on the server that is there: what starts one for each is shown elsewhere. */
+export function copyOnSharedCluster(): void {
+  const former = process.env["SCRATCH_DATABASE_URL"];
+  before(async () => {
+    process.env["SCRATCH_DATABASE_URL"] = (await sharedCluster()).url;
+  });
+  after(() => {
+    if (former === undefined) delete process.env["SCRATCH_DATABASE_URL"];
+    else process.env["SCRATCH_DATABASE_URL"] = former;
+  });
+}
 
 const signal = new AbortController().signal;
 let runs = 0;
