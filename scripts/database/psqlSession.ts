@@ -64,12 +64,18 @@ export class PsqlSession implements Queryable {
     await this.#write(`\\o /dev/null\n${text}\n\\o\n`);
   }
 
-  /** Sends what a stream holds, as `send` does, with text before and after it. Nothing else may be sent meanwhile. */
+  /**
+   * Sends what a stream holds, as `send` does, with text before and after it. Nothing else may be sent meanwhile. The
+   * stream is read to its end or destroyed, so that whoever writes it never waits for a psql that has ended.
+   */
   async sendAll(
     content: Readable,
     options: { before?: string; after?: string; onBytes?: (bytes: number) => void; signal?: AbortSignal } = {},
   ): Promise<void> {
-    await this.#write(`\\o /dev/null\n${options.before ?? ""}`);
+    await this.#write(`\\o /dev/null\n${options.before ?? ""}`).catch((error: unknown) => {
+      content.destroy();
+      throw error;
+    });
     const sink = new Writable({
       // Waits for psql to take it: it takes no more than the server does.
       write: (chunk: Buffer, _encoding, done) => {

@@ -1,6 +1,7 @@
 /** A session of psql that is fed from elsewhere: nothing is committed but by `commit`. */
 import assert from "node:assert/strict";
-import { Readable } from "node:stream";
+import { PassThrough, Readable } from "node:stream";
+import { pipeline } from "node:stream/promises";
 import { Client } from "pg";
 import { startProgram } from "../../scripts/database/program";
 import { PsqlSession } from "../../scripts/database/psqlSession";
@@ -68,6 +69,18 @@ describe("a session of psql", () => {
     await assert.rejects(session.commit(), /relation "made" already exists/);
     await session.close();
     await tablesAre(["made"]);
+  });
+
+  it("that has ended lets nobody who feeds it wait", async () => {
+    const session = await begin();
+    await session.send("SELECT 1 / 0;\n");
+    await assert.rejects(session.query("SELECT 1 AS one"), /division by zero/);
+    const rows = new PassThrough();
+    const feeding = pipeline(Readable.from(Array.from({ length: 64 }, () => Buffer.alloc(1 << 16))), rows);
+    const [fed, sent] = await Promise.allSettled([feeding, session.sendAll(rows)]);
+    assert.equal(fed.status, "rejected");
+    assert.match(String(sent.status === "rejected" ? sent.reason : sent.status), /division by zero/);
+    await session.close();
   });
 
   it("is not psql --single-transaction, which commits when whoever feeds it is gone", async () => {
