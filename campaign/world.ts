@@ -181,6 +181,8 @@ export async function buildWorld(lane: Lane, plan: Plan, { onDeploy }: WorldOpti
     close: async () => {
       for (const end of closers.splice(0).reverse()) await end();
       await dropDatabases(lane.live, database);
+      // Of a gate that was killed with -9: they would wait for the next one, and count as that run's.
+      await dropDatabases(lane.scratch, "dbprotect_scratch");
     },
   });
 }
@@ -199,7 +201,7 @@ function mountSmallDisk(path: string): void {
   if (canMount) execFileSync("mount", ["-t", "tmpfs", "-o", `size=${diskMegabytes}m,mode=0700`, "tmpfs", path]);
 }
 
-/** The run's database and what a restore made beside it, here and on the scratch server. */
+/** The database of this name, and all whose names go on with `_`: what a restore made beside it, what a gate restored into. */
 async function dropDatabases(cluster: Cluster, database: string): Promise<void> {
   const client = new Client({ connectionString: cluster.url });
   await client.connect();

@@ -4,6 +4,7 @@
  */
 import { acquireLease } from "../control/lease";
 import { UsageError, messageOf } from "../contract/failure";
+import { demandSameClock } from "../database/clock";
 import { withConnection } from "../database/connect";
 import { readIdentity } from "../database/identity";
 import { listReceipts, readReceipt } from "../record/receipt";
@@ -75,7 +76,7 @@ export async function runReadOnlyGate(context: GateContext, observer?: GateObser
  * The full gate; or, when `releaseVersion` is live and verified already, the read-only part.
  *
  * @throws Unavailable when another run holds the lease; UsageError when there is no store, or it belongs to
- *   another database.
+ *   another database; Refusal when this machine's clock is not the database's.
  */
 export async function runGate(context: GateContext, observer?: GateObserver): Promise<GateResult> {
   const store = demandStore(context);
@@ -129,9 +130,15 @@ function demandStore(context: GateContext): Store {
   throw new UsageError("BACKUP_STORE is not set: expected file:///folder or s3://bucket/prefix");
 }
 
-/** One prefix belongs to one database: claimed before the first word is written there. */
+/**
+ * One prefix belongs to one database: claimed before the first word is written there. By a clock that is ahead the lease of
+ * another run would count as expired, and be taken.
+ */
 async function claim({ target }: GateContext, store: Store): Promise<void> {
-  const identity = await withConnection(target, (client) => readIdentity(client, target));
+  const identity = await withConnection(target, async (client) => {
+    await demandSameClock(client);
+    return readIdentity(client, target);
+  });
   await claimStore(store, { systemIdentifier: identity.systemIdentifier, name: identity.database });
 }
 

@@ -3,7 +3,7 @@
  * young, and taken after whatever was released last.
  */
 import { type BackupReference, type Manifest, listBackups, listSuspects, readManifest } from "../backup/manifest";
-import { readClock } from "../database/clock";
+import { clockTolerance, readClock } from "../database/clock";
 import { withConnection } from "../database/connect";
 import { type DatabaseIdentity, isSameDatabase } from "../database/identity";
 import type { DatabaseTarget } from "../database/target";
@@ -22,9 +22,6 @@ export interface ReusableBackup {
 /** Or why there is none, for people. */
 export type Reusable = ReusableBackup | { readonly reference: undefined; readonly why: string };
 
-/** Seconds by which the clock of a host that releases may differ from the database's. */
-const clockDifference = 60;
-
 /** @throws Damage when the backup's manifest cannot be read. */
 export async function findReusableBackup(
   { store, target, settings }: { store: Store; target: DatabaseTarget; settings: GateSettings },
@@ -42,7 +39,7 @@ export async function findReusableBackup(
       `${reference.name} is ${Math.floor(ageSeconds / 60)} minutes old, at most ${settings.reuseMinutes} may be`,
     );
   const released = await newestEventTime(store);
-  if (released !== undefined && takenAt.getTime() < released.getTime() + clockDifference * 1000)
+  if (released !== undefined && takenAt.getTime() < released.getTime() + clockTolerance * 1000)
     return none(`${reference.name} is from before the end of the last release`);
   const manifest = await readManifest(store, reference);
   if (!isSameDatabase(manifest.database, identity)) return none(`${reference.name} is of another database`);

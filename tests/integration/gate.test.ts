@@ -195,6 +195,29 @@ describe("the gate", () => {
       assert.equal((await readLease(store))?.phase, "released");
     });
 
+    it("connection (1): another time here than on the server, before a lease is taken; and at the receipt, set meanwhile", async () => {
+      const { context, store } = await scene();
+      const now = Date.now;
+      const setBack = (): void => void (Date.now = () => now() - 3_700_000);
+      try {
+        setBack();
+        await assert.rejects(runGate(context), { message: /^this machine's clock says .*, that of the database's / });
+        assert.equal(await readLease(store), undefined);
+        demandHalt(await runReadOnlyGate(context), "connection", exitCode.refused, /^this machine's clock says/);
+        Date.now = now;
+        const onProgress = (line: string): void => (line.endsWith("restored") ? setBack() : undefined);
+        demandHalt(
+          await runGate({ ...context, onProgress }),
+          "receipt",
+          exitCode.refused,
+          /^this machine's clock says/,
+        );
+      } finally {
+        Date.now = now;
+      }
+      assert.equal((await readLease(store))?.phase, "released");
+    });
+
     it("open-receipts (1): an earlier release lost a row that nobody verified, and releases freeze", async function () {
       this.timeout(90_000);
       const { context, store, client } = await scene();

@@ -1,7 +1,8 @@
-/** Gate step: can the database be reached, read whole and dumped, and is it the one that the store belongs to? */
+/** Gate step: can the database be reached, read whole and dumped, is it the one that the store belongs to, and is it the same time there? */
 import type { Client } from "pg";
 import { demandIdentity, readRecipients } from "../../backup/ageKeys";
 import { demandLockBudget, demandReadable } from "../../backup/source";
+import { demandSameClock } from "../../database/clock";
 import { withConnection } from "../../database/connect";
 import { describeIdentity, majorOf, readIdentity } from "../../database/identity";
 import { findPostgres } from "../../database/postgresPrograms";
@@ -17,6 +18,7 @@ export const connectionStep: GateStep = {
   async run({ target, store, settings }, state) {
     await demandIdentity(await readRecipients(), "the gate reads its encrypted backup back");
     return withConnection(target, async (client) => {
+      await demandSameClock(client);
       const identity = await readIdentity(client, target);
       const programs = findPostgres({ atLeast: majorOf(identity.serverVersion), use: "client" });
       const tables = await listProtectedTables(client);

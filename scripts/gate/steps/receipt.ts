@@ -1,6 +1,8 @@
 /** Gate step: accepts the environment as it is and writes the receipt that releases must show. */
 import { readManifest } from "../../backup/manifest";
 import { withoutCredentials } from "../../contract/redaction";
+import { demandSameClock } from "../../database/clock";
+import { withConnection } from "../../database/connect";
 import { acceptEnvironment } from "../../environment/acceptEnvironment";
 import { writeReceipt } from "../../record/receipt";
 import { describeRto, overTarget, readExpectedRto } from "../../verification/expectedRto";
@@ -10,12 +12,14 @@ import { withoutStore } from "./withoutStore";
 
 export const receiptStep: GateStep = {
   name: "receipt",
-  async run({ store, settings, runId, releaseVersion, stack, addresses }, state) {
+  async run({ target, store, settings, runId, releaseVersion, stack, addresses }, state) {
     if (store === undefined) return withoutStore;
     const { identity, backup, verification, scratch, usedOverrides } = state;
     if (identity === undefined || backup === undefined || verification === undefined) {
       throw new Error("the receipt needs the steps connection, backup and verification before it");
     }
+    // It may have been set since: the lease that is passed now would end by another clock than that of the release.
+    await withConnection(target, demandSameClock);
     const { name: snapshot } = await acceptEnvironment({
       store,
       settings: settings.environment,
