@@ -44,8 +44,9 @@ async function programBundle() {
 
 /** Names, sizes and times of all that goes in: reading every file would take longer than it saves. */
 function sourceDigest() {
-  const others = ["package.json", "package-lock.json", join("bin", "setup")].map((path) => join(projectFolder, path));
-  const lines = [...filesBelow(join(projectFolder, "scripts")), ...others, __filename].map((path) => {
+  const files = ["scripts", join("bin", "setup")].flatMap((folder) => filesBelow(join(projectFolder, folder)));
+  const others = ["package.json", "package-lock.json"].map((path) => join(projectFolder, path));
+  const lines = [...files, ...others, __filename].map((path) => {
     const { size, mtimeMs } = statSync(path);
     return `${path}\0${size}\0${mtimeMs}`;
   });

@@ -5,7 +5,7 @@
 import { Command, CommanderError } from "commander";
 import { version } from "../package.json";
 import { commandEntries, commandGroups } from "./commandList";
-import { interrupted, listenForSignals } from "./commands/session";
+import { interrupted, listenForLostOutput, listenForSignals, lostResult } from "./commands/session";
 import { sourceStack } from "./contract/bugReport";
 import { Failure, Interrupted, Refusal, UsageError, exitCode, messageOf } from "./contract/failure";
 import { redact, registerEnvironmentSecrets } from "./contract/redaction";
@@ -22,9 +22,11 @@ function buildProgram(words: readonly string[]): Command {
   const program = new Command("dbprotect")
     .description("Proves before a release that the database can be brought back, and after it that no row is gone.")
     .version(version)
-    .showHelpAfterError("(see --help)")
     .exitOverride()
-    .configureOutput({ writeErr: (text) => process.stderr.write(redact(text)) });
+    .configureOutput({
+      writeErr: (text) => process.stderr.write(redact(text)),
+      outputError: () => undefined, // it is thrown as well, and reported as any other mistake
+    });
   const asked = words.filter((word) => !word.startsWith("-"));
   for (const entry of commandEntries) {
     const path = entry.name.split(" ");
@@ -98,18 +100,35 @@ function demandNoPassword(words: readonly string[]): void {
   );
 }
 
-function report(thrown: unknown, json: boolean): number {
+/** The code of a bug of ours: EX_SOFTWARE of sysexits.h. */
+const bug = 70;
+
+function report(thrown: unknown, words: readonly string[]): number {
+  const json = words.includes("--json");
   const error = databaseFailure(thrown) ?? thrown;
-  if (error instanceof CommanderError) return error.exitCode === 0 ? exitCode.pass : exitCode.usage;
+  if (error instanceof CommanderError) return reportUsage(error, words, json);
   if (!(error instanceof Failure) && !interrupted.aborted) {
-    process.stderr.write(`${redact(error instanceof Error ? sourceStack(error) : messageOf(error))}\n`);
-    return 70;
+    const text = error instanceof Error ? sourceStack(error) : messageOf(error);
+    process.stderr.write(`${redact(text)}\n`);
+    if (json) printDocument({ exitCode: bug, message: messageOf(error), hint: "a bug of this program", details: [] });
+    return bug;
   }
   const failure = error instanceof Failure ? error : new Interrupted("interrupted");
   const details = failure instanceof Refusal ? failure.details : [];
   // What an interrupted command found out is worth saying, but it did not end as asked.
   const code = interrupted.aborted ? exitCode.interrupted : failure.exitCode;
   return conclude({ exitCode: code, message: failure.message, hint: failure.hint ?? null, details }, json);
+}
+
+/** What commander says of words that it does not understand. Help and version are no mistake, a group alone has shown its help. */
+function reportUsage(error: CommanderError, words: readonly string[], json: boolean): number {
+  if (error.exitCode === 0) return exitCode.pass;
+  const entry = commandEntries.find(({ name }) => name.split(" ").every((word, place) => words[place] === word));
+  const hint = `see dbprotect ${entry === undefined ? "" : `${entry.name} `}--help`;
+  const [message = "", ...details] = error.message.replace(/^error: /, "").split("\n");
+  if (error.code !== "commander.help") return conclude({ exitCode: exitCode.usage, message, hint, details }, json);
+  if (json) printDocument({ exitCode: exitCode.usage, message: "a command is missing", hint, details: [] });
+  return exitCode.usage;
 }
 
 interface Conclusion {
@@ -119,8 +138,12 @@ interface Conclusion {
   readonly details: readonly string[];
 }
 
+function printDocument(conclusion: Conclusion): void {
+  process.stdout.write(`${redact(JSON.stringify({ verdict: "error", ...conclusion }, null, 2))}\n`);
+}
+
 function conclude(conclusion: Conclusion, json: boolean): number {
-  if (json) process.stdout.write(`${redact(JSON.stringify({ verdict: "error", ...conclusion }, null, 2))}\n`);
+  if (json) printDocument(conclusion);
   const lines = [
     `error: ${conclusion.message}`,
     ...conclusion.details.map((line) => `  ${line}`),
@@ -133,18 +156,20 @@ function conclude(conclusion: Conclusion, json: boolean): number {
 async function main(words: string[]): Promise<number> {
   registerEnvironmentSecrets(process.env);
   listenForSignals();
+  listenForLostOutput();
   try {
     demandNoPassword(words);
     await buildProgram(words).parseAsync(words, { from: "user" });
     return Number(process.exitCode ?? exitCode.pass);
   } catch (error) {
-    return report(error, words.includes("--json"));
+    return report(error, words);
   }
 }
 
 void main(process.argv.slice(2)).then(async (code) => {
   await timelineEntry?.end(code);
-  process.exitCode = code;
   // The last of what was printed first: a pipe takes it when it can.
-  if (stillWaits()) process.stdout.write("", () => process.exit(code));
+  const lost = await lostResult();
+  process.exitCode = lost === undefined || code !== exitCode.pass ? code : report(lost, []);
+  if (stillWaits()) process.exit();
 });

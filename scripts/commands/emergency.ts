@@ -1,6 +1,5 @@
 /** `emergency`: the strategy's Data Loss Emergency Response, asked step by step or by a recorded plan; goes on where it was. */
 import { readFileSync } from "node:fs";
-import { userInfo } from "node:os";
 import type { Command } from "commander";
 import { resolveBackup } from "../backup/manifest";
 import { Refusal, UsageError, messageOf } from "../contract/failure";
@@ -8,6 +7,7 @@ import { type EmergencyChoice, demandFreeEmergency, readEmergency } from "../con
 import { describeTarget, targetFromEnvironment } from "../database/target";
 import { abandonEmergency, runEmergency } from "../incident/emergency";
 import { type EmergencyPlanFile, chooseBy, emergencyPlanSchema } from "../incident/emergencyChoice";
+import { localUser } from "../process/localUser";
 import { openPlatforms } from "../release/rollbackTargets";
 import { renderAssessment } from "../report/assessment";
 import { renderEmergency } from "../report/emergency";
@@ -63,7 +63,7 @@ async function respond(options: Options): Promise<void> {
       : `freezes releases of ${store.url}, assesses ${describeTarget(live)}, and takes the way back that ${plan === undefined ? "you choose then" : `the plan says (${plan.recover})`}; the damaged state is stored before anything changes it`,
     options.yes === true,
   );
-  const person = plan?.person ?? options.person ?? userInfo().username;
+  const person = plan?.person ?? options.person ?? localUser();
   const reason = plan?.reason ?? options.reason ?? "data was lost";
   const result = await runEmergency({
     ...{ store, live, runId: newRunId(), signal: interrupted, onProgress: progress, person, reason },

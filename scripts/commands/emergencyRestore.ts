@@ -1,5 +1,4 @@
 /** `db:emergency-restore`: the newest verified backup of the last known good state takes the live database's place. */
-import { userInfo } from "node:os";
 import type { Command } from "commander";
 import { resolveBackup } from "../backup/manifest";
 import { UsageError } from "../contract/failure";
@@ -10,6 +9,7 @@ import { readIdentity } from "../database/identity";
 import { targetFromEnvironment } from "../database/target";
 import { type EmergencyPlan, planEmergency } from "../incident/emergencyPlan";
 import { restoreLive } from "../incident/restoreLive";
+import { localUser } from "../process/localUser";
 import { type IncidentChannels, tellOfOpenIncidents } from "../record/incidentNotice";
 import { whyNoSwap } from "../restore/swapDatabases";
 import { readOperationSettings } from "../settings";
@@ -104,7 +104,7 @@ async function freeze(channels: IncidentChannels, { manifest }: EmergencyPlan): 
     kind: "manual",
     runId: null,
     reason,
-    person: userInfo().username,
+    person: localUser(),
     missingRows: {},
   });
   await tellOfOpenIncidents({ event: "frozen", text: `every gate and release is frozen: ${reason}` }, channels);

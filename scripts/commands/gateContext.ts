@@ -1,9 +1,10 @@
 /** Collects from the environment what a gate is given. */
 import { randomBytes } from "node:crypto";
-import { hostname, userInfo } from "node:os";
+import { hostname } from "node:os";
 import { UsageError } from "../contract/failure";
 import { targetFromEnvironment } from "../database/target";
 import type { GateContext } from "../gate/context";
+import { localUser } from "../process/localUser";
 import { readOperationSettings } from "../settings";
 import { compactUtc } from "../store/layout";
 import { interrupted, progress } from "./session";
@@ -24,7 +25,7 @@ export function newRunId(env: NodeJS.ProcessEnv = process.env): string {
 
 /** `project/stack` as the Pulumi program says, else who is at the keyboard. */
 export function stackFromEnvironment(env: NodeJS.ProcessEnv = process.env): string {
-  return env["DBPROTECT_STACK"] || `by hand: ${userInfo().username}@${hostname()}`;
+  return env["DBPROTECT_STACK"] || `by hand: ${localUser()}@${hostname()}`;
 }
 
 /** Without `store`: `BACKUP_STORE` may be absent, as at the very first preview. */

@@ -1,11 +1,11 @@
 /** `rollback:planned`: data and application go back to before a release, in order, resumable at each step. */
-import { userInfo } from "node:os";
 import type { Command } from "commander";
 import { targetFromEnvironment } from "../database/target";
 import { abandonPlannedRollback, planPlannedRollback, runPlannedRollback } from "../incident/plannedRollback";
 import { readPlannedRollback } from "../control/plannedRollback";
 import { railwayFromEnvironment } from "../platforms/railway";
 import { vercelFromEnvironment } from "../platforms/vercel";
+import { localUser } from "../process/localUser";
 import { deploymentsByPlatform, openPlatforms } from "../release/rollbackTargets";
 import { type NamedPlatform, describePlanned, renderPlanned } from "../report/plannedRollback";
 import { readOperationSettings } from "../settings";
@@ -57,7 +57,7 @@ async function roll(backup: string | undefined, options: Options): Promise<void>
   const common = { store, live, clients, runId: newRunId() };
   const plan = await planPlannedRollback({
     ...{ ...common, backup, receipt: options.receipt, safetyBackup: options.safetyBackup },
-    ...{ person: userInfo().username, stack: process.env["DBPROTECT_STACK"] || undefined },
+    ...{ person: localUser(), stack: process.env["DBPROTECT_STACK"] || undefined },
     ...{ settings: readOperationSettings(options.settings), inPlace: options.inPlace === true },
     to: deploymentsByPlatform(options.toDeployment ?? []),
     configured: named.map(({ platform }) => platform),

@@ -1,13 +1,13 @@
 /**
- * What every command shares: the signal that Ctrl-C, SIGTERM and the end of Pulumi's shell set off, where results and progress go, and
- * the question before something changes.
+ * What every command shares: the signal that Ctrl-C, SIGTERM, a closed terminal and the end of Pulumi's shell set off, where results
+ * and progress go, and the question before something changes.
  */
-import { UsageError, Refusal } from "../contract/failure";
+import { Refusal, Unavailable, UsageError, codeOf } from "../contract/failure";
 import { redact } from "../contract/redaction";
 
 const interruption = new AbortController();
 
-/** Aborted by the first SIGINT or SIGTERM, or a parent that is gone; a later signal ends the process at once. */
+/** Aborted by the first SIGINT, SIGTERM or SIGHUP, or a parent that is gone; a later signal ends the process at once. */
 export const interrupted: AbortSignal = interruption.signal;
 
 /** Seconds within which a second signal is the same Ctrl-C: a launcher hands on what the terminal sent us as well. */
@@ -20,7 +20,7 @@ export function listenForSignals(env: NodeJS.ProcessEnv = process.env): void {
     process.stderr.write(`${why}: stopping, cleaning up (once more to stop at once)\n`);
     interruption.abort();
   };
-  for (const signal of ["SIGINT", "SIGTERM"] as const) {
+  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
     process.on(signal, () => {
       if (!interruption.signal.aborted) stop(signal);
       else if (performance.now() - first > sameSignalSeconds * 1000) process.exit(130);
@@ -43,6 +43,26 @@ function watchParent(onGone: () => void): void {
     clearInterval(timer);
     if (!interruption.signal.aborted) onGone();
   }, parentInterval).unref();
+}
+
+let lost: Error | undefined;
+
+/**
+ * That nobody reads any more (`| head`, a terminal that is gone) ends no backup and no restore in its middle: whatever is written
+ * after that is dropped.
+ */
+export function listenForLostOutput(): void {
+  process.stderr.on("error", () => undefined);
+  process.stdout.on("error", (error: Error) => void (lost ??= error));
+}
+
+/** The result that could not be written, once all is written; undefined too where its reader had enough of it. */
+export async function lostResult(): Promise<Unavailable | undefined> {
+  await new Promise<void>((done) => process.stdout.write("", () => done()));
+  if (lost === undefined || codeOf(lost) === "EPIPE") return undefined;
+  return new Unavailable(`stdout: the result cannot be written there: ${lost.message}`, {
+    hint: "what was asked for was done: only its result is missing",
+  });
 }
 
 /** Progress and logs: stderr, one line, without secrets. */

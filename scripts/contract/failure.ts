@@ -16,7 +16,7 @@ export const exitCode = {
   unreachable: 3,
   /** Stored data is damaged: checksum, truncation. Nothing was overwritten. */
   damaged: 4,
-  /** SIGINT or SIGTERM. */
+  /** SIGINT, SIGTERM or SIGHUP. */
   interrupted: 130,
 } as const;
 
@@ -61,7 +61,7 @@ export class Damage extends Failure {
   readonly exitCode = exitCode.damaged;
 }
 
-/** The run was interrupted by SIGINT or SIGTERM (exit 130). */
+/** The run was interrupted by SIGINT, SIGTERM or SIGHUP (exit 130). */
 export class Interrupted extends Failure {
   readonly exitCode = exitCode.interrupted;
 }

@@ -70,9 +70,9 @@ function registerPassword(url: string): void {
   }
 }
 
-/** The text with every registered secret, and any password inside a URL, replaced by `[redacted]`. */
+/** The text with every registered secret, and any password inside a URL but an example's `<password>`, replaced by `[redacted]`. */
 export function redact(text: string): string {
-  let clean = text.replace(/(\b[a-z][a-z0-9+.-]*:\/\/[^\s:/@]*):[^\s@/]+@/gi, `$1:${mask}@`);
+  let clean = text.replace(/(\b[a-z][a-z0-9+.-]*:\/\/[^\s:/@]*):(?!<password>@)[^\s@/]+@/gi, `$1:${mask}@`);
   // Longest first: a secret that contains another one must not leave its tail behind.
   for (const secret of [...secrets].sort((a, b) => b.length - a.length)) clean = clean.replaceAll(secret, mask);
   return clean;

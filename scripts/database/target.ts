@@ -3,10 +3,10 @@
  * each of them wants. The one place that knows what `sslmode` means (`pg` and libpq differ).
  */
 import { readFileSync } from "node:fs";
-import { userInfo } from "node:os";
 import type { ClientConfig } from "pg";
 import { UsageError, messageOf } from "../contract/failure";
 import { registerSecret } from "../contract/redaction";
+import { localUserName } from "../process/localUser";
 
 /** libpq's values, PostgreSQL manual, "33.19 SSL Support". */
 const sslModes = ["disable", "allow", "prefer", "require", "verify-ca", "verify-full"] as const;
@@ -26,6 +26,9 @@ export interface DatabaseTarget {
   readonly sslRootCert: string | undefined;
 }
 
+/** In angle brackets: `redact` takes anything else there for a password. */
+const example = "postgres://<user>:<password>@<host>:5432/<database>";
+
 /** Supabase's transaction pooler: it cannot carry a snapshot, pg_dump or a session's lock. */
 const transactionPoolerPort = 6543;
 
@@ -37,7 +40,7 @@ const transactionPoolerPort = 6543;
 export function targetFromEnvironment(variable: string, env: NodeJS.ProcessEnv = process.env): DatabaseTarget {
   const value = env[variable];
   if (value === undefined || value === "") {
-    throw new UsageError(`${variable} is not set: expected postgres://user:password@host:5432/database`, {
+    throw new UsageError(`${variable} is not set: expected ${example}`, {
       hint: `export ${variable}`,
     });
   }
@@ -50,9 +53,7 @@ export function parseTarget(text: string, source: string, env: NodeJS.ProcessEnv
   try {
     url = new URL(text);
   } catch {
-    throw new UsageError(
-      `${source}: found something that is not a URL: expected postgres://user:password@host:5432/database`,
-    );
+    throw new UsageError(`${source}: found something that is not a URL: expected ${example}`);
   }
   if (url.protocol !== "postgres:" && url.protocol !== "postgresql:") {
     throw new UsageError(`${source}: found the scheme ${url.protocol}//: expected postgres://`);
@@ -63,8 +64,8 @@ export function parseTarget(text: string, source: string, env: NodeJS.ProcessEnv
   const target: DatabaseTarget = {
     source,
     host: parameters.get("host") ?? (decoded(url.hostname, source, "host").replace(/^\[|\]$/g, "") || "localhost"),
-    port: Number(parameters.get("port") ?? (url.port === "" ? 5432 : url.port)),
-    user: decoded(url.username, source, "user") || env["PGUSER"] || userInfo().username,
+    port: portOf(parameters.get("port") ?? (url.port === "" ? "5432" : url.port), source),
+    user: decoded(url.username, source, "user") || env["PGUSER"] || ownName(source),
     password: password === "" ? undefined : password,
     database: decoded(url.pathname.slice(1), source, "database") || "postgres",
     sslMode: sslModeOf(parameters.get("sslmode") ?? env["PGSSLMODE"], source),
@@ -77,6 +78,22 @@ export function parseTarget(text: string, source: string, env: NodeJS.ProcessEnv
     );
   }
   return target;
+}
+
+/** As libpq does: who runs this, if the machine knows a name. */
+function ownName(source: string): string {
+  const name = localUserName();
+  if (name !== undefined) return name;
+  throw new UsageError(
+    `${source}: found no user, and uid ${process.getuid?.() ?? "unknown"} has no name here: expected ${example}`,
+    { hint: "write the user into the address, or export PGUSER" },
+  );
+}
+
+function portOf(text: string, source: string): number {
+  const port = Number(text);
+  if (/^\d+$/.test(text) && port > 0 && port < 65_536) return port;
+  throw new UsageError(`${source}: port: found ${text}: expected a number from 1 to 65535`);
 }
 
 function decoded(text: string, source: string, part: string): string {

@@ -115,6 +115,21 @@ describe("exit codes", () => {
       it(`2: ${what}`, async () => demand(await runCli(words, env), 2, line, "pw-123456"));
     }
 
+    it("2: with --json the mistake on the command line is the one document", async () => {
+      for (const [words, line] of [
+        [["db:list", "--fast", "--json"], /unknown option '--fast'/],
+        [["deploy:freeze", "--json"], /--person/],
+        [["deploy:watch", "--minutes", "x", "--json"], /more than 0/],
+      ] as const) {
+        const run = await runCli(words, {});
+        demand(run, 2, line);
+        const document = JSON.parse(run.stdout) as Record<string, unknown>;
+        assert.deepEqual([document["verdict"], document["exitCode"]], ["error", 2]);
+        assert.match(String(document["message"]), line);
+        assert.equal(document["hint"], `see dbprotect ${words[0]} --help`);
+      }
+    });
+
     it("2: npm kept --yes for itself", async () => {
       const env = {
         npm_lifecycle_event: "db:restore",
@@ -184,6 +199,19 @@ describe("exit codes", () => {
     it("3: a wrong password", async () => {
       const run = await runCli(["db:test-connection"], { DATABASE_URL: url.replace(/:[^:@/]+@/, ":wrong-password@") });
       demand(run, 3, /wrong password/, "wrong-password");
+    });
+
+    it("3: the result cannot be written where stdout goes; nothing is wrong where its reader had enough", async () => {
+      const command = `'${process.execPath}' '${join(__dirname, "../../bin/dbprotect.js")}'`;
+      const shell = (line: string) => spawnSync("bash", ["-c", line], { encoding: "utf8" });
+      const headed = shell(`{ ${command} --help; echo "code $?" >&2; } | true`);
+      assert.equal(headed.stderr, "code 0\n");
+      const deaf = shell(`{ ${command} --fast 2>&1 > /dev/null; echo "code $?" >&3; } 3>&2 | true`);
+      assert.equal(deaf.stderr, "code 2\n");
+      if (process.platform !== "linux") return;
+      const full = shell(`${command} --help > /dev/full`);
+      assert.equal(full.status, 3);
+      assert.match(full.stderr, /^error: stdout: .*ENOSPC.*\nhint: .*only its result is missing\n$/);
     });
 
     it("3: the store cannot be written", async function () {

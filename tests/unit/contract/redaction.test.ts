@@ -29,6 +29,13 @@ describe("redaction", () => {
     }
   });
 
+  it("masks any password inside a URL, but not the word in an example of one", () => {
+    assert.equal(redact("postgres://u:password@h/d"), "postgres://u:[redacted]@h/d");
+    const example = "postgres://<user>:<password>@<host>:5432/<database>";
+    assert.equal(redact(example), example);
+    assert.equal(redact("postgres://u:<password>x@h/d"), "postgres://u:[redacted]@h/d");
+  });
+
   it("masks a secret inside JSON, inside a URL, and line by line", () => {
     registerEnvironmentSecrets({ A_KEY: 'with "quotes" & more', PRIVATE_KEY: "--BEGIN--\nMIIEvQIBADANBg\n--END--\n" });
     assert.equal(redact(JSON.stringify({ a: 'with "quotes" & more' })), '{"a":"[redacted]"}');

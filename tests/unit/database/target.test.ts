@@ -1,8 +1,9 @@
 /** A database's address means the same to pg and to libpq's programs. */
 import assert from "node:assert/strict";
 import { mkdtempSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import os, { tmpdir } from "node:os";
 import { join } from "node:path";
+import { stackFromEnvironment } from "../../../scripts/commands/gateContext";
 import { UsageError } from "../../../scripts/contract/failure";
 import {
   clientConfig,
@@ -39,12 +40,32 @@ describe("a database's address", () => {
       "h/d",
       "postgres://u@h/d?sslmode=maybe",
       "postgres://u:%zz@h/d",
+      "postgres://u@h/d?port=abc",
+      "postgres://u@h:0/d",
     ]) {
       assert.throws(
         () => parseTarget(url, "DATABASE_URL", {}),
         (error) => error instanceof UsageError && error.message.startsWith("DATABASE_URL"),
         url,
       );
+    }
+  });
+
+  it("takes the name of who runs this for the user, and asks for one where a container's uid has none", () => {
+    const known = os.userInfo;
+    assert.equal(parseTarget("postgres://h/d", "DATABASE_URL", {}).user, known().username);
+    os.userInfo = () => {
+      throw new Error("uv_os_get_passwd returned ENOENT");
+    };
+    try {
+      assert.equal(parseTarget("postgres://h/d", "DATABASE_URL", { PGUSER: "ann" }).user, "ann");
+      assert.throws(
+        () => parseTarget("postgres://h/d", "DATABASE_URL", {}),
+        (error) => error instanceof UsageError && /^DATABASE_URL: found no user, and uid \d+ has/.test(error.message),
+      );
+      assert.match(stackFromEnvironment({}), /^by hand: uid \d+@/);
+    } finally {
+      os.userInfo = known;
     }
   });
 
