@@ -120,6 +120,8 @@ interface KeptSchema {
   readonly owner: string;
   /** Others than the owner; null: there are none. */
   readonly grantees: readonly (string | null)[] | null;
+  /** It has not just the rights that every new schema has. */
+  readonly changed: boolean;
   readonly commented: boolean;
 }
 
@@ -132,17 +134,17 @@ async function schemasAsNew(session: Queryable, stays: WhatStays): Promise<strin
     `SELECT n.nspname::text AS name, pg_get_userbyid(n.nspowner)::text AS owner, current_setting('server_version_num')::int AS version,
             (SELECT json_agg(DISTINCT CASE WHEN a.grantee <> 0 THEN pg_get_userbyid(a.grantee)::text END)
                FROM aclexplode(n.nspacl) a WHERE a.grantee <> n.nspowner) AS grantees,
-            obj_description(n.oid, 'pg_namespace') IS DISTINCT FROM
+            n.nspacl IS NOT NULL AS changed, obj_description(n.oid, 'pg_namespace') IS DISTINCT FROM
               CASE n.nspname WHEN 'public' THEN 'standard public schema' END AS commented
        FROM pg_namespace n
       WHERE ${mine("n.nspowner")} AND ${ofPeople} AND (n.nspname = 'public' OR n.nspname = ANY ($2::text[]))`,
     [leftOutNames(stays.scope, "schema"), stays.schemas],
   );
-  return rows.flatMap(({ name, owner, grantees, commented, version }) => {
+  return rows.flatMap(({ name, owner, grantees, changed, commented, version }) => {
     const schema = `SCHEMA ${quoteIdentifier(name)}`;
     const isPublic = name === "public";
     const rights =
-      grantees === null && !isPublic
+      !changed && !isPublic
         ? []
         : [
             ...(grantees ?? []).map((grantee) => `REVOKE ALL ON ${schema} FROM ${roleOf(grantee)} CASCADE`),

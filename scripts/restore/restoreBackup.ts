@@ -14,6 +14,7 @@ import type { DatabaseTarget } from "../database/target";
 import { demandIdentity } from "../backup/ageKeys";
 import { type Manifest, oldestServer } from "../backup/manifest";
 import type { Store } from "../store/store";
+import { membershipOf, readMajor } from "./ownership";
 import { restoreArchives } from "./restoreArchives";
 
 export interface RestoreOptions {
@@ -101,9 +102,9 @@ export async function createMissingRoles(
   const missing = await findMissingRoles(options.target, options.roles);
   if (missing.length === 0) return [];
   const raised = await withConnection(options.target, async (client) => {
-    const superuser = await demandMayCreate(client, options.target, missing);
-    const superusers = superuser ? options.superusers : [];
-    for (const statement of creationOf(missing, { superuser, superusers })) await client.query(statement);
+    const by = await demandMayCreate(client, options.target, missing);
+    const superusers = by.superuser ? options.superusers : [];
+    for (const statement of creationOf(missing, { ...by, superusers })) await client.query(statement);
     return missing.filter((name) => superusers.includes(name));
   });
   options.onProgress?.(`roles created on the server, without login: ${missing.join(", ")}`);
@@ -114,32 +115,31 @@ export async function createMissingRoles(
  * What makes roles that own or may use something. Who is no superuser may give an object to a role only as a member of
  * it, which creating it no longer makes one (PostgreSQL 16's release notes): so it is granted.
  */
-function creationOf(
-  roles: readonly string[],
-  by: { readonly superuser: boolean; readonly superusers?: readonly string[] },
-): string[] {
-  return roles.map(quoteIdentifier).flatMap((role, place) => {
-    const attribute = by.superusers?.includes(roles[place]!) === true ? " SUPERUSER" : "";
-    const create = `CREATE ROLE ${role} NOLOGIN${attribute}`;
-    return by.superuser ? [create] : [create, `GRANT ${role} TO CURRENT_USER`];
+function creationOf(roles: readonly string[], by: Creator & { readonly superusers?: readonly string[] }): string[] {
+  return roles.flatMap((role) => {
+    const attribute = by.superusers?.includes(role) === true ? " SUPERUSER" : "";
+    const create = `CREATE ROLE ${quoteIdentifier(role)} NOLOGIN${attribute}`;
+    return by.superuser ? [create] : [create, membershipOf(role, by.serverMajor)];
   });
 }
 
-/**
- * @returns whether our role is a superuser.
- * @throws Refusal when it may create no roles.
- */
+/** Whoever creates roles. */
+interface Creator {
+  readonly superuser: boolean;
+  readonly serverMajor: number;
+}
+
+/** @throws Refusal when our role may create none. */
 async function demandMayCreate(
   session: Queryable,
-  { user, host }: DatabaseTarget,
+  { host }: DatabaseTarget,
   missing: readonly string[],
-): Promise<boolean> {
-  const { rows } = await session.query<{ superuser: boolean; creates: boolean }>(
-    "SELECT rolsuper AS superuser, rolcreaterole AS creates FROM pg_roles WHERE rolname = current_user",
+): Promise<Creator> {
+  const { rows } = await session.query<{ user: string; superuser: boolean; creates: boolean }>(
+    `SELECT rolname::text AS "user", rolsuper AS superuser, rolcreaterole AS creates FROM pg_roles WHERE rolname = current_user`,
   );
-  const [own] = rows;
-  if (own?.superuser === true) return true;
-  if (own?.creates === true) return false;
+  const { user, superuser, creates } = rows[0]!;
+  if (superuser || creates) return { superuser, serverMajor: await readMajor(session) };
   throw new Refusal(
     `the backup's objects belong to, or are granted to, roles that ${host} no longer has, and role ${user} may not create them: ${missing.join(", ")}: nothing was changed`,
     {
@@ -154,7 +154,7 @@ export async function roleStatements(
   live: DatabaseTarget,
   missing: readonly string[],
 ): Promise<string[]> {
-  return missing.length === 0 ? [] : creationOf(missing, { superuser: await demandMayCreate(session, live, missing) });
+  return missing.length === 0 ? [] : creationOf(missing, await demandMayCreate(session, live, missing));
 }
 
 /** What already belongs to them stays theirs: PostgreSQL asks only when an owner is set. */

@@ -30,9 +30,19 @@ import { readFingerprint } from "./compareCopy";
 import { compareInPlace, everythingThere, readDefinitions } from "./inPlaceComparison";
 import { type EntryRules, type Left, isRestoredInPlace, missingItem } from "./inPlaceEntries";
 import { dropStatements, ownRoles, unlinkLargeObjects } from "./ownObjects";
+import {
+  type Strangers,
+  creationRights,
+  grantsTo,
+  membershipOf,
+  ownersOf,
+  readStrangers,
+  schemaOwnerStatements,
+} from "./ownership";
 import { demandNewEnough, findMissingRoles, roleStatements } from "./restoreBackup";
 import { stageBackup } from "./stageBackup";
 import { StagedArchive } from "./stagedArchive";
+import type { TocEntry } from "./tableOfContents";
 import { type Tolerated, findTolerance } from "./toleratedErrors";
 
 export interface RestoreInPlaceOptions {
@@ -114,6 +124,7 @@ class Replacement {
   readonly #tolerated: Tolerated[] = [];
   /** What was tolerated, as the backup's catalog has it. */
   readonly #refused: CatalogItem[] = [];
+  #strangers: Strangers = { user: "", serverMajor: 0, granted: [], left: [] };
 
   constructor(
     private readonly options: RestoreInPlaceOptions,
@@ -129,13 +140,20 @@ class Replacement {
     await holdInPlace(session);
     const before = await readDefinitions(session);
     const roles = await ownRoles(session);
+    const knownRoles = [...new Set([...manifest.roles, ...roles])];
+    const entries = await this.#entries();
+    const strangers = await readStrangers(session, ownersOf(entries, knownRoles, before.platform));
+    this.#strangers = strangers;
+    const own = [...roles, ...missingRoles, ...strangers.granted];
     onProgress?.("dropping what is replaced");
-    await this.#drop(missingRoles);
+    await this.#drop([
+      ...(await roleStatements(session, this.options.live, missingRoles)),
+      ...strangers.granted.map((role) => membershipOf(role, strangers.serverMajor)),
+    ]);
+    await this.#send(await schemaOwnerStatements(session, entries, { roles: knownRoles, own }));
     const left = await this.#readLeft();
-    await this.#restore({
-      left,
-      ownRoles: [...roles, ...missingRoles],
-      knownRoles: [...new Set([...manifest.roles, ...roles])],
+    await this.#restore({ left, ownRoles: own, knownRoles }).catch((error: unknown) => {
+      throw this.#explained(error);
     });
     await session.pin();
     onProgress?.("comparing with the backup, before anything is committed");
@@ -146,23 +164,55 @@ class Replacement {
     if (differences.length > 0)
       throw new Refusal(`the result would differ from ${manifest.name}: ${differences[0]}; nothing was changed`, {
         details: differences,
+        ...this.#hint(),
       });
     return {
       tables: fingerprint.tables.length,
       rows: fingerprint.tables.reduce((sum, table) => sum + table.rows, 0),
       tolerated: this.#tolerated,
-      notes,
+      notes: [
+        ...notes,
+        ...strangers.granted.map(
+          (role) => `role ${strangers.user} is a member of ${role} now, which owns objects of the backup`,
+        ),
+      ],
     };
   }
 
-  async #drop(missingRoles: readonly string[]): Promise<void> {
+  /** For a refusal: what might have gone well as a member of more roles. */
+  #hint(): { hint?: string } {
+    const { left } = this.#strangers;
+    if (left.length === 0) return {};
+    return {
+      hint: `what belongs to ${left.join(", ")} was left as it is; to replace that too, as a role that may: ${grantsTo(this.#strangers, left)}`,
+    };
+  }
+
+  /** What belongs to others may be what a statement misses. */
+  #explained(error: unknown): unknown {
+    if (!(error instanceof Refusal) || error.hint !== undefined || this.#strangers.left.length === 0) return error;
+    return new Refusal(error.message, { cause: error, details: error.details, ...this.#hint() });
+  }
+
+  async #entries(): Promise<TocEntry[]> {
+    const entries: TocEntry[] = [];
+    for (const staged of this.archives)
+      if (staged.archive.format === "custom") entries.push(...(await staged.contents()));
+    return entries;
+  }
+
+  async #send(statements: readonly string[]): Promise<void> {
+    if (statements.length > 0) await this.session.send(statements.map((line) => `${line};\n`).join(""));
+  }
+
+  /** @param roles statements that run first: they make the owners of what comes back. */
+  async #drop(roles: readonly string[]): Promise<void> {
     const statements = await dropStatements(this.session, {
       scope: await readScope(this.session),
       extensions: this.options.manifest.extensions.map(({ name }) => name),
       schemas: this.fingerprint.catalog.flatMap(({ kind, name }) => (kind === "schema" ? [name] : [])),
     });
-    const created = await roleStatements(this.session, this.options.live, missingRoles);
-    await this.session.send([...created, ...statements, unlinkLargeObjects].map((line) => `${line};\n`).join(""));
+    await this.#send([...roles, ...statements, unlinkLargeObjects]);
   }
 
   async #readLeft(): Promise<Left & { tables: readonly TableFingerprint[] }> {
@@ -215,7 +265,11 @@ class Replacement {
    */
   async #emptyTables(tables: readonly TableFingerprint[]): Promise<void> {
     await this.session.pin();
-    await this.session.send("SET session_replication_role = replica;\n");
+    const failure = await this.session.attempt("SET session_replication_role = replica");
+    if (failure !== undefined)
+      throw new Refusal(
+        `rows of tables that belong to others are replaced with their triggers off: ${failure.message}; nothing was changed: ${tables.map(displayName).join(", ")}`,
+      );
     for (const table of tables) await this.session.send(`DELETE FROM ONLY ${quoteName(table)};\n`);
   }
 
@@ -253,11 +307,7 @@ class Replacement {
   async #feedScript(staged: StagedArchive, rules: EntryRules, progress: Progress): Promise<void> {
     const entries = await staged.contents();
     const chosen = entries.filter((entry) => isRestoredInPlace(entry, rules));
-    const { signal } = this.options;
-    const onBytes = (bytes: number): void => progress.add(bytes);
-    await staged.script(chosen, (script) =>
-      this.session.sendAll(script, { onBytes, ...(signal === undefined ? {} : { signal }) }),
-    );
+    await this.#feedEntries(staged, chosen, rules, progress);
     const others = entries.filter((entry) => !chosen.includes(entry));
     for (const entry of others) {
       const item = missingItem(entry, this.fingerprint, rules.left);
@@ -271,5 +321,40 @@ class Replacement {
       this.#tolerated.push({ what, ...failure, why: tolerance.why });
       this.#refused.push(item);
     }
+  }
+
+  /** Schemas first, where there are any; then what is in schemas, by owners who may create there; then rights. */
+  async #feedEntries(
+    staged: StagedArchive,
+    chosen: readonly TocEntry[],
+    rules: EntryRules,
+    progress: Progress,
+  ): Promise<void> {
+    const isSchema = ({ kind }: TocEntry): boolean => kind === "SCHEMA";
+    const isRight = ({ kind }: TocEntry): boolean => kind === "ACL" || kind === "DEFAULT ACL";
+    const schemas = chosen.filter(isSchema);
+    const others = chosen.filter((entry) => !isSchema(entry));
+    if (schemas.length > 0) await this.#feed(staged, schemas, progress);
+    // The names in what is sent next are in our encoding, not in the archive's.
+    await this.session.pin();
+    const { give, take } = await creationRights(this.session, others, rules.knownRoles);
+    if (give.length === 0) return this.#feed(staged, others, progress);
+    await this.#send(give);
+    await this.#feed(
+      staged,
+      others.filter((entry) => !isRight(entry)),
+      progress,
+    );
+    await this.session.pin();
+    await this.#send(take);
+    await this.#feed(staged, others.filter(isRight), progress);
+  }
+
+  async #feed(staged: StagedArchive, entries: readonly TocEntry[], progress: Progress): Promise<void> {
+    const { signal } = this.options;
+    const onBytes = (bytes: number): void => progress.add(bytes);
+    await staged.script(entries, (script) =>
+      this.session.sendAll(script, { onBytes, ...(signal === undefined ? {} : { signal }) }),
+    );
   }
 }

@@ -12,6 +12,8 @@ import type { StagedBackup } from "./stageBackup";
 import { type TocEntry, parseContents } from "./tableOfContents";
 
 export class StagedArchive {
+  #contents: Promise<TocEntry[]> | undefined;
+
   constructor(
     private readonly staged: StagedBackup,
     private readonly manifest: Manifest,
@@ -21,8 +23,8 @@ export class StagedArchive {
     private readonly signal?: AbortSignal,
   ) {}
 
-  async contents(): Promise<TocEntry[]> {
-    return parseContents(await this.#read(["--list"]));
+  contents(): Promise<TocEntry[]> {
+    return (this.#contents ??= this.#read(["--list"]).then(parseContents));
   }
 
   /** What makes these entries, as SQL without transaction and without commands of psql. */

@@ -167,6 +167,8 @@ export const lostDefinitions: Readonly<Record<string, LostDefinition>> = {
     "removed statistics-target shop.together",
   ),
   "a schema's right": lost("REVOKE USAGE ON SCHEMA shop FROM kinds_reader", "changed schema shop"),
+  "a schema's owner": lost("ALTER SCHEMA shop OWNER TO kinds_reader", "changed schema shop"),
+  "the owner of public": lost("ALTER SCHEMA public OWNER TO kinds_owner", "changed public-schema public"),
   "a right on public": lost("GRANT CREATE ON SCHEMA public TO PUBLIC", "changed public-schema public"),
   "a right on what PostgreSQL made": lost(
     "REVOKE EXECUTE ON FUNCTION pg_sleep(double precision) FROM kinds_reader",
