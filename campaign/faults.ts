@@ -8,7 +8,6 @@ import { readControl, swapControl } from "../scripts/control/controlDocument";
 import { leaseKey } from "../scripts/store/layout";
 import type { RunningCli } from "../tests/servers/cli";
 import { startPostgresProxy } from "../tests/servers/postgresProxy";
-import type { Fault as StoreFault } from "../tests/servers/s3FaultProxy";
 import { writerName } from "./load";
 import type { Fault, Moment, PlannedFault } from "./plan";
 import { startSlowProxy } from "./slowProxy";
@@ -92,7 +91,7 @@ export async function arm(
         if (seen < fault.request || left === 0) return undefined;
         left -= 1;
         strike();
-        return fault.answer as StoreFault;
+        return fault.answer;
       };
       return { ...nothing, end: async () => void (world.storeFault = undefined) };
     }

@@ -1,5 +1,7 @@
 /** What happens in one run of the campaign, as a function of its seed: the world, the release, and what goes wrong. */
+import { z } from "zod";
 import { randomNumbers } from "../tests/servers/campaign";
+import type { Fault as StoreFault } from "../tests/servers/s3FaultProxy";
 
 /** The commands of a release, in their order. */
 export const way = ["gate", "migrations", "railway", "vercel", "verify"] as const;
@@ -36,60 +38,74 @@ export const damages = [
 export type Damage = (typeof damages)[number];
 
 /** Where a command is struck: by milliseconds after its start, or by lines that it has written to stderr. */
-export type Moment = { readonly milliseconds: number } | { readonly lines: number };
-
-/** Something that goes wrong while one command of the first attempt runs. What it needs is taken back afterwards. */
-export type Fault =
-  | { readonly kind: "kill"; readonly signal: "SIGKILL" | "SIGTERM" | "SIGINT"; readonly at: Moment }
-  | { readonly kind: "server crash" | "session ended"; readonly at: Moment }
-  | { readonly kind: "network"; readonly does: "reset" | "stall" | "terminate"; readonly afterBytes: number }
-  | { readonly kind: "slow network"; readonly milliseconds: number }
-  | { readonly kind: "byte flip" | "truncation"; readonly object: number; readonly place: number }
-  | { readonly kind: "full disk"; readonly at: Moment }
-  | { readonly kind: "store request"; readonly answer: string; readonly request: number; readonly times: number }
-  | { readonly kind: "clock jump"; readonly seconds: number; readonly afterMilliseconds: number }
-  | { readonly kind: "lost lease"; readonly at: Moment }
-  | { readonly kind: "two operators"; readonly stack: "same" | "other"; readonly afterMilliseconds: number }
-  | { readonly kind: "platform"; readonly does: "build fails" | "500" | "truncated answer" | "lost answer" | "slow" };
-
-export type FaultKind = Fault["kind"];
-
-export const faultKinds: readonly FaultKind[] = [
-  ...(["kill", "server crash", "session ended", "network", "slow network", "byte flip", "truncation"] as const),
-  ...(["full disk", "store request", "clock jump", "lost lease", "two operators", "platform"] as const),
-];
-
-/** A fault strikes a command of the release, or the remedy after a loss. */
-export interface PlannedFault {
-  readonly during: WayStep | "remedy";
-  readonly fault: Fault;
-}
-
-export interface Plan {
-  readonly seed: number;
-  readonly store: "folder" | "two folders" | "bucket";
-  readonly scratch: "kept server" | "own server";
-  /** Orders before the release; a few rows of other tables for each. */
-  readonly orders: number;
-  /** Whether a schema of the generator lies beside the orders. */
-  readonly oddSchema: boolean;
-  readonly writers: number;
-  /** Whether variables of the environment are watched and sealed. */
-  readonly environment: boolean;
-  readonly migration: Migration;
-  readonly damage: Damage;
-  readonly remedy: Remedy;
-  /** Whether the application answers 500 after the deployment. */
-  readonly brokenHealth: boolean;
-  readonly steps: readonly WayStep[];
-  readonly faults: readonly PlannedFault[];
-}
+const momentSchema = z.union([
+  z.strictObject({ milliseconds: z.number().min(0) }),
+  z.strictObject({ lines: z.int().min(1) }),
+]);
+export type Moment = z.infer<typeof momentSchema>;
 
 /** Answers of tests/servers/s3FaultProxy.ts that a store has to survive, or to name. */
 const storeAnswers = [
-  ...["500", "503", "reset before", "reset after", "500 after", "cut the answer", "error in a 200"],
-  ...["keeps nothing", "keeps half", "keeps other bytes", "expired token", "403", "507"],
-] as const;
+  ...(["500", "503", "reset before", "reset after", "500 after", "cut the answer", "error in a 200"] as const),
+  ...(["keeps nothing", "keeps half", "keeps other bytes", "expired token", "403", "507"] as const),
+] as const satisfies readonly StoreFault[];
+
+const count = z.int().min(0);
+
+/** A fault of a kind, with what more it says. */
+function fault<Kind extends string, Shape extends z.ZodRawShape>(kind: Kind, shape: Shape) {
+  return z.strictObject({ kind: z.literal(kind), ...shape });
+}
+
+/** Something that goes wrong while one command of the first attempt runs. What it needs is taken back afterwards. */
+const faultSchema = z.discriminatedUnion("kind", [
+  fault("kill", { signal: z.enum(["SIGKILL", "SIGTERM", "SIGINT"]), at: momentSchema }),
+  fault("server crash", { at: momentSchema }),
+  fault("session ended", { at: momentSchema }),
+  fault("network", { does: z.enum(["reset", "stall", "terminate"]), afterBytes: count }),
+  fault("slow network", { milliseconds: count }),
+  fault("byte flip", { object: count, place: count }),
+  fault("truncation", { object: count, place: count }),
+  fault("full disk", { at: momentSchema }),
+  fault("store request", { answer: z.enum(storeAnswers), request: z.int().min(1), times: z.int().min(1) }),
+  fault("clock jump", { seconds: z.int(), afterMilliseconds: count }),
+  fault("lost lease", { at: momentSchema }),
+  fault("two operators", { stack: z.enum(["same", "other"]), afterMilliseconds: count }),
+  fault("platform", { does: z.enum(["build fails", "500", "truncated answer", "lost answer", "slow"]) }),
+]);
+export type Fault = z.infer<typeof faultSchema>;
+
+export type FaultKind = Fault["kind"];
+
+export const faultKinds: readonly FaultKind[] = faultSchema.options.map(({ shape }) => shape.kind.value);
+
+/** A fault strikes a command of the release, or the remedy after a loss. */
+const plannedFaultSchema = z.strictObject({ during: z.enum([...way, "remedy"]), fault: faultSchema }).readonly();
+export type PlannedFault = z.infer<typeof plannedFaultSchema>;
+
+/** Also the form of a plan's file. */
+export const planSchema = z
+  .strictObject({
+    seed: count,
+    store: z.enum(["folder", "two folders", "bucket"]),
+    scratch: z.enum(["kept server", "own server"]),
+    /** Orders before the release; a few rows of other tables for each. */
+    orders: z.int().min(1),
+    /** Whether a schema of the generator lies beside the orders. */
+    oddSchema: z.boolean(),
+    writers: count,
+    /** Whether variables of the environment are watched and sealed. */
+    environment: z.boolean(),
+    migration: z.enum(migrations),
+    damage: z.enum(damages),
+    remedy: z.enum(remedies),
+    /** Whether the application answers 500 after the deployment. */
+    brokenHealth: z.boolean(),
+    steps: z.array(z.enum(way)).min(1).readonly(),
+    faults: z.array(plannedFaultSchema).readonly(),
+  })
+  .readonly();
+export type Plan = z.infer<typeof planSchema>;
 
 /** Choices that a sequence of numbers determines. */
 export class Dice {

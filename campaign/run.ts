@@ -1,96 +1,50 @@
 /**
  * `npm run campaign`: release after release on real servers, each determined by a seed, with something going wrong in most; after each the
  * invariants of docs/reliability.md. One line a run; a run that violates one is kept with all outputs, and made smaller.
- *
- * Usage: npm run campaign -- [--seed 1] [--runs N] [--minutes M] [--lanes 2] [--minimise 12] [--out reports/campaign] [--plan file]
  */
-import { appendFileSync, mkdirSync, readFileSync } from "node:fs";
-import { join, resolve } from "node:path";
-import { parseArgs } from "node:util";
+import { appendFileSync } from "node:fs";
+import { join } from "node:path";
+import { runProgram } from "../scripts/commandLine";
+import { exitCode } from "../scripts/contract/failure";
 import { forgetSurroundings } from "../scripts/rehearsal/surroundings";
 import { startSeaweed } from "../tests/servers/seaweedfs";
 import { type RunResult, runPlan } from "./drive";
-import { minimise } from "./minimise";
-import { type Plan, planOf } from "./plan";
+import { minimise as makeSmaller } from "./minimise";
+import { type Campaign, campaignCommand } from "./options";
+import type { Plan } from "./plan";
 import { Tally, describe, keepFailure, recordOf } from "./results";
 import { Standstill } from "./standstill";
 import { Lane } from "./world";
-
-interface Options {
-  readonly seed: number;
-  readonly runs: number;
-  readonly minutes: number;
-  readonly lanes: number;
-  /** Runs that making a failing plan smaller may take; 0: it is kept as it is. */
-  readonly minimise: number;
-  readonly out: string;
-  readonly plan: Plan | undefined;
-}
-
-function readOptions(): Options {
-  const { values } = parseArgs({
-    options: {
-      seed: { type: "string", default: "1" },
-      runs: { type: "string" },
-      minutes: { type: "string" },
-      lanes: { type: "string", default: "2" },
-      minimise: { type: "string", default: "12" },
-      out: { type: "string", default: join("reports", "campaign") },
-      plan: { type: "string" },
-    },
-  });
-  const number = (name: string, text: string | undefined, otherwise: number): number => {
-    const value = text === undefined ? otherwise : Number(text);
-    if (!(value > 0)) throw new Error(`--${name}: found ${text}: expected a number above 0`);
-    return value;
-  };
-  const plan = values.plan === undefined ? undefined : (JSON.parse(readFileSync(values.plan, "utf8")) as Plan);
-  const minutes = number("minutes", values.minutes, Number.POSITIVE_INFINITY);
-  return {
-    seed: number("seed", values.seed, 1),
-    // Without any bound: as many as a person waits for.
-    runs: plan === undefined ? number("runs", values.runs, minutes === Number.POSITIVE_INFINITY ? 20 : 1e9) : 1,
-    minutes,
-    lanes: plan === undefined ? number("lanes", values.lanes, 2) : 1,
-    minimise: plan === undefined ? Number(values.minimise) : 0,
-    out: resolve(values.out),
-    plan,
-  };
-}
 
 /** Seconds of a standstill after which a run that failed says nothing of the program; and how often it is played again. */
 const tooLong = 5;
 const mostRepeats = 3;
 
-async function main(): Promise<void> {
-  const options = readOptions();
+async function play({ plans, minutes, lanes, minimise, out }: Campaign): Promise<void> {
   forgetSurroundings();
-  mkdirSync(options.out, { recursive: true });
   const standstill = new Standstill();
   const seaweed = await startSeaweed();
   await Lane.prepareBucket(seaweed);
   const tally = new Tally();
-  const until = Date.now() + options.minutes * 60_000;
-  let next = options.seed;
-  const last = options.seed + options.runs - 1;
+  const until = Date.now() + minutes * 60_000;
   let stopping = false;
   process.once("SIGINT", () => (stopping = true));
 
   const finish = async (lane: Lane, result: RunResult): Promise<void> => {
     tally.add(result);
     console.log(describe(result));
-    appendFileSync(join(options.out, "results.ndjson"), `${JSON.stringify(recordOf(result))}\n`);
+    appendFileSync(join(out, "results.ndjson"), `${JSON.stringify(recordOf(result))}\n`);
     if (result.violations.length === 0) return;
-    const folder = keepFailure(options.out, result);
+    const folder = keepFailure(out, result);
     for (const violation of result.violations) console.log(`  ${violation}`);
     console.log(`  kept in ${folder}`);
-    if (options.minimise === 0) return;
-    const smallest = await minimise(result.plan, (plan) => runPlan(lane, plan), options.minimise);
-    keepFailure(options.out, smallest, "smallest");
+    if (minimise === 0) return;
+    const smallest = await makeSmaller(result.plan, (plan) => runPlan(lane, plan), minimise);
+    keepFailure(out, smallest, "smallest");
     console.log(`  smallest: ${describe(smallest)}`);
   };
 
-  const play = async (lane: Lane, plan: Plan): Promise<RunResult> => {
+  const playOne = async (lane: Lane, plan: Plan): Promise<RunResult> => {
     for (let left = mostRepeats; ; left--) {
       const start = performance.now();
       const result = await runPlan(lane, plan);
@@ -103,10 +57,10 @@ async function main(): Promise<void> {
   const work = async (name: string): Promise<void> => {
     const lane = await Lane.start(name, seaweed);
     try {
-      while (next <= last && Date.now() < until && !stopping) {
-        const plan = options.plan ?? planOf(next++);
-        if (options.plan !== undefined) next = last + 1;
-        await finish(lane, await play(lane, plan));
+      while (Date.now() < until && !stopping) {
+        const next = plans.next();
+        if (next.done === true) return;
+        await finish(lane, await playOne(lane, next.value));
       }
     } finally {
       await lane.stop();
@@ -114,18 +68,13 @@ async function main(): Promise<void> {
   };
 
   try {
-    await Promise.all(
-      Array.from({ length: Math.min(options.lanes, options.runs) }, (_, place) => work(`lane${place + 1}`)),
-    );
+    await Promise.all(Array.from({ length: lanes }, (_, place) => work(`lane${place + 1}`)));
   } finally {
     await seaweed.stop();
     standstill.end();
   }
   console.log(tally.render());
-  process.exitCode = tally.failed === 0 ? 0 : 1;
+  process.exitCode = tally.failed > 0 ? exitCode.refused : stopping ? exitCode.interrupted : exitCode.pass;
 }
 
-main().catch((error: unknown) => {
-  console.error(error);
-  process.exitCode = 2;
-});
+void runProgram(campaignCommand(play));

@@ -2,15 +2,14 @@
  * `dbprotect`: the one entry of the operational program. Commands are named like the npm scripts; only the
  * module of the command that was asked for is loaded, so `--help` stays quick.
  */
-import { Command, CommanderError } from "commander";
+import { Command } from "commander";
 import { version } from "../package.json";
+import { demandOptionsFromNpm, errorOutput, reportFailure } from "./commandLine";
 import { commandEntries, commandGroups } from "./commandList";
 import { interrupted, listenForLostOutput, listenForSignals, lostResult } from "./commands/session";
-import { sourceStack } from "./contract/bugReport";
-import { Failure, Interrupted, Refusal, UsageError, exitCode, messageOf } from "./contract/failure";
-import { redact, registerEnvironmentSecrets } from "./contract/redaction";
+import { UsageError, exitCode } from "./contract/failure";
+import { registerEnvironmentSecrets } from "./contract/redaction";
 import { stillWaits } from "./contract/within";
-import { databaseFailure } from "./database/databaseFailure";
 import type { TimelineEntry } from "./record/commandTimeline";
 import type * as TimelineModule from "./commands/timeline";
 
@@ -23,10 +22,7 @@ function buildProgram(words: readonly string[]): Command {
     .description("Proves before a release that the database can be brought back, and after it that no row is gone.")
     .version(version)
     .exitOverride()
-    .configureOutput({
-      writeErr: (text) => process.stderr.write(redact(text)),
-      outputError: () => undefined, // it is thrown as well, and reported as any other mistake
-    });
+    .configureOutput(errorOutput);
   const asked = words.filter((word) => !word.startsWith("-"));
   for (const entry of commandEntries) {
     const path = entry.name.split(" ");
@@ -67,28 +63,6 @@ function parentOf(program: Command, path: readonly string[]): Command {
   );
 }
 
-/**
- * npm keeps flags that stand before `--` for itself and hands them on as `npm_config_*`: a `--yes` that
- * never arrives would surprise in the wrong direction.
- *
- * @throws UsageError naming the flag and the right way to write it.
- */
-function demandOptionsFromNpm(command: Command, name: string): void {
-  if (process.env["npm_lifecycle_event"] === undefined) return;
-  const swallowed = command.options.find((option) => {
-    const value = process.env[`npm_config_${option.name().replaceAll("-", "_")}`];
-    return (
-      option.long !== undefined &&
-      (option.required ? value !== undefined && value !== "" : value === "true") &&
-      !process.argv.includes(option.long)
-    );
-  });
-  if (swallowed === undefined) return;
-  throw new UsageError(`npm kept ${swallowed.long ?? ""} for itself: it never reached ${name}`, {
-    hint: `write: npm run ${process.env["npm_lifecycle_event"]} -- ${swallowed.long ?? ""}`,
-  });
-}
-
 /** Anybody on the machine can read another process's arguments. */
 function demandNoPassword(words: readonly string[]): void {
   if (!words.some((word) => /[a-z]:\/\/[^/\s:@]*:[^/\s@]+@/i.test(word))) return;
@@ -100,57 +74,10 @@ function demandNoPassword(words: readonly string[]): void {
   );
 }
 
-/** The code of a bug of ours: EX_SOFTWARE of sysexits.h. */
-const bug = 70;
-
 function report(thrown: unknown, words: readonly string[]): number {
-  const json = words.includes("--json");
-  const error = databaseFailure(thrown) ?? thrown;
-  if (error instanceof CommanderError) return reportUsage(error, words, json);
-  if (!(error instanceof Failure) && !interrupted.aborted) {
-    const text = error instanceof Error ? sourceStack(error) : messageOf(error);
-    process.stderr.write(`${redact(text)}\n`);
-    if (json) printDocument({ exitCode: bug, message: messageOf(error), hint: "a bug of this program", details: [] });
-    return bug;
-  }
-  const failure = error instanceof Failure ? error : new Interrupted("interrupted");
-  const details = failure instanceof Refusal ? failure.details : [];
-  // What an interrupted command found out is worth saying, but it did not end as asked.
-  const code = interrupted.aborted ? exitCode.interrupted : failure.exitCode;
-  return conclude({ exitCode: code, message: failure.message, hint: failure.hint ?? null, details }, json);
-}
-
-/** What commander says of words that it does not understand. Help and version are no mistake, a group alone has shown its help. */
-function reportUsage(error: CommanderError, words: readonly string[], json: boolean): number {
-  if (error.exitCode === 0) return exitCode.pass;
   const entry = commandEntries.find(({ name }) => name.split(" ").every((word, place) => words[place] === word));
-  const hint = `see dbprotect ${entry === undefined ? "" : `${entry.name} `}--help`;
-  const [message = "", ...details] = error.message.replace(/^error: /, "").split("\n");
-  if (error.code !== "commander.help") return conclude({ exitCode: exitCode.usage, message, hint, details }, json);
-  if (json) printDocument({ exitCode: exitCode.usage, message: "a command is missing", hint, details: [] });
-  return exitCode.usage;
-}
-
-interface Conclusion {
-  readonly exitCode: number;
-  readonly message: string;
-  readonly hint: string | null;
-  readonly details: readonly string[];
-}
-
-function printDocument(conclusion: Conclusion): void {
-  process.stdout.write(`${redact(JSON.stringify({ verdict: "error", ...conclusion }, null, 2))}\n`);
-}
-
-function conclude(conclusion: Conclusion, json: boolean): number {
-  if (json) printDocument(conclusion);
-  const lines = [
-    `error: ${conclusion.message}`,
-    ...conclusion.details.map((line) => `  ${line}`),
-    ...(conclusion.hint === null ? [] : [`hint: ${conclusion.hint}`]),
-  ];
-  process.stderr.write(`${redact(lines.join("\n"))}\n`);
-  return conclusion.exitCode;
+  const help = `dbprotect ${entry === undefined ? "" : `${entry.name} `}--help`;
+  return reportFailure(thrown, { help, json: words.includes("--json"), aborted: interrupted.aborted });
 }
 
 async function main(words: string[]): Promise<number> {

@@ -5,7 +5,7 @@
  */
 import { readFileSync } from "node:fs";
 import { z } from "zod";
-import { UsageError, messageOf } from "./contract/failure";
+import { readJson } from "./contract/jsonInput";
 import {
   type NoticeName,
   type PageNoticeName,
@@ -696,21 +696,6 @@ export function readOperationSettings(
 ): OperationSettings {
   const source = file ?? (env["DBPROTECT_SETTINGS"] === undefined ? undefined : "DBPROTECT_SETTINGS");
   if (source === undefined) return operationSettingsSchema.parse({});
-  let document: unknown;
-  try {
-    document = JSON.parse(file === undefined ? (env["DBPROTECT_SETTINGS"] ?? "") : readFileSync(file, "utf8"));
-  } catch (error) {
-    throw new UsageError(`${source}: cannot be read as JSON: ${messageOf(error)}`);
-  }
-  return parseSettings(operationSettingsSchema, document, source);
-}
-
-/** Parses `value` or throws one line for the first mistake: `<source>: <key>: found …: <expected>`. */
-export function parseSettings<T extends z.ZodType>(schema: T, value: unknown, source: string): z.output<T> {
-  const result = schema.safeParse(value, { reportInput: true });
-  if (result.success) return result.data;
-  const issue = result.error.issues[0];
-  const key = issue?.path.join(".") ?? "";
-  const found = issue?.input === undefined ? "nothing" : JSON.stringify(issue.input).slice(0, 80);
-  throw new UsageError(`${source}: ${key === "" ? "document" : key}: found ${found}: ${issue?.message ?? "invalid"}`);
+  const read = (): string => (file === undefined ? (env["DBPROTECT_SETTINGS"] ?? "") : readFileSync(file, "utf8"));
+  return readJson(operationSettingsSchema, read, source);
 }

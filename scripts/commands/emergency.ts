@@ -2,7 +2,8 @@
 import { readFileSync } from "node:fs";
 import type { Command } from "commander";
 import { resolveBackup } from "../backup/manifest";
-import { Refusal, UsageError, messageOf } from "../contract/failure";
+import { Refusal, UsageError } from "../contract/failure";
+import { readJson } from "../contract/jsonInput";
 import { type EmergencyChoice, demandFreeEmergency, readEmergency } from "../control/emergency";
 import { describeTarget, targetFromEnvironment } from "../database/target";
 import { abandonEmergency, runEmergency } from "../incident/emergency";
@@ -48,7 +49,7 @@ export function configure(command: Command): void {
 async function respond(options: Options): Promise<void> {
   const store = storeFromEnvironment();
   const live = targetFromEnvironment("DATABASE_URL");
-  const plan = options.plan === undefined ? undefined : readPlan(options.plan);
+  const plan = readPlan(options.plan);
   if (options.yes === true && plan === undefined)
     throw new UsageError("--yes: found no --plan: expected the answers that nobody is asked for");
   if (options.record !== undefined && plan !== undefined)
@@ -93,17 +94,10 @@ function demandSameDecision(decided: EmergencyChoice, plan: EmergencyPlanFile | 
   });
 }
 
-function readPlan(file: string): EmergencyPlanFile {
-  let text: unknown;
-  try {
-    text = JSON.parse(readFileSync(file, "utf8"));
-  } catch (error) {
-    throw new UsageError(`--plan: found ${file}: it cannot be read as JSON: ${messageOf(error)}`);
-  }
-  const parsed = emergencyPlanSchema.safeParse(text);
-  if (parsed.success) return parsed.data;
-  const [issue] = parsed.error.issues;
-  throw new UsageError(`--plan: ${file}: ${issue?.path.join(".") || "the plan"}: ${issue?.message ?? "is not one"}`);
+function readPlan(file: string | undefined): EmergencyPlanFile | undefined {
+  return file === undefined
+    ? undefined
+    : readJson(emergencyPlanSchema, () => readFileSync(file, "utf8"), `--plan: found ${file}`);
 }
 
 async function abandon(options: Options): Promise<void> {

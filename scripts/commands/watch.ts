@@ -1,5 +1,6 @@
 /** `deploy:watch`: status, logs and health of what is released, against how it was before; by hand, or as a release's last part. */
-import { type Command, InvalidArgumentError, Option } from "commander";
+import { type Command, Option } from "commander";
+import { positiveNumber } from "../commandLine";
 import { exitCode } from "../contract/failure";
 import { targetFromEnvironment } from "../database/target";
 import { railwayFromEnvironment } from "../platforms/railway";
@@ -31,7 +32,7 @@ export function configure(command: Command): void {
         "settings",
       ]),
     )
-    .option("--minutes <number>", "how long; default: watch.soakMinutes", minutes)
+    .option("--minutes <number>", "how long; default: watch.soakMinutes", positiveNumber(1440))
     .option("--receipt <run id>", "compare with before this release; default: the newest open one, else the newest")
     .option(
       "--settings <file>",
@@ -75,12 +76,4 @@ function common() {
     signal: interrupted,
     onLine: progress,
   };
-}
-
-function minutes(text: string): number {
-  const value = Number(text);
-  if (text.trim() === "" || !(value > 0 && value <= 1440)) {
-    throw new InvalidArgumentError("expected minutes, more than 0, at most 1440");
-  }
-  return value;
 }

@@ -5,11 +5,12 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { Client } from "pg";
 import { UsageError } from "../../../scripts/contract/failure";
+import { parseDocument } from "../../../scripts/contract/jsonInput";
 import { parseTarget } from "../../../scripts/database/target";
 import { type PendingMigrations, pendingMigrations } from "../../../scripts/migrations/pending";
 import { flywayChecksum, readToolFolder } from "../../../scripts/migrations/toolFolders";
 import { applyPendingMigrations } from "../../../scripts/release/applyPendingMigrations";
-import { migrationsSettingsSchema, parseSettings } from "../../../scripts/settings";
+import { migrationsSettingsSchema } from "../../../scripts/settings";
 import { freshDatabase } from "../../servers/postgres";
 
 type Tool = "prisma" | "drizzle" | "node-pg-migrate" | "flyway";
@@ -138,7 +139,7 @@ describe("the ledgers of other tools", function () {
     write({ "V1__a.sql": "", "V1.0__b.sql": "", "V01__c.sql": "" });
     await assert.rejects(readToolFolder("flyway", folder), /found the version 1|twice/);
     assert.throws(
-      () => parseSettings(migrationsSettingsSchema, { path: "prisma/migrations", tool: "prisma" }, "settings"),
+      () => parseDocument(migrationsSettingsSchema, { path: "prisma/migrations", tool: "prisma" }, "settings"),
       /settings: command: .*expected the command of the tool/,
     );
   });
