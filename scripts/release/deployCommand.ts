@@ -4,6 +4,7 @@ import type { Readable } from "node:stream";
 import { setTimeout as sleep } from "node:timers/promises";
 import { Interrupted, Refusal } from "../contract/failure";
 import { redact } from "../contract/redaction";
+import { endGroup } from "../process/processGroup";
 import type { ReleaseStepSettings } from "../settings";
 
 /** Seconds between SIGTERM and SIGKILL. */
@@ -35,7 +36,7 @@ export async function runDeployCommand(
   ]);
   let timedOut = false;
   let ending: Promise<void> | undefined;
-  const stop = (): void => void (ending ??= endGroup(child));
+  const stop = (): void => void (ending ??= child.pid === undefined ? undefined : endGroup(child.pid, graceSeconds));
   const timer = setTimeout(() => {
     timedOut = true;
     stop();
@@ -84,23 +85,4 @@ function ended(child: ChildProcess): Promise<{ code: number | null; signal: Node
     child.once("error", reject);
     child.once("exit", (code, signal) => resolve({ code, signal }));
   });
-}
-
-/** Ends the shell and all that it started, whether or not the shell itself still runs; resolves when they are gone. */
-async function endGroup(child: ChildProcess): Promise<void> {
-  const signalGroup = (signal: NodeJS.Signals | 0): boolean => {
-    try {
-      return child.pid !== undefined && process.kill(-child.pid, signal);
-    } catch {
-      return false; // nobody of the group is left
-    }
-  };
-  const until = performance.now() + graceSeconds * 1000;
-  for (let alive = signalGroup("SIGTERM"); alive; alive = signalGroup(0)) {
-    if (performance.now() > until) {
-      signalGroup("SIGKILL");
-      return;
-    }
-    await sleep(50);
-  }
 }
