@@ -1,6 +1,6 @@
 /** What `emergency` asks a person once it is known what is damaged; the answers can be recorded as a plan for machines. */
-import { writeFileSync } from "node:fs";
 import { Refusal, messageOf } from "../contract/failure";
+import { writeOutputFile } from "../contract/outputFile";
 import { type EmergencyChoice, type WayBack, waysBack } from "../control/emergency";
 import type { Assessment } from "../incident/assessment";
 import { type EmergencyPlanFile, chooseBy, emergencyPlanSchema } from "../incident/emergencyChoice";
@@ -40,15 +40,16 @@ export async function askForWayBack(
   const plan = emergencyPlanSchema.parse({ person, reason, recover: way, unfreeze });
   const choice = chooseBy(plan, assessment, undefined);
   // Only what can be carried out is worth playing again.
-  if (record !== undefined) recordPlan(record, plan);
+  if (record !== undefined) await recordPlan(record, plan);
   return choice;
 }
 
-function recordPlan(file: string, plan: EmergencyPlanFile): void {
+/** What cannot be kept holds nothing up: releases are frozen, and people wait for their data. */
+async function recordPlan(file: string, plan: EmergencyPlanFile): Promise<void> {
   try {
-    writeFileSync(file, `${JSON.stringify(plan, null, 2)}\n`);
+    await writeOutputFile({ file, key: "--record" }, `${JSON.stringify(plan, null, 2)}\n`);
     progress(`--record: the answers are in ${file}: npm run emergency -- --plan ${file} --yes`);
   } catch (error) {
-    progress(`warning: --record: ${file} cannot be written: ${messageOf(error)}`);
+    progress(`warning: ${messageOf(error)}; the emergency goes on`);
   }
 }
