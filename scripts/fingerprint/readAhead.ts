@@ -7,14 +7,16 @@ const batchRows = 5_000;
 export class ReadAhead<Raw, Row> {
   private readonly cursor: Cursor<Raw>;
   private reading: Promise<Row[]>;
+  private readonly ended = Promise.withResolvers<void>();
   private batch: Row[] = [];
   private place = 0;
 
   constructor(
-    client: Client,
+    private readonly client: Client,
     query: string,
     private readonly parse: (raw: Raw) => Row,
   ) {
+    client.once("end", this.ended.resolve);
     this.cursor = client.query(new Cursor<Raw>(query));
     this.reading = this.read();
   }
@@ -33,9 +35,15 @@ export class ReadAhead<Raw, Row> {
     return this.batch[this.place++];
   }
 
+  /** The session takes other queries then, unless it has ended. */
   async close(): Promise<void> {
-    await this.reading.catch(() => undefined);
-    await this.cursor.close();
+    const failed = await this.reading.then(
+      () => false,
+      () => true,
+    );
+    // pg-cursor waits for an answer: after an error it may have come already, and a session that ended gives none.
+    if (!failed) await Promise.race([this.cursor.close(), this.ended.promise]);
+    this.client.off("end", this.ended.resolve);
   }
 
   private read(): Promise<Row[]> {

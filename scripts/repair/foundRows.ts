@@ -19,6 +19,7 @@ export type Finding = "missing" | "changed";
 export class FoundRows {
   private reading: Promise<Client> | undefined;
   private writing: CopyStreamQuery | undefined;
+  private failure: Error | undefined;
   private readonly counts = new Map<string, number>();
 
   constructor(private readonly copy: () => Promise<DatabaseTarget>) {}
@@ -64,6 +65,7 @@ export class FoundRows {
 
   private async add(table: string, finding: Finding, place: string): Promise<void> {
     this.writing ??= await this.startWriting();
+    this.demandWhole();
     const name = `${finding} ${table}`;
     this.counts.set(name, (this.counts.get(name) ?? 0) + 1);
     if (!this.writing.write(`${escaped(table)}\t${finding}\t${place}\n`)) await once(this.writing, "drain");
@@ -71,14 +73,20 @@ export class FoundRows {
 
   private async startWriting(): Promise<CopyStreamQuery> {
     const writing = (await this.session()).query(copyFrom("COPY pg_temp.found FROM STDIN"));
-    writing.on("error", () => undefined); // whoever writes next gets it; at the end nobody may be left to
+    // Whoever writes next is told: the stream itself would take no end, nor say that it takes nothing.
+    writing.on("error", (error) => (this.failure ??= error));
     return writing;
+  }
+
+  private demandWhole(): void {
+    if (this.failure !== undefined) throw this.failure;
   }
 
   private async finish(): Promise<void> {
     const { writing } = this;
     if (writing === undefined) return;
     this.writing = undefined;
+    this.demandWhole();
     const ended = once(writing, "finish");
     writing.end();
     await ended;
