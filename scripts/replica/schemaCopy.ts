@@ -33,18 +33,25 @@ export async function copySchema(
   await allOrNone<[void]>(
     [
       async (stop) => {
+        // psql commits at the end of its input, also where that came too early: after a dump that failed it is ended.
+        const failed = new AbortController();
+        const loading = AbortSignal.any([stop, failed.signal]);
         const dump = startProgram({ binDir, program: "pg_dump", args: dumpArgs, target: pair.source, signal: stop });
-        const load = startProgram({ binDir, program: "psql", args: loadArgs, target: pair.replica, signal: stop });
-        // A dump that ended half-way must not be committed: psql's input is closed only after it ended well.
-        const fed = pipeline(dump.stdout, load.stdin, { end: false }).then(() => dump.succeeded);
+        const load = startProgram({ binDir, program: "psql", args: loadArgs, target: pair.replica, signal: loading });
         const drained = text(load.stdout);
-        await fed.then(
+        const piped = pipeline(dump.stdout, load.stdin, { end: false });
+        const dumped = piped.then(() => dump.succeeded);
+        await dumped.then(
           () => load.stdin.end(),
-          () => load.stdin.destroy(),
+          async () => {
+            // A pipe that broke is psql's end, and its own complaint says more.
+            await piped.then(() => failed.abort()).catch(() => load.stdin.destroy());
+          },
         );
-        // psql's own complaint says more than a pipe that broke for it.
-        await Promise.all([load.succeeded, drained]);
-        await fed;
+        const [loaded] = await Promise.allSettled([load.succeeded, drained]);
+        if (failed.signal.aborted) await dumped;
+        if (loaded.status === "rejected") throw loaded.reason;
+        await dumped;
       },
     ],
     signal,
