@@ -21,6 +21,11 @@ export interface Narrowed {
   readonly buckets: readonly number[];
 }
 
+/** Whether so many rows that may differ are narrowed down first. */
+export function isNarrowed(rows: number): boolean {
+  return rows >= fewRows;
+}
+
 /** @param table as the fingerprint knows it: with the rows of each bucket. */
 export async function narrowBuckets(
   original: Client,
@@ -34,7 +39,7 @@ export async function narrowBuckets(
     rows += count;
     if (wanted.has(bucket)) differing += count;
   }
-  if (differing < fewRows) return { table, buckets };
+  if (!isNarrowed(differing)) return { table, buckets };
   const finer = { ...table, bucketCount: 2 ** Math.ceil(Math.log2(rows / rowsPerBucket)) };
   const query = sumsQuery(finer, { of: table.bucketCount, buckets });
   const found = await compareSums(original, live, query);

@@ -18,6 +18,7 @@ import type { WriteGrant } from "../database/writeGrants";
 import { type CatalogChange, catalogChanges, differingBuckets, sequenceRegressions } from "../fingerprint/compare";
 import { hashTables } from "../fingerprint/compute";
 import type { Coverage, Fingerprint, TableFingerprint } from "../fingerprint/fingerprint";
+import { isNarrowed } from "../fingerprint/narrowBuckets";
 import { type RowDifferences, type RowListener, findRowDifferences } from "../fingerprint/rowDifferences";
 import type { Allowance, TablePolicy } from "../settings";
 import { type JudgedStatement, findCatalogLosses, withoutWithheld } from "./catalogLosses";
@@ -113,15 +114,17 @@ export async function compareWithLive(input: ComparisonInput): Promise<LiveCompa
   }
 }
 
-/** A table whose checksums differ, in these buckets. */
-interface Suspicion {
+interface ComparableTable {
+  /** As it was in the snapshot. */
   readonly table: TableFingerprint;
   readonly live: ProtectedTable;
-  readonly policy: TablePolicy;
+}
+
+/** A table whose checksums differ, in these buckets; or of which so much was written that all of them are looked into. */
+interface Suspicion extends ComparableTable {
   readonly buckets: readonly number[];
-  readonly now: TableFingerprint;
-  /** Of a table whose rows are all there, as they were. */
-  readonly unsuspected: TableComparison;
+  /** Undefined: it was not read, for its rows are read anyway. */
+  readonly now: TableFingerprint | undefined;
 }
 
 class TablesComparison {
@@ -139,31 +142,50 @@ class TablesComparison {
     const { input, snapshot } = this;
     const live = new Map(snapshot.tables.map((table) => [displayName(table), table]));
     const results: TableComparison[] = [];
-    const comparable: { table: TableFingerprint; live: ProtectedTable }[] = [];
+    const [calm, busy]: [ComparableTable[], ComparableTable[]] = [[], []];
     for (const table of input.fingerprint.tables) {
       const now = live.get(displayName(table));
       const lost = structuralLoss(table, now);
       if (lost !== undefined || now === undefined)
         results.push({ ...this.comparisonOf(table, now, 0), missing: table.rows, failure: lost ?? null });
-      else comparable.push({ table, live: now });
+      else (this.isBusy(table, now) ? busy : calm).push({ table, live: now });
     }
-    const { signal } = input;
-    const { freeConnections } = await readCapacity(snapshot.leader);
-    const read = await hashTables(
-      snapshot,
-      comparable.map(({ table, live: at }) => ({ at, as: table })),
-      { jobs: chooseJobs(input.jobs, freeConnections, sessionsOfJobs), ...(signal === undefined ? {} : { signal }) },
-    );
-    const suspicious: Suspicion[] = [];
-    for (const [place, { table, live: at }] of comparable.entries()) {
-      const now = read[place]!;
-      const unsuspected = this.comparisonOf(table, at, now.rows);
+    const suspicious: Suspicion[] = busy.map((each) => ({ ...each, buckets: allBuckets(each.table), now: undefined }));
+    for (const { table, live: at, now } of await this.read(calm)) {
       const buckets = differingBuckets(table, now);
-      if (buckets.length === 0) results.push(unsuspected);
-      else suspicious.push({ table, live: at, policy: policyOf(at, input.policies), buckets, now, unsuspected });
+      if (buckets.length === 0) results.push(this.comparisonOf(table, at, now.rows));
+      else suspicious.push({ table, live: at, buckets, now });
     }
     if (suspicious.length > 0) results.push(...(await this.judge(suspicious)));
     return results.sort((a, b) => (a.table < b.table ? -1 : 1));
+  }
+
+  /**
+   * Whether reading its buckets first would tell nothing: with as many writes as buckets nearly all of them differ, and a
+   * table as large is read once more by finer ones. What the server counted decides here only what is read when.
+   */
+  private isBusy(table: TableFingerprint, now: ProtectedTable): boolean {
+    const writes = this.writesOf(table, now);
+    if (writes === null || !isNarrowed(table.rows)) return false;
+    return writes.inserted + writes.updated + writes.deleted >= table.bucketCount;
+  }
+
+  private async read(tables: readonly ComparableTable[]): Promise<(ComparableTable & { now: TableFingerprint })[]> {
+    const { input, snapshot } = this;
+    const { freeConnections } = await readCapacity(snapshot.leader);
+    const read = await hashTables(
+      snapshot,
+      tables.map(({ table, live }) => ({ at: live, as: table })),
+      {
+        jobs: chooseJobs(input.jobs, freeConnections, sessionsOfJobs),
+        ...(input.signal === undefined ? {} : { signal: input.signal }),
+      },
+    );
+    return tables.map((table, place) => ({ ...table, now: read[place]! }));
+  }
+
+  private writesOf(table: TableFingerprint, now: ProtectedTable | undefined): TableWrites | null {
+    return writesSince(this.writesBefore.get(displayName(table)) ?? null, now?.writes);
   }
 
   private comparisonOf(table: TableFingerprint, now: ProtectedTable | undefined, rowsNow: number): TableComparison {
@@ -184,7 +206,7 @@ class TablesComparison {
       added: 0,
       missingKeys: [],
       unwrittenKeys: [],
-      writes: writesSince(this.writesBefore.get(displayName(table)) ?? null, now?.writes),
+      writes: this.writesOf(table, now),
       failure: null,
     };
   }
@@ -196,10 +218,21 @@ class TablesComparison {
     } catch (error) {
       // Neither an interruption nor what may pass by itself is a verdict.
       if (!(error instanceof Failure) || error instanceof Interrupted || error instanceof Unavailable) throw error;
-      const reason = error.message;
-      return suspicious.map((suspicion) => judgeByBuckets(suspicion, reason));
+      return this.judgeWithoutCopy(suspicious, error.message);
     }
     return this.nameRows(copy, suspicious);
+  }
+
+  private async judgeWithoutCopy(suspicious: readonly Suspicion[], reason: string): Promise<TableComparison[]> {
+    const unread = await this.read(suspicious.filter(({ now }) => now === undefined));
+    const read = [
+      ...suspicious.flatMap(({ now, ...each }) => (now === undefined ? [] : [{ ...each, now }])),
+      ...unread,
+    ];
+    return read.map(({ table, live, now }) => {
+      const unsuspected = this.comparisonOf(table, live, now.rows);
+      return judgeByBuckets(unsuspected, { table, now, policy: policyOf(live, this.input.policies) }, reason);
+    });
   }
 
   /** Reads the differing buckets of both databases, one table after the other: each uses the leader's snapshot. */
@@ -210,7 +243,7 @@ class TablesComparison {
     const lookups = new Lookups(() => connect(copy), snapshot);
     try {
       const results: TableComparison[] = [];
-      for (const { table, live, policy, buckets, unsuspected } of suspicious) {
+      for (const { table, live, buckets } of suspicious) {
         input.signal?.throwIfAborted();
         const listener = input.listenerOf?.(displayName(table)) ?? {};
         const [missingKeys, unwrittenKeys]: [string[], string[]] = [[], []];
@@ -238,8 +271,10 @@ class TablesComparison {
         const differences = { ...found, missing: found.missing - moved };
         const explanations =
           found.unwritten === 0 ? [] : await explainChangedText(snapshot.leader, table, this.changes);
-        const failure = judgeRows(table, differences, policy, explanations);
-        results.push({ ...unsuspected, ...differences, moved, missingKeys, unwrittenKeys, failure });
+        const failure = judgeRows(table, differences, policyOf(live, input.policies), explanations);
+        const rowsNow = table.rows - found.missing + found.added;
+        const compared = this.comparisonOf(table, live, rowsNow);
+        results.push({ ...compared, ...differences, moved, missingKeys, unwrittenKeys, failure });
       }
       return results;
     } finally {
@@ -281,6 +316,11 @@ class Lookups {
   }
 }
 
+/** Also those that held no row: one may have come. */
+function allBuckets({ bucketCount }: TableFingerprint): number[] {
+  return Array.from({ length: bucketCount }, (_, number) => number);
+}
+
 /** A dropped table or column took its content with it, whatever the policy allows rows. */
 function structuralLoss(before: TableFingerprint, now: ProtectedTable | undefined): string | undefined {
   if (now === undefined) return "the table is gone (dropped, renamed or moved)";
@@ -300,7 +340,13 @@ function writesSince(before: TableWrites | null, now: TableWrites | undefined): 
  * Without a copy: a bucket with the same keys (their number and sum) lacks no row, and one that was empty has none to
  * lack. In every other bucket rows were added, deleted or both; sums alone don't tell which. Numbers are lower bounds.
  */
-function judgeByBuckets({ table, policy, buckets, now, unsuspected }: Suspicion, reason: string): TableComparison {
+function judgeByBuckets(
+  unsuspected: TableComparison,
+  { table, now, policy }: { table: TableFingerprint; now: TableFingerprint; policy: TablePolicy },
+  reason: string,
+): TableComparison {
+  const buckets = differingBuckets(table, now);
+  if (buckets.length === 0) return unsuspected;
   let [missing, changed, added, unknown] = [0, 0, 0, 0];
   for (const bucket of buckets) {
     const [, rowsBefore, keysBefore] = table.buckets.find(([number]) => number === bucket) ?? [bucket, 0, "0"];
