@@ -4,9 +4,9 @@
  */
 import { Command } from "commander";
 import { version } from "../package.json";
-import { demandOptionsFromNpm, errorOutput, reportFailure } from "./commandLine";
+import { demandOptionsFromNpm, demandValues, errorOutput, reportFailure } from "./commandLine";
 import { commandEntries, commandGroups } from "./commandList";
-import { interrupted, listenForLostOutput, listenForSignals, lostResult } from "./commands/session";
+import { hasResult, interrupted, listenForLostOutput, listenForSignals, lostResult } from "./commands/session";
 import { UsageError, exitCode } from "./contract/failure";
 import { registerEnvironmentSecrets } from "./contract/redaction";
 import { stillWaits } from "./contract/within";
@@ -30,6 +30,7 @@ function buildProgram(words: readonly string[]): Command {
     if (path.every((word, place) => asked[place] === word)) {
       (loadModule(entry.module) as CommandModule).configure(command);
       demandOptionsFromNpm(command, entry.name);
+      command.hook("preAction", demandValues);
       if (entry.inTimeline === true) command.hook("preAction", () => beginTimeline(words));
     }
   }
@@ -77,7 +78,9 @@ function demandNoPassword(words: readonly string[]): void {
 function report(thrown: unknown, words: readonly string[]): number {
   const entry = commandEntries.find(({ name }) => name.split(" ").every((word, place) => words[place] === word));
   const help = `dbprotect ${entry === undefined ? "" : `${entry.name} `}--help`;
-  return reportFailure(thrown, { help, json: words.includes("--json"), aborted: interrupted.aborted });
+  // One document, whatever fails after the command's own result.
+  const json = words.includes("--json") && !hasResult();
+  return reportFailure(thrown, { help, json, aborted: interrupted.aborted });
 }
 
 async function main(words: string[]): Promise<number> {

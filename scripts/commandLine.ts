@@ -45,6 +45,31 @@ export function demandOptionsFromNpm(command: Command, name: string): void {
   });
 }
 
+/**
+ * A shell's variable that is not set, as in `--id "$ID"`, must not pass for a name, a file or a reason.
+ *
+ * @throws UsageError naming the option or the argument.
+ */
+export function demandValues(command: Command): void {
+  const given = [
+    ...command.options.map((option) => ({
+      key: option.long ?? option.flags,
+      value: command.getOptionValue(option.attributeName()) as unknown,
+    })),
+    ...command.registeredArguments.map((argument, place) => ({
+      key: `<${argument.name()}>`,
+      value: command.processedArgs[place] as unknown,
+    })),
+  ];
+  const empty = given.find(({ value }) =>
+    [value].flat().some((text) => typeof text === "string" && text.trim() === ""),
+  );
+  if (empty === undefined) return;
+  throw new UsageError(`${empty.key}: found nothing: expected a text that is not empty`, {
+    hint: "is a variable of the shell not set?",
+  });
+}
+
 /** For commander's `configureOutput`: what it says of words that it does not understand is thrown as well, and told as any other mistake. */
 export const errorOutput: OutputConfiguration = {
   writeErr: (text) => process.stderr.write(redact(text)),

@@ -192,7 +192,7 @@ export async function resolveBackup(store: Store, wanted: string): Promise<Backu
     throw new UsageError(
       `found ${JSON.stringify(wanted)}: expected latest or the name of a backup in ${store.url}, such as ${newest?.name ?? "backup_20260101_120000"}`,
       {
-        hint: "a file or folder of pg_dump is named by a path with a slash in it: ./monday",
+        hint: "npm run db:list names them; db:restore takes a file of pg_dump too, by a path with a slash in it: ./monday",
       },
     );
   }

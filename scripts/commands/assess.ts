@@ -49,6 +49,9 @@ export function configure(command: Command): void {
       );
       await recordAssessment(store, assessment, progress);
       printResult(options.json === true, assessment, renderAssessment(assessment));
-      process.exitCode = codes[assessment.verdict];
+      process.exitCode =
+        assessment.compared.length === 0 && assessment.verdict === "intact"
+          ? exitCode.refused
+          : codes[assessment.verdict];
     });
 }

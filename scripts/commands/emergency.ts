@@ -17,7 +17,7 @@ import { askForWayBack } from "./emergencyQuestions";
 import { addressesFromEnvironment, newRunId } from "./gateContext";
 import { configuredPlatforms } from "./incidentContext";
 import { confirm, interrupted, printResult, progress } from "./session";
-import { storeFromEnvironment } from "./store";
+import { storeFromEnvironment, warnOfUnusedStore } from "./store";
 
 interface Options {
   readonly plan?: string;
@@ -58,11 +58,13 @@ async function respond(options: Options): Promise<void> {
   demandFreeEmergency(former, new Date());
   const decided = former?.state === "under way" ? former.choice : null;
   if (decided !== null) demandSameDecision(decided, plan, options);
+  await warnOfUnusedStore(store);
   await confirm(
     former?.state === "under way"
       ? `goes on with emergency ${former.id} of ${former.startedAt}: ${former.reason}${decided === null ? "" : `; decided: ${decided.way}`}`
       : `freezes releases of ${store.url}, assesses ${describeTarget(live)}, and takes the way back that ${plan === undefined ? "you choose then" : `the plan says (${plan.recover})`}; the damaged state is stored before anything changes it`,
     options.yes === true,
+    "without a terminal: npm run emergency -- --plan <file> --yes; docs/reference.md says what a plan holds",
   );
   const person = plan?.person ?? options.person ?? localUser();
   const reason = plan?.reason ?? options.reason ?? "data was lost";

@@ -4,7 +4,7 @@ import { setFreeze } from "../control/freeze";
 import { tellOfOpenIncidents } from "../record/incidentNotice";
 import { channelsFor } from "./communication";
 import { confirm, printResult } from "./session";
-import { storeFromEnvironment } from "./store";
+import { storeFromEnvironment, warnOfUnusedStore } from "./store";
 
 interface Options {
   readonly person: string;
@@ -24,6 +24,7 @@ export function configure(command: Command): void {
     .action(async (options: Options) => {
       const store = storeFromEnvironment();
       const channels = channelsFor(store, options.settings);
+      await warnOfUnusedStore(store);
       await confirm(`halts every gate and release that uses ${store.url}`, options.yes === true);
       const { person, reason } = options;
       await setFreeze(store, { kind: "manual", runId: null, reason, person, missingRows: {} });

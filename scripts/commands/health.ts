@@ -17,7 +17,7 @@ import { storeFromEnvironment } from "./store";
 
 interface Options {
   readonly settings?: string;
-  readonly window?: string;
+  readonly window?: number;
   readonly openIncident?: boolean;
   readonly confirm: number;
   readonly json?: boolean;
@@ -37,6 +37,7 @@ export function configure(command: Command): void {
     .option(
       "--window <duration>",
       "measure rates over so long instead, at once: 60s, 5m; default: since the reading before",
+      parseDuration,
     )
     .option("--open-incident", "open an incident for each signal that is critical, and note in it when that recovers")
     .option("--confirm <duration>", "with --open-incident: if it still is so long after", parseDuration, 20)
@@ -53,7 +54,7 @@ export function configure(command: Command): void {
           store: process.env["BACKUP_STORE"] ? storeFromEnvironment() : undefined,
           thresholds,
           rtoMinutes,
-          window: options.window === undefined ? undefined : parseDuration(options.window),
+          window: options.window,
           ...(pair === undefined ? {} : { replica: () => readReplicaSignals(pair) }),
           signal: interrupted,
         });

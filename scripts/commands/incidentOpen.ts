@@ -6,7 +6,7 @@ import { tellOfIncident } from "../record/incidentNotice";
 import { channelsFor } from "./communication";
 import { idsFromEnvironment } from "./incidentContext";
 import { printResult } from "./session";
-import { storeFromEnvironment } from "./store";
+import { storeFromEnvironment, warnOfUnusedStore } from "./store";
 
 interface Options {
   readonly title: string;
@@ -26,6 +26,7 @@ export function configure(command: Command): void {
     .action(async ({ title, person, since, settings, json }: Options) => {
       const store = storeFromEnvironment();
       const channels = channelsFor(store, settings);
+      await warnOfUnusedStore(store);
       const id = await openIncident(store, {
         ...{ kind: "person", title, person, receipt: null, impact: [], notVerified: [] },
         began: { notBefore: null, notAfter: since === undefined ? null : parseUtc(since) },

@@ -70,22 +70,35 @@ export function progress(line: string): void {
   process.stderr.write(`${redact(line)}\n`);
 }
 
+let result = false;
+
+/** Whether the one document of `--json` is on stdout already. */
+export function hasResult(): boolean {
+  return result;
+}
+
 /** The result: stdout; with `--json` the document alone. */
 export function printResult(json: boolean, document: unknown, text: string): void {
+  result = true;
   process.stdout.write(`${redact(json ? JSON.stringify(document, null, 2) : text)}\n`);
 }
 
 /**
  * Says what is about to happen, to which host, and asks.
  *
+ * @param unasked what to do where nobody can be asked.
  * @throws Refusal when declined; UsageError without a terminal and without `--yes`.
  */
-export async function confirm(what: string, yes: boolean): Promise<void> {
+export async function confirm(
+  what: string,
+  yes: boolean,
+  unasked = "pass --yes (through npm: npm run <name> -- --yes)",
+): Promise<void> {
   progress(what);
   if (yes) return;
   if (!process.stdin.isTTY || !process.stderr.isTTY) {
     throw new UsageError("this needs a confirmation and there is no terminal to ask on: nothing was changed", {
-      hint: "pass --yes (through npm: npm run <name> -- --yes)",
+      hint: unasked,
     });
   }
   const prompts = await import("@clack/prompts");

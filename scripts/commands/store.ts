@@ -2,6 +2,7 @@
 import { openStore } from "../store/openStore";
 import { storesOf } from "../store/replicatedStore";
 import type { Store } from "../store/store";
+import { readStoreIdentity } from "../store/storeIdentity";
 import { progress } from "./session";
 
 /**
@@ -12,6 +13,18 @@ import { progress } from "./session";
  */
 export function storeFromEnvironment(onLine: (line: string) => void = progress): Store {
   return openStore(undefined, process.env, { onWarning: (line) => onLine(`warning: ${line}`) });
+}
+
+/**
+ * A freeze or an incident in a store that no gate reads stops nobody, and looks as if it did. Said, not refused: what an
+ * emergency needs is done.
+ */
+export async function warnOfUnusedStore(store: Store): Promise<void> {
+  const isUsed = await readStoreIdentity(store).then(
+    (identity) => identity !== undefined,
+    () => true,
+  );
+  if (!isUsed) progress(`warning: no gate and no backup ever used ${store.url}: check BACKUP_STORE`);
 }
 
 /** The stores that `addresses` name, or, without any, those of BACKUP_STORE. @throws UsageError when one is none. */

@@ -26,7 +26,7 @@ export type WayBack = (typeof waysBack)[number];
 
 export const choiceSchema = z.object({
   way: z.enum(waysBack),
-  /** What is repaired or restored from, and what the result is compared with; null: no backup holds what is missing. */
+  /** What is repaired or restored from, and what the result is compared with; null: no backup could be compared with. */
   backup: z.object({ tier: z.enum(retentionTiers), name: z.string() }).nullable(),
   /** The receipt whose gate took it; null: none. */
   receipt: z.string().nullable(),

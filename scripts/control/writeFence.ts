@@ -44,6 +44,7 @@ export async function readFencedRoles(session: Queryable, wanted: readonly strin
   if (rows.length === 0)
     throw new UsageError(
       `rollback.fencedRoles: found ${wanted.join(", ")}: no such role on this server: expected the roles that your application connects as`,
+      { hint: "set rollback.fencedRoles in the settings (--settings, DBPROTECT_SETTINGS)" },
     );
   const reasons = rows.flatMap(({ name, superuser, may, me, groups, supergroups, owned }) => {
     if (superuser) return [`${name} is a superuser: nothing keeps it from writing`];

@@ -293,7 +293,7 @@ async function repair(run: Run): Promise<string> {
   const { store, live, settings, signal, onProgress } = run;
   const { receipt, backup, columns, boundary } = decided(run);
   if (backup === null)
-    throw new Refusal("no backup holds what is missing: nothing can be repaired from", { hint: again });
+    throw new Refusal("no backup could be compared with: nothing can be repaired from", { hint: again });
   const basis =
     receipt === null ? await basisOfBackup(store, backup.name, settings) : await readTrustedReceipt(store, receipt);
   const prepared = await prepareRepair({

@@ -61,6 +61,10 @@ export async function planEmergency(
   const knownGood = (await findKnownGood(store, onProgress)) ?? null;
   const verified = backups.filter(({ name }) => (depths.get(name) ?? 0) >= 4 && !suspects.has(name));
   const chosen = wanted ?? choose(verified, knownGood);
+  if (chosen === undefined && backups.length === 0)
+    throw new Refusal(`${store.url} holds no backup: there is nothing to restore`, {
+      hint: "is BACKUP_STORE the store that backups are written to? a dump of pg_dump: npm run db:restore -- ./<file>",
+    });
   if (chosen === undefined) throw nothingToTake(store, verified, knownGood);
   const depth = depths.get(chosen.name) ?? 0;
   if (depth < 4)

@@ -63,12 +63,15 @@ function rollbackRung({ application, measured }: LadderFacts): LadderRung {
   );
 }
 
+/** Whatever is damaged, a backup that was compared with holds it: none means that there was none. */
+const noBackup = "no backup of this database could be compared with";
+
 function repairRung({ tables, lastGood, receipt, measured, database, definitions }: LadderFacts): LadderRung {
   const why =
     database.state !== "reachable"
       ? "there is no database to put rows back into"
       : lastGood === null
-        ? "no backup holds what is missing"
+        ? noBackup
         : tables.length === 0 && definitions.length === 0
           ? "no row is missing"
           : tables.some(({ repairable }) => !repairable)
@@ -103,7 +106,7 @@ function restoreRung({ lastGood, lossWindowSeconds, measured, database }: Ladder
       : database.state === "unreachable"
         ? "the server cannot be reached"
         : lastGood === null
-          ? "no backup holds what is missing"
+          ? noBackup
           : `${lastGood.name} was verified at depth ${lastGood.depth} only: npm run db:verify -- ${lastGood.name}`,
     expectedSeconds: restoreSeconds === null || safety === null ? null : restoreSeconds + safety,
     basis:
@@ -150,15 +153,16 @@ export function recommend(facts: LadderFacts, ladder: readonly LadderRung[]): As
       );
     return orRestore(`${of("db:repair").detail}: a repair of rows cannot bring that back`);
   }
+  const rows = lastGood === null ? `whether rows are missing is not known (${noBackup})` : "no row is missing";
   if (health.outcome === "fail")
     return of("deploy:rollback").possible
-      ? take("deploy:rollback", `the application does not answer (${health.failing.join(", ")}) and no row is missing`)
-      : none("the application does not answer and no row is missing; nothing is configured that could be rolled back");
+      ? take("deploy:rollback", `the application does not answer (${health.failing.join(", ")}) and ${rows}`)
+      : none(`the application does not answer and ${rows}; nothing is configured that could be rolled back`);
   if (dataChecks?.verdict === "halt")
     return none(
-      `no row is missing, but data checks fail (${dataChecks.summary}): if values are wrong, name their columns: npm run db:repair -- --columns <table>:<column>`,
+      `${rows}, but data checks fail (${dataChecks.summary}): if values are wrong, name their columns: npm run db:repair -- --columns <table>:<column>`,
     );
-  return none("nothing that can be compared is damaged");
+  return none(lastGood === null ? `${rows}: check BACKUP_STORE` : "nothing that can be compared is damaged");
 }
 
 function namesOf(tables: readonly Pick<DamagedTable, "table">[]): string {

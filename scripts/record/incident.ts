@@ -294,7 +294,12 @@ export async function chooseIncident(store: Store, id: string | undefined): Prom
   if (only === undefined || more.length > 0)
     throw new UsageError(
       only === undefined ? "no incident is open" : `${open.length} incidents are open: ${open.join(", ")}`,
-      { hint: only === undefined ? "npm run incident -- open" : "name one: --id <id>" },
+      {
+        hint:
+          only === undefined
+            ? "npm run incident -- list names all, npm run incident -- open opens one"
+            : "name one: --id <id>",
+      },
     );
   const incident = await readIncident(store, only);
   if (incident.closed !== undefined)

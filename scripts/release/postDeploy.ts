@@ -143,7 +143,9 @@ export async function chooseReceipt(input: Pick<PostDeployInput, "store" | "runI
     });
   }
   if (!(await listReceipts(store)).includes(runId))
-    throw new UsageError(`${store.url} holds no receipt of run ${runId}`);
+    throw new UsageError(`${store.url} holds no receipt of run ${runId}`, {
+      hint: "without --receipt it is the newest one; the folder receipts of the store names all",
+    });
   return readTrustedReceipt(store, runId);
 }
 

@@ -4,10 +4,10 @@ import { describeSeconds } from "../verification/expectedRto";
 import { renderTable } from "./table";
 
 export function renderAssessment(assessment: Assessment): string {
-  const { verdict, database, lastGood, lossWindowSeconds, knownGood, tables, definitions } = assessment;
+  const { lastGood, lossWindowSeconds, knownGood, tables, definitions } = assessment;
   const { ladder, recommendation, notVerified, dataChecks, health, compared, seconds } = assessment;
   return [
-    `${verdict.toUpperCase()}: ${database.state === "reachable" ? `${tables.length} table(s) damaged` : database.detail} (${assessment.at}, ${seconds} s)`,
+    `${headlineOf(assessment)} (${assessment.at}, ${seconds} s)`,
     ...(tables.length === 0 ? [] : ["", renderTable(tables, columns)]),
     ...definitions.map((line) => `definitions: ${line}`),
     "",
@@ -18,7 +18,7 @@ export function renderAssessment(assessment: Assessment): string {
       ? "last verified release: none"
       : `last verified release: ${knownGood.releaseVersion || "(unnamed)"} at ${knownGood.at} (receipt ${knownGood.runId})`,
     lastGood === null
-      ? "last known good state: none: no backup holds what is missing"
+      ? "last known good state: none: no backup could be compared with"
       : `last known good state: ${lastGood.takenAt}, ${lastGood.name} (${lastGood.tier}, depth ${lastGood.depth})`,
     `loss window of a whole restore: ${lossWindowSeconds === null ? "not known" : describeSeconds(lossWindowSeconds)}`,
     "",
@@ -28,6 +28,12 @@ export function renderAssessment(assessment: Assessment): string {
     `  because ${recommendation.reason}`,
     ...notVerified.map((line) => `not verified: ${line}`),
   ].join("\n");
+}
+
+/** "Intact" is for what was compared: a mistyped BACKUP_STORE must not sound like good news. */
+function headlineOf({ verdict, database, tables, compared }: Assessment): string {
+  if (verdict === "intact" && compared.length === 0) return "NOT COMPARED: whether rows are missing is not known";
+  return `${verdict.toUpperCase()}: ${database.state === "reachable" ? `${tables.length} table(s) damaged` : database.detail}`;
 }
 
 const columns: readonly { title: string; value: (table: DamagedTable) => string | number }[] = [

@@ -96,6 +96,7 @@ describe("exit codes", () => {
         /BACKUP_STORE/,
       ],
       ["nothing to test", ["test:integration"], {}, /nothing to test/],
+      ["no duration", ["db:health", "--window", "5x"], {}, /--window.*expected a duration such as/],
       ["a wrong depth", ["db:backup", "--depth", "9"], {}, /expected 1, 2, 3, 4 or 5/],
       [
         "settings with a wrong key",
@@ -130,6 +131,17 @@ describe("exit codes", () => {
       }
     });
 
+    it("2: a value that is empty, as a variable of the shell that is not set", async () => {
+      const env = { BACKUP_STORE: freshStore() };
+      demand(await runCli(["incident", "show", "--id", ""], env), 2, /--id: found nothing/);
+      demand(
+        await runCli(["incident", "open", "--title", "lost rows", "--person", " "], env),
+        2,
+        /--person: found nothing/,
+      );
+      demand(await runCli(["incident", "note", "", "--person", "Ann"], env), 2, /<text>: found nothing/);
+    });
+
     it("2: npm kept --yes for itself", async () => {
       const env = {
         npm_lifecycle_event: "db:restore",
@@ -150,6 +162,8 @@ describe("exit codes", () => {
       assert.equal(told.run.code, 0);
       assert.deepEqual(told.names, ["BackupVerified", "BackupArchiveBytes"]);
       demand(await runCli(["db:restore", "latest"], env), 2, /--yes/);
+      const freeze = await runCli(["deploy:freeze", "--person", "Ann", "--reason", "lost rows"], env);
+      demand(freeze, 2, /^halts every gate[^]*--yes/); // and no warning: this store is used
       const { rows } = await client.query("SELECT FROM pg_database WHERE datname LIKE '%restored%'");
       assert.equal(rows.length, 0);
     });
@@ -226,6 +240,10 @@ describe("exit codes", () => {
           3,
           /dbprotect-read-only/,
         );
+        // The drill's own result is out when it turns out that nothing can be recorded: one document all the same.
+        const drill = await runCli(["db:drill", "--json"], { BACKUP_STORE: `file://${folder}` });
+        demand(drill, 3, /dbprotect-read-only/);
+        assert.equal((JSON.parse(drill.stdout) as { verdict: string }).verdict, "failed");
       } finally {
         if (isRoot) spawnSync("umount", [folder]);
       }

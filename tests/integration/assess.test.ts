@@ -10,7 +10,7 @@ import { listIncidents, openIncident, readIncident } from "../../scripts/record/
 import { renderAssessment } from "../../scripts/report/assessment";
 import { operationSettingsSchema } from "../../scripts/settings";
 import { runCli } from "../servers/cli";
-import { closeCrmClients } from "../servers/crm";
+import { closeCrmClients, freshStore } from "../servers/crm";
 import { type ProtectedCrm, protectedCrm } from "../servers/damage";
 import { ask } from "../servers/postgres";
 
@@ -42,6 +42,23 @@ describe("db:assess", function () {
     assert.equal(assessment.lastGood?.name, second);
     assert.equal(assessment.recommendation.rung, null);
     assert.match(assessment.notVerified.join(), /no health check is configured[^]*no data check was run/);
+  });
+
+  it("with nothing to compare with does not say intact: a mistyped BACKUP_STORE is no good news; a freeze there warns", async () => {
+    const env = { DATABASE_URL: crm.url, BACKUP_STORE: freshStore() };
+    const assessed = await runCli(["db:assess"], env);
+    assert.equal(assessed.code, 1, assessed.stderr);
+    assert.match(assessed.stdout, /^NOT COMPARED: [^]*check BACKUP_STORE/);
+    assert.doesNotMatch(assessed.stdout, /INTACT|no row is missing/);
+    const restore = await runCli(["db:emergency-restore"], env);
+    assert.equal(restore.code, 1);
+    assert.match(restore.stderr, /holds no backup[^]*BACKUP_STORE/);
+    const frozen = await runCli(["deploy:freeze", "--person", "Ann", "--reason", "lost rows", "--yes"], env);
+    assert.equal(frozen.code, 0);
+    assert.match(frozen.stderr, /^warning: no gate and no backup ever used file:.*check BACKUP_STORE$/m);
+    const emergency = await runCli(["emergency"], env);
+    assert.equal(emergency.code, 2);
+    assert.match(emergency.stderr, /hint: without a terminal: .*--plan <file> --yes/);
   });
 
   it("names missing rows by table and since when, while people go on writing", async () => {
