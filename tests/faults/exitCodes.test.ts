@@ -120,7 +120,7 @@ describe("exit codes", () => {
       for (const [words, line] of [
         [["db:list", "--fast", "--json"], /unknown option '--fast'/],
         [["deploy:freeze", "--json"], /--person/],
-        [["deploy:watch", "--minutes", "x", "--json"], /more than 0/],
+        [["deploy:watch", "--minutes", "x", "--json"], /above 0, at most 1440/],
       ] as const) {
         const run = await runCli(words, {});
         demand(run, 2, line);
