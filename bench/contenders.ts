@@ -1,5 +1,6 @@
 /** What is measured against what: each a shell command that a user would write, with both ends on disk when it ends. */
 import { join, resolve } from "node:path";
+import { bin } from "./program";
 
 export interface Place {
   /** Where files go; a folder of its own for each run. */
@@ -23,9 +24,6 @@ export interface Contender {
   /** Program that it needs beyond PostgreSQL's; without it the line is left out, and says so. */
   readonly needs?: string;
 }
-
-/** As Pulumi's Commands, and the npm scripts of what streams much, call it. */
-export const bin = `node --max-semi-space-size=2 ${resolve(__dirname, "../bin/dbprotect.js")}`;
 
 const esbuild = resolve(__dirname, "../node_modules/.bin/esbuild");
 

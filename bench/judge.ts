@@ -1,11 +1,10 @@
 /**
- * Precision and recall of the judge of migrations on labelled SQL, by class: the static judge beside squawk and
+ * `npm run bench:judge`: precision and recall of the judge of migrations on labelled SQL, by class: the static judge beside squawk and
  * postgres-language-server, and with `--trial` what both judges together catch of what can be run. See docs/benchmarks.md.
- *
- * Usage: node --require tsx/cjs bench/judge.ts [<folder> [--labels <table>]] [--squawk <binary>] [--pgls <binary>] [--class <class>] [--trial] [--misses]
- * Without a folder: the project's own cases.
  */
-import { parseArgs } from "node:util";
+import { Command, Option } from "commander";
+import { markdownTable } from "../docs/generate/markdown";
+import { runProgram } from "../scripts/commandLine";
 import { startCluster } from "../scripts/scratch/cluster";
 import { type Fixture, classes, readFixtures } from "./judge/fixtures";
 import { type Linter, judge, languageServer, squawk } from "./judge/linters";
@@ -14,19 +13,27 @@ import { tryFixture } from "./judge/tried";
 
 const counted = classes.filter((name) => name !== "other");
 
-async function main(): Promise<void> {
-  const { values, positionals } = parseArgs({
-    allowPositionals: true,
-    options: {
-      labels: { type: "string" },
-      squawk: { type: "string" },
-      pgls: { type: "string" },
-      class: { type: "string" },
-      trial: { type: "boolean", default: false },
-      misses: { type: "boolean", default: false },
-    },
-  });
-  const [folder] = positionals;
+interface Options {
+  readonly labels?: string;
+  readonly squawk?: string;
+  readonly pgls?: string;
+  readonly class?: string;
+  readonly trial?: boolean;
+  readonly misses?: boolean;
+}
+
+const command = new Command("npm run bench:judge --")
+  .description("Precision and recall of the judge of migrations on labelled SQL.")
+  .argument("[folder]", "SQL files, or Rust tests that hold some; default: the project's own cases")
+  .option("--labels <table>", "their classes: a line of class and pattern each; default: the first folder of each path")
+  .option("--squawk <binary>", "judge by squawk too")
+  .option("--pgls <binary>", "judge by postgres-language-server too")
+  .addOption(new Option("--class <class>", "files of this class alone").choices(counted))
+  .option("--trial", "try them on a real PostgreSQL as well")
+  .option("--misses", "name the files on which the judge is wrong")
+  .action(judgeAll);
+
+async function judgeAll(folder: string | undefined, values: Options): Promise<void> {
   const all = folder === undefined ? ownFixtures() : readFixtures(folder, values.labels);
   const fixtures = all.filter(
     (fixture) => fixture.class !== "other" && (values.class ?? fixture.class) === fixture.class,
@@ -37,8 +44,8 @@ async function main(): Promise<void> {
     ...(values.squawk === undefined ? [] : [squawk(values.squawk)]),
     ...(values.pgls === undefined ? [] : [languageServer(values.pgls)]),
   ];
-  await compare(fixtures, linters, values.misses);
-  if (values.trial) await tryAll(fixtures, values.misses);
+  await compare(fixtures, linters, values.misses === true);
+  if (values.trial === true) await tryAll(fixtures, values.misses === true);
 }
 
 /** Recall: of the files of a class, those that are refused, for whatever reason. Precision: of what is refused by its rules. */
@@ -62,7 +69,7 @@ async function compare(fixtures: readonly Fixture[], linters: readonly Linter[],
     });
     return [name === "additive" ? "additive (refused)" : name, String(files.length), ...cells];
   });
-  table(["class", "files", ...linters.map(({ name }) => `${name}: recall, precision`)], rows);
+  console.log(markdownTable(["class", "files", ...linters.map(({ name }) => `${name}: recall, precision`)], rows));
 }
 
 async function tryAll(fixtures: readonly Fixture[], misses: boolean): Promise<void> {
@@ -101,8 +108,8 @@ async function tryAll(fixtures: readonly Fixture[], misses: boolean): Promise<vo
         ...refusedBy.map((some) => share(some.length, run.length)),
       ];
     });
-    console.log("");
-    table(["class", "files", "can be run", "static, with the catalog", "trial alone", "both"], rows);
+    const header = ["class", "files", "can be run", "static, with the catalog", "trial alone", "both"];
+    console.log(`\n${markdownTable(header, rows)}`);
   } finally {
     await cluster.stop();
   }
@@ -120,11 +127,4 @@ function share(part: number, whole: number): string {
   return whole === 0 ? "-" : `${part} (${Math.round((100 * part) / whole)} %)`;
 }
 
-function table(head: readonly string[], rows: readonly (readonly string[])[]): void {
-  for (const row of [head, head.map(() => "---"), ...rows]) console.log(`| ${row.join(" | ")} |`);
-}
-
-main().catch((error: unknown) => {
-  console.error(error);
-  process.exitCode = 1;
-});
+void runProgram(command);

@@ -1,17 +1,19 @@
 /**
- * What is not the backup: the gate's other steps, the start of the command line, the program's preview at Level 3.
- *
- * Usage: node --require tsx/cjs bench/overhead.ts [--rounds 5] [--megabytes 100]
+ * `npm run bench:overhead`: what is not the backup: the gate's other steps, the start of the command line, the program's preview at
+ * Level 3.
  */
-import { execFileSync, spawnSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
-import { parseArgs } from "node:util";
+import { Command } from "commander";
 import { z } from "zod";
-import { startCluster, urlOf } from "../scripts/scratch/cluster";
-import { bin } from "./contenders";
+import { markdownTable } from "../docs/generate/markdown";
+import { runProgram } from "../scripts/commandLine";
 import { measure } from "./measure";
+import { megabytes, rounds } from "./options";
+import { bin, startOnce } from "./program";
+import { BenchServer } from "./server";
+import { median } from "./statistics";
 
 /** Steps that read and write the data itself; everything else of a gate is overhead. */
 const dataSteps = new Set(["backup", "verification", "trial"]);
@@ -25,26 +27,31 @@ const settings = JSON.stringify({
   checks: "none",
 });
 
-async function main(): Promise<void> {
-  const { values } = parseArgs({
-    options: { rounds: { type: "string", default: "5" }, megabytes: { type: "string", default: "100" } },
-  });
-  const rounds = Array.from({ length: Number(values.rounds) }, (_, round) => round);
-  const cluster = await startCluster({ listen: "loopback", lifetime: { kind: "parent" }, purpose: "test" });
+const command = new Command("npm run bench:overhead --")
+  .description("What a gate costs besides the backup, the start of the command line, a preview at Level 3.")
+  .addOption(megabytes(100))
+  .addOption(rounds(5))
+  .action(measureOverhead);
+
+interface Options {
+  readonly megabytes: number;
+  readonly rounds: number;
+}
+
+async function measureOverhead(options: Options): Promise<void> {
+  startOnce();
+  // What the gate writes besides the backup is a few rows: nothing that syncing would slow.
+  const server = await BenchServer.start({});
   const folder = mkdtempSync(join(tmpdir(), "dbprotect-bench-"));
   try {
-    const url = urlOf(cluster.place, "bench");
-    const psql = (place: string, ...words: string[]): void =>
-      void execFileSync(join(cluster.binDir, "psql"), [place, "-Xq", "-v", "ON_ERROR_STOP=1", ...words]);
-    psql(cluster.url, "-c", "CREATE DATABASE bench");
-    psql(url, "-v", `megabytes=${values.megabytes}`, "-f", join(__dirname, "data.sql"));
+    server.load(options.megabytes);
     const env = {
-      ...{ ...process.env, DATABASE_URL: url, BACKUP_PASSPHRASE: "bench", DBPROTECT_SETTINGS: settings },
+      ...{ ...process.env, DATABASE_URL: server.url, BACKUP_PASSPHRASE: "bench", DBPROTECT_SETTINGS: settings },
       BACKUP_STORE: `file://${join(folder, "store")}`,
     };
     const whole: number[] = [];
     const others: number[] = [];
-    for (const round of rounds) {
+    for (let round = 1; round <= options.rounds; round++) {
       const document = join(folder, `gate-${round}.json`);
       const { seconds } = await measure(`${bin} gate run --take-over --json > ${document}`, env);
       const { steps } = gateSchema.parse(JSON.parse(readFileSync(document, "utf8")));
@@ -54,17 +61,23 @@ async function main(): Promise<void> {
     }
     const help: number[] = [];
     const preview: number[] = [];
-    for (let round = 0; round < rounds.length; round++) {
+    for (let round = 1; round <= options.rounds; round++) {
       help.push((await measure(`${bin} --help > /dev/null`, env)).seconds);
       preview.push((await measure(previewOfLevel3(join(folder, "recorded.json")), process.env)).seconds);
     }
-    console.log("| what | seconds, median | lowest | highest |\n| --- | --- | --- | --- |");
-    row(`gate run of ${values.megabytes} MB, all of it`, whole);
-    row("the same without backup, verification and trial", others);
-    row("dbprotect --help", help);
-    row("the program of a Level 3 stack, in preview, under Pulumi's mocks", preview);
+    console.log(
+      markdownTable(
+        ["what", "seconds, median", "lowest", "highest"],
+        [
+          row(`gate run of ${options.megabytes} MB, all of it`, whole),
+          row("the same without backup, verification and trial", others),
+          row("dbprotect --help", help),
+          row("the program of a Level 3 stack, in preview, under Pulumi's mocks", preview),
+        ],
+      ),
+    );
   } finally {
-    await cluster.stop();
+    await server.stop();
     rmSync(folder, { recursive: true, force: true });
   }
 }
@@ -76,12 +89,8 @@ function previewOfLevel3(output: string): string {
   return `node --require tsx/cjs ${host} '${JSON.stringify(job)}' ${output}`;
 }
 
-function row(what: string, seconds: readonly number[]): void {
-  const sorted = [...seconds].sort((a, b) => a - b);
-  const median = sorted[sorted.length >> 1] ?? Number.NaN;
-  console.log(`| ${[what, ...[median, sorted[0]!, sorted.at(-1)!].map((value) => value.toFixed(2))].join(" | ")} |`);
+function row(what: string, seconds: readonly number[]): string[] {
+  return [what, ...[median(seconds), Math.min(...seconds), Math.max(...seconds)].map((value) => value.toFixed(2))];
 }
 
-// Its sources are bundled at the first start, which no user waits for twice.
-spawnSync("bash", ["-c", `${bin} --version`]);
-void main();
+void runProgram(command);

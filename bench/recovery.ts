@@ -3,7 +3,8 @@
  * pg_restore. 2 million rows are `--megabytes 727`.
  */
 import { join } from "node:path";
-import { type Contender, type Place, bin } from "./contenders";
+import type { Contender, Place } from "./contenders";
+import { bin } from "./program";
 
 /** Nothing but the data is looked at. */
 const settings = JSON.stringify({

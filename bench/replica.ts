@@ -1,80 +1,81 @@
 /**
- * The live replica's first copy against plain CREATE SUBSCRIPTION, between two embedded servers, and how far the replica is
+ * `npm run bench:replica`: the live replica's first copy against plain CREATE SUBSCRIPTION, between two embedded servers, and how far the replica is
  * behind while writers are at work.
- *
- * Usage: node --require tsx/cjs bench/replica.ts [--megabytes 512] [--rounds 3] [--seconds 30] [--writers 4]
  */
 import { execFileSync } from "node:child_process";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { parseArgs } from "node:util";
+import { Command } from "commander";
+import { markdownTable } from "../docs/generate/markdown";
+import { runProgram, wholeNumber } from "../scripts/commandLine";
 import { withConnection } from "../scripts/database/connect";
 import { parseTarget } from "../scripts/database/target";
 import { beat, hasBeat } from "../scripts/replica/heartbeat";
 import type { ReplicaPair } from "../scripts/replica/pair";
 import { setUpReplica } from "../scripts/replica/setUp";
 import { until } from "../scripts/replica/until";
-import { type Cluster, startCluster, urlOf } from "../scripts/scratch/cluster";
 import { replicaSettingsSchema } from "../scripts/settings";
+import { megabytes, rounds, say } from "./options";
+import { BenchServer, productionSettings } from "./server";
+import { median, quantile } from "./statistics";
 
+/** Two servers share the machine's memory. */
 const settings = {
-  ...{ fsync: "on", synchronous_commit: "on", full_page_writes: "on", shared_buffers: "512MB", max_wal_size: "4GB" },
+  ...{ ...productionSettings, shared_buffers: "512MB" },
   ...{ wal_level: "logical", max_worker_processes: "24", max_logical_replication_workers: "12" },
   max_sync_workers_per_subscription: "4",
 };
 
-async function main(): Promise<void> {
-  const { values } = parseArgs({
-    options: {
-      megabytes: { type: "string", default: "512" },
-      rounds: { type: "string", default: "3" },
-      seconds: { type: "string", default: "30" },
-      writers: { type: "string", default: "4" },
-    },
-  });
-  const start = (): Promise<Cluster> =>
-    startCluster({ listen: "loopback", lifetime: { kind: "parent" }, purpose: "test", settings });
-  const source = await start();
-  const replica = await start();
-  const psql = (url: string, ...words: string[]): string =>
-    execFileSync(join(source.binDir, "psql"), [url, "-XAtq", "-v", "ON_ERROR_STOP=1", ...words], { encoding: "utf8" });
+interface Options {
+  readonly megabytes: number;
+  readonly rounds: number;
+  readonly seconds: number;
+  readonly writers: number;
+}
+
+const command = new Command("npm run bench:replica --")
+  .description("The live replica's first copy against CREATE SUBSCRIPTION, and how far it is behind under load.")
+  .addOption(megabytes(512))
+  .addOption(rounds(3))
+  .option("--seconds <number>", "how long writers are at work", wholeNumber(1, 3600), 30)
+  .option("--writers <number>", "how many", wholeNumber(1, 50), 4)
+  .action(measureReplica);
+
+async function measureReplica(options: Options): Promise<void> {
+  const source = await BenchServer.start(settings);
+  const replica = await BenchServer.start(settings);
   try {
-    const sourceUrl = urlOf(source.place, "bench");
-    psql(source.url, "-c", "CREATE DATABASE bench");
-    say(`loading ${values.megabytes} MB`);
-    psql(sourceUrl, "-v", `megabytes=${values.megabytes}`, "-f", join(__dirname, "data.sql"));
-    const heap = Number(
-      psql(
-        sourceUrl,
-        "-c",
-        "SELECT sum(pg_table_size(oid)) FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace",
-      ),
-    );
+    say(`loading ${options.megabytes} MB`);
+    source.load(options.megabytes);
+    const heap = source.heapMegabytes();
     const ours: number[] = [];
     const plain: number[] = [];
     let last: ReplicaPair | undefined;
-    for (let round = 1; round <= Number(values.rounds); round++) {
-      for (const name of [`plain_${round}`, `ours_${round}`]) psql(replica.url, "-c", `CREATE DATABASE ${name}`);
-      plain.push(await seconds(() => copyPlainly(psql, source, urlOf(replica.place, `plain_${round}`), sourceUrl)));
-      last = pairOf(sourceUrl, urlOf(replica.place, `ours_${round}`), `ours_${round}`);
-      const pair = last;
+    for (let round = 1; round <= options.rounds; round++) {
+      const [plainCopy, ourCopy] = [replica.createDatabase(`plain_${round}`), replica.createDatabase(`ours_${round}`)];
+      plain.push(await seconds(() => copyPlainly(source, plainCopy)));
+      const pair = pairOf(source.url, ourCopy, `ours_${round}`);
       ours.push(await seconds(() => setUpReplica(pair)));
       say(`${round}: ours ${ours.at(-1)?.toFixed(1)} s, plain ${plain.at(-1)?.toFixed(1)} s`);
-      dropPlain(psql, sourceUrl, urlOf(replica.place, `plain_${round}`));
+      drop(source, plainCopy, "plain");
       // The last one is measured under load.
-      if (round < Number(values.rounds)) dropOurs(psql, sourceUrl, pair, urlOf(replica.place, pair.settings.name));
+      if (round < options.rounds) drop(source, ourCopy, pair.settings.name);
+      last = pair;
     }
-    const lags = await lagUnderLoad(last!, sourceUrl, Number(values.writers), Number(values.seconds));
-    const speed = (runs: readonly number[]): string => {
-      const middle = quantile(runs, 0.5);
-      return `${middle.toFixed(1)} | ${(heap / 1e6 / middle).toFixed(1)}`;
+    const lags = await lagUnderLoad(last!, options.writers, options.seconds);
+    const row = (what: string, runs: readonly number[]): string[] => {
+      const middle = median(runs);
+      return [what, middle.toFixed(1), (heap / middle).toFixed(1)];
     };
-    console.log(`${(heap / 1e6).toFixed(0)} MB of heap, medians of ${values.rounds} alternating rounds\n`);
-    console.log("| first copy | seconds | MB/s |\n| --- | --- | --- |");
-    console.log(`| dbprotect replication:setup | ${speed(ours)} |`);
-    console.log(`| pg_dump -s, CREATE SUBSCRIPTION | ${speed(plain)} |`);
+    console.log(`${heap.toFixed(0)} MB of heap, medians of ${options.rounds} alternating rounds\n`);
     console.log(
-      `\nunder ${values.writers} writers, ${lags.perSecond.toFixed(0)} transactions a second, of ${lags.seen.length} heartbeats:`,
+      markdownTable(
+        ["first copy", "seconds", "MB/s"],
+        [row("dbprotect replication:setup", ours), row("pg_dump -s, CREATE SUBSCRIPTION", plain)],
+      ),
+    );
+    console.log(
+      `\nunder ${options.writers} writers, ${lags.perSecond.toFixed(0)} transactions a second, of ${lags.seen.length} heartbeats:`,
     );
     for (const [what, part] of [
       ["median", 0.5],
@@ -87,18 +88,10 @@ async function main(): Promise<void> {
   }
 }
 
-const say = (line: string): void => void process.stderr.write(`bench: ${line}\n`);
-
 async function seconds(work: () => Promise<unknown>): Promise<number> {
   const started = performance.now();
   await work();
   return (performance.now() - started) / 1000;
-}
-
-/** @param part 0.5: the median; 1: the largest. */
-function quantile(values: readonly number[], part: number): number {
-  const sorted = [...values].sort((a, b) => a - b);
-  return sorted[Math.min(sorted.length - 1, Math.floor(part * sorted.length))] ?? NaN;
 }
 
 function pairOf(sourceUrl: string, replicaUrl: string, name: string): ReplicaPair {
@@ -110,20 +103,15 @@ function pairOf(sourceUrl: string, replicaUrl: string, name: string): ReplicaPai
   };
 }
 
-type Psql = (url: string, ...words: string[]) => string;
-
 /** As the manual has it: definitions, publication, subscription; until every table is ready. */
-async function copyPlainly(psql: Psql, source: Cluster, replicaUrl: string, sourceUrl: string): Promise<void> {
+async function copyPlainly(source: BenchServer, copy: string): Promise<void> {
   const dump = execFileSync(join(source.binDir, "pg_dump"), [
-    sourceUrl,
-    "--schema-only",
-    "--no-publications",
-    "--schema=public",
+    ...[source.url, "--schema-only", "--no-publications", "--schema=public"],
   ]);
-  execFileSync(join(source.binDir, "psql"), [replicaUrl, "-Xq"], { input: dump, stdio: ["pipe", "ignore", "ignore"] });
-  psql(sourceUrl, "-c", "CREATE PUBLICATION plain FOR TABLE customers, orders, events");
-  psql(replicaUrl, "-c", `CREATE SUBSCRIPTION plain CONNECTION '${libpqOf(sourceUrl)}' PUBLICATION plain`);
-  await withConnection(parseTarget(replicaUrl, "REPLICA_DATABASE_URL"), (client) =>
+  execFileSync(join(source.binDir, "psql"), [copy, "-Xq"], { input: dump, stdio: ["pipe", "ignore", "ignore"] });
+  source.psql(["-c", "CREATE PUBLICATION plain FOR TABLE customers, orders, events"]);
+  source.psql(["-c", `CREATE SUBSCRIPTION plain CONNECTION '${libpqOf(source.url)}' PUBLICATION plain`], copy);
+  await withConnection(parseTarget(copy, "REPLICA_DATABASE_URL"), (client) =>
     until(
       async () => {
         const { rows } = await client.query("SELECT FROM pg_subscription_rel WHERE srsubstate <> 'r'");
@@ -139,29 +127,23 @@ function libpqOf(url: string): string {
   return `host=${hostname} port=${port} user=${username} password=${password} dbname=${pathname.slice(1)}`;
 }
 
-function dropPlain(psql: Psql, sourceUrl: string, replicaUrl: string): void {
-  psql(replicaUrl, "-c", "DROP SUBSCRIPTION plain");
-  psql(sourceUrl, "-c", "DROP PUBLICATION plain");
-  psql(replicaUrl, "-c", "DROP TABLE customers, orders, events");
-}
-
-function dropOurs(psql: Psql, sourceUrl: string, { settings: { name } }: ReplicaPair, replicaUrl: string): void {
-  psql(replicaUrl, "-c", `DROP SUBSCRIPTION ${name}`);
-  psql(sourceUrl, "-c", `DROP PUBLICATION ${name}`);
-  psql(replicaUrl, "-c", "DROP TABLE customers, orders, events");
+/** What replicates into a copy, on both sides, and the copy's tables. */
+function drop(source: BenchServer, copy: string, name: string): void {
+  source.psql(["-c", `DROP SUBSCRIPTION ${name}`], copy);
+  source.psql(["-c", `DROP PUBLICATION ${name}`]);
+  source.psql(["-c", "DROP TABLE customers, orders, events"], copy);
 }
 
 /** From a heartbeat's commit on the source until the replica has it, one after the other. */
 async function lagUnderLoad(
   pair: ReplicaPair,
-  sourceUrl: string,
   writers: number,
   duration: number,
 ): Promise<{ seen: number[]; perSecond: number }> {
   const end = performance.now() + duration * 1000;
   let committed = 0;
   const write = (): Promise<void> =>
-    withConnection(parseTarget(sourceUrl, "DATABASE_URL"), async (client) => {
+    withConnection(pair.source, async (client) => {
       while (performance.now() < end) {
         await client.query(
           `INSERT INTO public.events (customer_id, kind, payload, message, token, happened_at)
@@ -189,4 +171,4 @@ async function lagUnderLoad(
   return { seen, perSecond: committed / duration };
 }
 
-void main();
+void runProgram(command);

@@ -1,19 +1,22 @@
 /**
  * `npm run bench`: this project's backup against what a user would run instead, side by side on embedded servers.
  * Every contender runs in turn, the whole round several times, and the table holds medians.
- *
- * Usage: npm run bench -- [--megabytes 2048] [--rounds 3] [--only <regular expression of names>]
  */
-import { execFileSync, spawnSync } from "node:child_process";
+import { spawnSync } from "node:child_process";
 import { lstatSync, mkdirSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { cpus, tmpdir } from "node:os";
 import { join } from "node:path";
-import { parseArgs } from "node:util";
-import { startCluster, urlOf } from "../scripts/scratch/cluster";
+import { Command } from "commander";
+import { markdownTable } from "../docs/generate/markdown";
+import { runProgram } from "../scripts/commandLine";
 import { startSeaweed } from "../tests/servers/seaweedfs";
 import { type Contender, contenders } from "./contenders";
 import { type Measurement, measure } from "./measure";
+import { megabytes, regularExpression, rounds, say } from "./options";
+import { startOnce } from "./program";
 import { recoveryContenders } from "./recovery";
+import { BenchServer, productionSettings } from "./server";
+import { median } from "./statistics";
 
 interface Result {
   readonly name: string;
@@ -22,66 +25,39 @@ interface Result {
   readonly against: string | undefined;
 }
 
-async function main(): Promise<void> {
-  const { values } = parseArgs({
-    options: {
-      megabytes: { type: "string", default: "2048" },
-      rounds: { type: "string", default: "3" },
-      only: { type: "string", default: "" },
-    },
-  });
-  const only = new RegExp(values.only);
+interface Options {
+  readonly megabytes: number;
+  readonly rounds: number;
+  readonly only: RegExp;
+}
+
+const command = new Command("npm run bench --")
+  .description("This project's backup and restore against what a user would run instead.")
+  .addOption(megabytes(2048))
+  .addOption(rounds(3))
+  .option("--only <pattern>", "a regular expression of the names of those that run", regularExpression, /(?:)/)
+  .action(compare);
+
+async function compare(options: Options): Promise<void> {
   const folder = mkdtempSync(join(tmpdir(), "dbprotect-bench-"));
-  const [cluster, seaweed] = await Promise.all([
-    // As a server in production: everything synced, room for what a small one has.
-    startCluster({
-      listen: "loopback",
-      lifetime: { kind: "parent" },
-      purpose: "test",
-      settings: {
-        fsync: "on",
-        synchronous_commit: "on",
-        full_page_writes: "on",
-        shared_buffers: "1GB",
-        max_wal_size: "4GB",
-      },
-    }),
-    startSeaweed(),
-  ]);
+  const [server, seaweed] = await Promise.all([BenchServer.start(productionSettings), startSeaweed()]);
   try {
-    const psql = join(cluster.binDir, "psql");
-    const url = urlOf(cluster.place, "bench");
-    execFileSync(psql, [cluster.url, "-Xqc", "CREATE DATABASE bench"]);
-    say(`loading ${values.megabytes} MB`);
-    execFileSync(psql, [
-      url,
-      "-Xq",
-      "-v",
-      "ON_ERROR_STOP=1",
-      "-v",
-      `megabytes=${values.megabytes}`,
-      "-f",
-      join(__dirname, "data.sql"),
-    ]);
-    const heap = execFileSync(psql, [
-      url,
-      "-XAtc",
-      "SELECT sum(pg_table_size(oid)) FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace",
-    ]);
+    say(`loading ${options.megabytes} MB`);
+    server.load(options.megabytes);
+    const heap = server.heapMegabytes();
     await seaweed.createBucket("bench");
-    const env = { ...process.env, ...seaweed.env, DATABASE_URL: url, AWS_DEFAULT_REGION: seaweed.region };
-    // Its sources are bundled at the first start, which no user waits for twice.
-    execFileSync("node", [join(__dirname, "../bin/dbprotect.js"), "--version"]);
+    const env = { ...process.env, ...seaweed.env, DATABASE_URL: server.url, AWS_DEFAULT_REGION: seaweed.region };
+    startOnce();
     const results = new Map<string, Result>();
-    for (let round = 1; round <= Number(values.rounds); round++) {
+    for (let round = 1; round <= options.rounds; round++) {
       const place = {
         folder: join(folder, `round-${round}`),
         bucket: `s3://bench/round-${round}`,
-        binDir: cluster.binDir,
+        binDir: server.binDir,
       };
       mkdirSync(place.folder);
       const all = [...contenders(place), ...recoveryContenders(place)];
-      for (const contender of all.filter(({ name }) => only.test(name))) {
+      for (const contender of all.filter(({ name }) => options.only.test(name))) {
         if (contender.needs !== undefined && spawnSync("which", [contender.needs]).status !== 0) {
           if (round === 1) say(`left out, there is no ${contender.needs} here: ${contender.name}`);
           continue;
@@ -100,19 +76,14 @@ async function main(): Promise<void> {
       }
       rmSync(place.folder, { recursive: true });
     }
-    const version = execFileSync(psql, [url, "-XAtc", "SHOW server_version"], { encoding: "utf8" }).trim();
     console.log(
-      `${cpus().length} cores, PostgreSQL ${version}, ${(Number(heap) / 1e6).toFixed(0)} MB of heap, medians of ${values.rounds} alternating runs\n`,
+      `${cpus().length} cores, PostgreSQL ${server.version()}, ${heap.toFixed(0)} MB of heap, medians of ${options.rounds} alternating runs\n`,
     );
     console.log(table([...results.values()]));
   } finally {
-    await Promise.all([cluster.stop(), seaweed.stop()]);
+    await Promise.all([server.stop(), seaweed.stop()]);
     rmSync(folder, { recursive: true, force: true });
   }
-}
-
-function say(line: string): void {
-  process.stderr.write(`bench: ${line}\n`);
 }
 
 function sizeOf({ leaves }: Contender, env: NodeJS.ProcessEnv): number | undefined {
@@ -130,12 +101,6 @@ function bytesBelow(path: string): number {
   return readdirSync(path).reduce((sum, name) => sum + bytesBelow(join(path, name)), 0);
 }
 
-function median(values: readonly number[]): number {
-  const sorted = [...values].sort((a, b) => a - b);
-  const middle = sorted.length >> 1;
-  return sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
-}
-
 /** Markdown, for docs/benchmarks.md; speed against the plain `pg_dump -Fc`, or the time as a multiple of another's. */
 function table(results: readonly Result[]): string {
   const wall = ({ runs }: Result): number => median(runs.map(({ seconds }) => seconds));
@@ -145,22 +110,17 @@ function table(results: readonly Result[]): string {
     if (other !== undefined) return `${(wall(result) / wall(other)).toFixed(2)} times ${other.name}`;
     return reference === undefined ? "" : `${(wall(reference) / wall(result)).toFixed(2)}x`;
   };
-  const lines = results.map((result) => {
-    const cells = [
+  return markdownTable(
+    ["command", "seconds", "speed", "CPU s", "peak MB", "MB out"],
+    results.map((result) => [
       result.name,
       wall(result).toFixed(1),
       ratioOf(result),
       median(result.runs.map(({ cpuSeconds }) => cpuSeconds)).toFixed(1),
       Math.max(...result.runs.map(({ peakMegabytes }) => peakMegabytes)).toFixed(0),
       result.megabytes?.toFixed(0) ?? "",
-    ];
-    return `| ${cells.join(" | ")} |`;
-  });
-  return [
-    "| command | seconds | speed | CPU s | peak MB | MB out |",
-    "| --- | --- | --- | --- | --- | --- |",
-    ...lines,
-  ].join("\n");
+    ]),
+  );
 }
 
-void main();
+void runProgram(command);

@@ -3,6 +3,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { z } from "zod";
 import { emergencySteps, waysBack } from "../../scripts/control/emergency";
+import { machineSchema } from "./machine";
 
 export const measurementsFile = join(__dirname, "emergency.json");
 
@@ -16,7 +17,7 @@ const runSchema = z.object({
 const measurementsSchema = z.object({
   schemaVersion: z.literal(1),
   at: z.iso.datetime(),
-  machine: z.object({ cores: z.int(), cpu: z.string(), memoryBytes: z.number() }),
+  machine: machineSchema,
   postgres: z.string(),
   node: z.string(),
   /** Of the database. */

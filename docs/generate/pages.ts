@@ -1,10 +1,11 @@
-/** Every page with generated parts, as it should be. */
+/** Every page with generated parts, and every chart, as it should be. */
 import { readFileSync, readdirSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { format, resolveConfig } from "prettier";
 import { commandOverview, declaredCommands, optionTable } from "./commands";
 import { directDependencies, licenceTable } from "./dependencies";
 import { declaredErrors, errorTable } from "./errors";
+import { growthCharts, growthParts } from "./growth";
 import { drawImports, importGraph, lintedLayers } from "./imports";
 import { runbookParts } from "./runbook";
 import { fillRegions, regionNames } from "./regions";
@@ -26,6 +27,7 @@ function declared(): Declared {
     ["commands", () => commandOverview(commands)],
     ["imports", () => drawImports(importGraph(projectFolder), lintedLayers(projectFolder))],
     ...runbookParts(commands),
+    ...growthParts(),
     ["dependencies", directDependencies],
     ["licences", licenceTable],
     ...[...new Set(errors.map(({ exitCode }) => exitCode))].map(
@@ -44,7 +46,7 @@ function keysOf(name: string): string[] {
 }
 
 /**
- * The pages of docs/ that have generated parts, by file name, with what they should hold.
+ * The pages of docs/ that have generated parts, and the charts that are generated whole, by file name, with what they should hold.
  *
  * @throws when a part stands nowhere, twice, or is not known.
  */
@@ -64,7 +66,7 @@ export async function generatedPages(): Promise<Map<string, string>> {
     const page = await format(fillRegions(text, contentOf), { ...style, parser: "markdown" });
     return [file, page] as const;
   });
-  return new Map(await Promise.all(filled));
+  return new Map([...(await Promise.all(filled)), ...growthCharts()]);
 }
 
 function expanded(name: string): string[] {

@@ -5,6 +5,7 @@ import { type EmergencyStep, freshEmergency } from "../../scripts/control/emerge
 import { plannedSteps } from "../../scripts/control/plannedRollback";
 import { type Rung, rungs } from "../../scripts/incident/assessment";
 import { resultOf } from "../../scripts/incident/emergency";
+import { describeMachine } from "./machine";
 import { anchorOf, code, markdownTable } from "./markdown";
 import { type Measurements, readMeasurements } from "./measurements";
 
@@ -42,7 +43,7 @@ function emergencyTable(commands: Commands, { runs }: Measurements): string {
 
 function machineOf({ at, machine, postgres, node, bytes, rows, runs }: Measurements): string {
   const damages = runs.map(({ way, damage }) => `${code(damage)} by ${code(way)}`).join(", ");
-  return `Measured ${at.slice(0, 10)}: ${machine.cores} cores (${machine.cpu || "unnamed"}), ${Math.round(machine.memoryBytes / 2 ** 30)} GiB, PostgreSQL ${postgres}, Node.js ${node}; a database of ${Math.round(bytes / 1e6)} MB and ${rows.toLocaleString("en-US")} rows; ${damages}. Yours: \`npm run db:assess\` names the minutes of each way for your database, and \`npm run bench:emergency\` measures these anew.`;
+  return `Measured ${at.slice(0, 10)}: ${describeMachine(machine)}, PostgreSQL ${postgres}, Node.js ${node}; a database of ${Math.round(bytes / 1e6)} MB and ${rows.toLocaleString("en-US")} rows; ${damages}. Yours: \`npm run db:assess\` names the minutes of each way for your database, and \`npm run bench:emergency\` measures these anew.`;
 }
 
 /** What stands in a rung's row where no command of this program is it. */
