@@ -7,7 +7,8 @@ type Repair = Pick<ColumnRepair, "table" | "key" | "written">;
 /** The same row: by the unique index over its key, else, where the release dropped that, by the key's text. */
 export function sameRow({ table, key }: Repair): string {
   const index = table.uniqueKeys.find(
-    ({ parts, predicate }) =>
+    ({ parts, predicate, excludes }) =>
+      !excludes &&
       predicate === null &&
       parts.length === key.length &&
       parts.every(({ column }) => column !== null && key.includes(column)),

@@ -46,7 +46,8 @@ function takenKeys(repair: RowRepair, key: UniqueKey): string {
     return key.nullsEqual ? `(${same} OR (s.part_${place} IS NULL AND t.part_${place} IS NULL))` : same;
   });
   const row = `${quoteLiteral(`${displayName(repair.table)} `)} || COALESCE(s.row_key, 'a row')`;
-  const taken = `${quoteLiteral(`: its key in index ${key.index} is that of `)} || COALESCE(t.row_key, 'another row') || ' by now'`;
+  const why = key.excludes ? `: ${key.index} keeps it out, because of ` : `: its key in index ${key.index} is that of `;
+  const taken = `${quoteLiteral(why)} || COALESCE(t.row_key, 'another row') || ' by now'`;
   return `SELECT ${row} || CASE WHEN s.row_key = t.row_key THEN ' is there again' ELSE ${taken} END AS line
     FROM ${side(`pg_temp.${repair.staging}`)} s JOIN ${side(`ONLY ${quoteName(repair.table)}`)} t ON ${equal.join(" AND ")}`;
 }

@@ -8,9 +8,10 @@ import type { Client } from "pg";
 import { type CopyStreamQuery, from as copyFrom, to as copyTo } from "pg-copy-streams";
 import { copyBackStatement } from "../backup/copyRows";
 import { connect } from "../database/connect";
-import { quoteIdentifier, quoteLiteral, quoteName } from "../database/sqlText";
+import { type QualifiedName, displayName, quoteIdentifier, quoteLiteral, quoteName } from "../database/sqlText";
 import type { DatabaseTarget } from "../database/target";
 import type { RowListener } from "../fingerprint/rowDifferences";
+import type { ForeignKey } from "./liveTables";
 import type { RowRepair } from "./plan";
 
 /** Whether the live database lacks a row, or has it with other content. */
@@ -53,6 +54,23 @@ export class FoundRows {
     const sink = live.query(copyFrom(copyBackStatement(staging, repair.staged, options.encoding)));
     await pipeline(source, sink);
     return sink.rowCount ?? 0;
+  }
+
+  /** Rows of the copy that referred to missing ones; `parent`: of which table, by its name. */
+  async countReferring(child: QualifiedName, key: ForeignKey, parent: QualifiedName): Promise<number> {
+    await this.finish();
+    const same = key.parentColumns.map(
+      (column, place) =>
+        `p.${quoteIdentifier(column)} ${key.operators[place]} c.${quoteIdentifier(key.columns[place]!)}`,
+    );
+    const { rows } = await (
+      await this.session()
+    ).query<{ count: number }>(
+      `SELECT count(*)::int AS count FROM pg_temp.found f JOIN ONLY ${quoteName(parent)} p ON p.ctid = f.place
+         JOIN ONLY ${quoteName(child)} c ON ${same.join(" AND ")}
+        WHERE f.named = ${quoteLiteral(displayName(parent))} AND f.finding = 'missing'`,
+    );
+    return rows[0]!.count;
   }
 
   async close(): Promise<void> {

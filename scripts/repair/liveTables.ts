@@ -7,6 +7,8 @@ import { type QualifiedName, displayName } from "../database/sqlText";
 
 export interface LiveTable extends QualifiedName {
   readonly oid: string;
+  /** The topmost partitioned table that it is a part of, as `displayName` writes it; null: it is no part. */
+  readonly root: string | null;
   readonly owner: string;
   /** Whether our role has the owner's rights: only they can keep triggers from firing. */
   readonly owned: boolean;
@@ -33,9 +35,11 @@ export interface Switch {
   readonly fires: "O" | "A" | "R";
 }
 
-/** A unique index: rows that agree in all parts, and meet the predicate, cannot both be there. */
+/** An index whose rows keep others out: those that agree in all parts, and meet the predicate, cannot both be there. */
 export interface UniqueKey {
   readonly index: string;
+  /** Of an exclusion constraint: what agrees need not be equal. */
+  readonly excludes: boolean;
   /** All columns that parts and predicate use. */
   readonly columns: readonly string[];
   readonly parts: readonly UniqueKeyPart[];
@@ -49,7 +53,7 @@ export interface UniqueKeyPart {
   readonly text: string;
   /** The column that it is; null: it is an expression. */
   readonly column: string | null;
-  /** The index's own equality: `OPERATOR(pg_catalog.=)`. */
+  /** The index's own equality, or what excludes: `OPERATOR(pg_catalog.=)`. */
   readonly operator: string;
 }
 
@@ -62,6 +66,8 @@ export interface ForeignKey {
   readonly operators: readonly string[];
   /** Oids of the tables that hold the parent's rows: its own, or those of its partitions. */
   readonly holders: readonly string[];
+  /** Columns that were set to NULL, or to their default, when a parent was deleted. */
+  readonly cleared: readonly string[];
 }
 
 const operatorName = "format('OPERATOR(%I.%s)', on_.nspname, o.oprname)";
@@ -70,12 +76,17 @@ const namesOf = (numbers: string, table: string): string =>
   `ARRAY(SELECT a.attname::text FROM unnest(${numbers}) WITH ORDINALITY AS u(number, place)
           JOIN pg_attribute a ON a.attrelid = ${table} AND a.attnum = u.number ORDER BY u.place)`;
 
+/** Before PostgreSQL 15 all columns of the key. */
+const clearedOf = `COALESCE(NULLIF(ARRAY(SELECT e::int2 FROM jsonb_array_elements_text(NULLIF(to_jsonb(k)->'confdelsetcols', 'null')) e), '{}'), k.conkey)`;
+
 /**
  * Clones of a trigger on partitions count as internal before PostgreSQL 15. Of a foreign key to a partitioned table
  * the catalog has one more entry for each of its partitions, which says nothing of its own.
  */
 const tablesQuery = `
 SELECT c.oid::text AS oid, n.nspname AS schema, c.relname AS name, pg_get_userbyid(c.relowner) AS owner,
+       (SELECT rn.nspname || '.' || r.relname FROM pg_class r JOIN pg_namespace rn ON rn.oid = r.relnamespace
+         WHERE c.relispartition AND r.oid = pg_partition_root(c.oid)) AS root,
        pg_has_role(c.relowner, 'USAGE') AS owned,
        ARRAY(SELECT json_build_object('name', a.attname, 'generated', a.attgenerated <> '',
                                       'identityAlways', a.attidentity = 'a',
@@ -91,7 +102,7 @@ SELECT c.oid::text AS oid, n.nspname AS schema, c.relname AS name, pg_get_userby
                       WHERE r.ev_class = c.oid AND r.ev_type IN ('2', '3')) s
               WHERE s.fires <> 'D' ORDER BY s.kind, s.name) AS switches,
        ARRAY(SELECT json_build_object(
-               'index', x.relname, 'predicate', pg_get_expr(i.indpred, i.indrelid),
+               'index', x.relname, 'excludes', i.indisexclusion, 'predicate', pg_get_expr(i.indpred, i.indrelid),
                'nullsEqual', COALESCE((to_jsonb(i)->>'indnullsnotdistinct')::bool, false),
                'columns', ARRAY(SELECT a.attname FROM pg_attribute a
                                  WHERE a.attrelid = c.oid AND a.attnum > 0
@@ -107,12 +118,14 @@ SELECT c.oid::text AS oid, n.nspname AS schema, c.relname AS name, pg_get_userby
                                 FROM unnest(i.indclass::oid[]) WITH ORDINALITY AS k(class, place)
                                 JOIN pg_opclass oc ON oc.oid = k.class
                                 -- Strategy 3 of a B-tree is equality.
-                                JOIN pg_amop m ON m.amopfamily = oc.opcfamily AND m.amopstrategy = 3
+                                LEFT JOIN pg_amop m ON m.amopfamily = oc.opcfamily AND m.amopstrategy = 3 AND NOT i.indisexclusion
                                               AND m.amoplefttype = oc.opcintype AND m.amoprighttype = oc.opcintype
-                                JOIN pg_operator o ON o.oid = m.amopopr JOIN pg_namespace on_ ON on_.oid = o.oprnamespace
+                                LEFT JOIN pg_constraint x_ ON x_.conindid = i.indexrelid AND x_.contype IN ('x', 'p', 'u') AND x_.conrelid = c.oid
+                                JOIN pg_operator o ON o.oid = COALESCE(m.amopopr, x_.conexclop[k.place])
+                                JOIN pg_namespace on_ ON on_.oid = o.oprnamespace
                                WHERE k.place <= i.indnkeyatts ORDER BY k.place))
                FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid
-              WHERE i.indrelid = c.oid AND i.indisunique AND i.indisvalid ORDER BY i.indexrelid) AS "uniqueKeys",
+              WHERE i.indrelid = c.oid AND (i.indisunique OR i.indisexclusion) AND i.indisvalid ORDER BY i.indexrelid) AS "uniqueKeys",
        ARRAY(SELECT json_build_object(
                'name', k.conname, 'columns', ${namesOf("k.conkey", "k.conrelid")},
                'parent', json_build_object('schema', pn.nspname, 'name', p.relname),
@@ -121,6 +134,7 @@ SELECT c.oid::text AS oid, n.nspname AS schema, c.relname AS name, pg_get_userby
                                     FROM unnest(k.conpfeqop) WITH ORDINALITY AS e(operator, place)
                                     JOIN pg_operator o ON o.oid = e.operator
                                     JOIN pg_namespace on_ ON on_.oid = o.oprnamespace ORDER BY e.place),
+               'cleared', CASE WHEN k.confdeltype IN ('n', 'd') THEN ${namesOf(clearedOf, "k.conrelid")} ELSE '{}' END,
                'holders', ARRAY(SELECT k.confrelid::oid::text UNION
                                 SELECT t.relid::oid::text FROM pg_partition_tree(k.confrelid) t))
                FROM pg_constraint k JOIN pg_class p ON p.oid = k.confrelid JOIN pg_namespace pn ON pn.oid = p.relnamespace

@@ -1,7 +1,7 @@
 /** From what a comparison found to what will be written: chooses, checks what can be checked, and stages the rows. */
 import type { Client } from "pg";
 import { Refusal, UsageError } from "../contract/failure";
-import { connect } from "../database/connect";
+import { withConnection } from "../database/connect";
 import { majorOf } from "../database/identity";
 import { type QualifiedName, displayName } from "../database/sqlText";
 import { listSequences } from "../database/tables";
@@ -14,6 +14,7 @@ import type { Receipt } from "../record/receipt";
 import { readEvents } from "../record/releaseEvents";
 import type { Store } from "../store/store";
 import type { LiveComparison } from "../verification/liveComparison";
+import { MovedRows } from "../verification/movedRows";
 import { parentsFirst } from "./foreignKeyOrder";
 import type { Finding, FoundRows } from "./foundRows";
 import { type LiveTable, readLiveTables } from "./liveTables";
@@ -54,6 +55,7 @@ export async function makePlan(input: PlanInput): Promise<RepairPlan> {
   const boundary = Object.keys(input.columns).length === 0 ? null : (input.boundary ?? (await readBoundary(input)));
   const rows = await planner.rowRepairs();
   const columns = boundary === null ? [] : await planner.columnRepairs(boundary);
+  const cleared = await clearedColumns(input, live, rows);
   const { sequences, settled } = await planSequences(input);
   return {
     loss: input.loss,
@@ -68,6 +70,7 @@ export async function makePlan(input: PlanInput): Promise<RepairPlan> {
     sequences,
     unrecoverable: [
       ...unrecoverableRows(input, live),
+      ...cleared,
       ...input.comparison.failures.filter((failure) => !settled.includes(failure)),
     ],
   };
@@ -165,16 +168,32 @@ class Planner {
   private async findWithout(table: TableFingerprint, gone: readonly string[]): Promise<void> {
     if (table.key.some((column) => gone.includes(column))) return;
     const { session, found, copy } = this.input;
+    const name = displayName(table);
     const left = { ...table, columns: table.columns.filter((column) => !gone.includes(column)) };
-    const original = await connect(await copy());
-    try {
+    const findings: Finding[] = name in this.input.columns ? ["missing", "changed"] : ["missing"];
+    const listener = found.listener(name, findings);
+    const onMissing = (key: string, place: string): void | Promise<void> => listener.onMissing?.(key, place);
+    const root = this.live.get(name)?.root ?? null;
+    const from = await copy();
+    await withConnection(from, async (original) => {
       const buckets = differingBuckets(await hashTable(original, left), await hashTable(session, left));
-      const name = displayName(table);
-      const findings: Finding[] = name in this.input.columns ? ["missing", "changed"] : ["missing"];
-      await findRowDifferences(original, session, left, buckets, found.listener(name, findings));
-    } finally {
-      await original.end();
-    }
+      await this.withLookups(from, async (sides) => {
+        const moves = root === null ? undefined : await MovedRows.of(sides, root, table.key, onMissing);
+        await findRowDifferences(original, session, left, buckets, {
+          ...listener,
+          onMissing: (key, place) => (moves === undefined ? onMissing(key, place) : moves.add(key, place)),
+        });
+        await moves?.flush();
+      });
+    });
+  }
+
+  /** Sessions for questions while rows stream through the first ones. */
+  private withLookups(
+    copy: DatabaseTarget,
+    work: (sides: { original: Client; live: Client }) => Promise<void>,
+  ): Promise<void> {
+    return withConnection(copy, (original) => withConnection(this.input.live, (live) => work({ original, live })));
   }
 
   private async stage(
@@ -270,6 +289,31 @@ async function demandOwned(session: Client, sequence: QualifiedName): Promise<vo
   const found = rows[0];
   if (found !== undefined && !found.owned)
     throw new Refusal(`nothing was changed: ${notOwned({ ...sequence, owner: found.owner })}`);
+}
+
+/** What the deletion of rows that are put back has set in rows that are still there (`ON DELETE SET NULL`). */
+async function clearedColumns(
+  { fingerprint, comparison, columns, found }: PlanInput,
+  live: ReadonlyMap<string, LiveTable>,
+  repairs: readonly RowRepair[],
+): Promise<string[]> {
+  const lines: string[] = [];
+  for (const child of fingerprint.tables) {
+    const name = displayName(child);
+    if (!comparison.tables.some(({ table, changed }) => table === name && changed > 0)) continue;
+    for (const key of live.get(name)?.foreignKeys ?? []) {
+      const cleared = key.cleared.filter((column) => columns[name]?.includes(column) !== true);
+      if (cleared.length === 0 || !key.columns.every((column) => child.columns.includes(column))) continue;
+      const parents = repairs.filter(({ table }) => key.holders.includes(table.oid));
+      let rows = 0;
+      for (const { table } of parents) rows += await found.countReferring(child, key, table);
+      if (rows > 0)
+        lines.push(
+          `${name}: ${rows} row(s) referred to rows of ${displayName(key.parent)} that are put back, and lost that with them (foreign key ${key.name}): --columns ${name}:${cleared.join(",")}`,
+        );
+    }
+  }
+  return lines;
 }
 
 function unrecoverableRows(

@@ -213,6 +213,48 @@ describe("db:repair", function () {
     assert.deepEqual(order[place("hens")]?.toSorted(), ["eggs", "hens"]);
   });
 
+  it("puts back rows whatever their keys are: NaN, infinity, -0, of a caseless type, computed, NULL", async () => {
+    await assertRepaired(
+      await damaged(
+        "DELETE FROM readings WHERE who IN ('ADA3', 'ADA7'); DELETE FROM computed WHERE number % 2 = 0; DELETE FROM optional",
+      ),
+    );
+  });
+
+  it("gives back with --columns what the deletion of parents set in their children, which it names", async () => {
+    const database = await damaged("DELETE FROM rooms WHERE id IN (3, 4)");
+    await verifyReceipt({ store: database.store, ...database.receipt, live: database.live });
+    const seen = await database.prepare();
+    await seen.close();
+    const lost = "20 row(s) referred to rows of public.rooms that are put back, and lost that with them";
+    assert.deepEqual(seen.plan.unrecoverable, [
+      `public.visits: ${lost} (foreign key visits_other_fkey): --columns public.visits:other`,
+      `public.visits: ${lost} (foreign key visits_room_fkey): --columns public.visits:room`,
+    ]);
+    const repair = await assertRepaired(database, { columns: parseColumns(["public.visits:other,room"]) });
+    assert.deepEqual(repair.plan.unrecoverable, []);
+  });
+
+  it("puts back no row that another partition has by now, also where a column was dropped", async () => {
+    const tables = { "public.event_tags": { deletes: "any" as const } };
+    const moved = `
+      DELETE FROM events WHERE id = 10; DELETE FROM event_tags WHERE event = 100; ALTER TABLE events DISABLE TRIGGER USER;
+      UPDATE events SET day = '2026-07-01' WHERE id = 100; ALTER TABLE events ENABLE TRIGGER USER`;
+    for (const dropped of ["", "ALTER TABLE events DROP COLUMN person"]) {
+      const database = await damaged(`${moved}; ${dropped}`, { tables });
+      const repair = await database.prepare();
+      assert.deepEqual(
+        repair.plan.groups.flat().map(({ table, rows }) => [table.name, rows]),
+        [["events_old", 1]],
+        dropped,
+      );
+      await repair.apply();
+      await repair.close();
+      const { rows } = await database.client.query("SELECT id, count(*) FROM events GROUP BY 1 HAVING count(*) > 1");
+      assert.deepEqual(rows, []);
+    }
+  });
+
   it("moves sequences on that a TRUNCATE set back, and never back", async () => {
     const database = await damaged("TRUNCATE events, event_tags RESTART IDENTITY; TRUNCATE remarks");
     await assertRepaired(database);
@@ -339,6 +381,18 @@ describe("db:repair", function () {
       await database.client.query("UPDATE people SET email = 'p1491@EXAMPLE.com' WHERE id = 5");
       await assertRefused(database, [
         /\{"id" : "1491"\}: its key in index people_lower_email_key is that of \{"id" : "5"\}/,
+      ]);
+    });
+
+    it("names rows that have the same key in other words by now, that are kept out, or that are as NULL as another", async () => {
+      const database = await damaged(`
+        DELETE FROM readings WHERE who = 'Ada4'; INSERT INTO readings VALUES ('0', '1.100', 'ADA4', 'again');
+        DELETE FROM bookings WHERE id IN (3, 4); INSERT INTO bookings VALUES (33, '[35,36)');
+        DELETE FROM optional WHERE a IS NULL; INSERT INTO optional VALUES (NULL, NULL, 'mine')`);
+      await assertRefused(database, [
+        /^public\.readings \{"at" : "-0", "worth" : "1\.10", "who" : "Ada4"\}: its key in index readings_pkey is that of \{"at" : "0", "worth" : "1\.100", "who" : "ADA4"\} by now$/m,
+        /^public\.bookings \{"id" : "3"\}: bookings_during_excl keeps it out, because of \{"id" : "33"\} by now$/m,
+        /^public\.optional a row: its key in index optional_a_b_key is that of another row by now$/m,
       ]);
     });
 

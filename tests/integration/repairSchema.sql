@@ -40,6 +40,20 @@ CREATE TABLE event_tags (
 
 CREATE TABLE remarks (remark text, at timestamptz);
 
+-- Keys that are not what they seem: one value with several texts, values outside any order,
+-- a key that the database computes, one that holds NULLs.
+CREATE EXTENSION citext;
+CREATE TABLE readings (
+  at float8, worth numeric, who citext, body text, PRIMARY KEY (at, worth, who));
+CREATE TABLE computed (number int, twice int GENERATED ALWAYS AS (number * 2) STORED PRIMARY KEY);
+CREATE TABLE optional (a int, b int, body text, UNIQUE NULLS NOT DISTINCT (a, b));
+
+-- What a deleted row leaves behind in others; and rows that keep others out.
+CREATE TABLE rooms (id int PRIMARY KEY, name text);
+CREATE TABLE visits (
+  id int PRIMARY KEY, room int REFERENCES rooms ON DELETE SET NULL, other int DEFAULT 1 REFERENCES rooms ON DELETE SET DEFAULT);
+CREATE TABLE bookings (id int PRIMARY KEY, during int4range, EXCLUDE USING gist (during WITH &&));
+
 -- What fires when a row is written would be seen here; and it would change the row.
 CREATE TABLE audit (number int GENERATED ALWAYS AS IDENTITY, what text);
 CREATE FUNCTION audited() RETURNS trigger LANGUAGE plpgsql AS
@@ -73,6 +87,16 @@ INSERT INTO events SELECT n, date '2025-06-01' + n, n FROM generate_series(1, 40
 SELECT setval('events_id_seq', 400);
 INSERT INTO event_tags SELECT id, day, 'tag' FROM events;
 INSERT INTO remarks SELECT CASE WHEN n % 2 = 0 THEN 'same' END, 'infinity' FROM generate_series(1, 40) n;
+
+INSERT INTO readings
+  SELECT at, worth, 'Ada' || n, 'reading'
+    FROM unnest('{NaN,-0,0.1,Infinity,-Infinity,1e-300}'::float8[]) at, unnest('{NaN,1.10,Infinity,-Infinity,-0.0}'::numeric[]) worth,
+         generate_series(1, 10) n;
+INSERT INTO computed SELECT generate_series(1, 50);
+INSERT INTO optional VALUES (NULL, NULL, 'neither'), (1, NULL, 'a'), (NULL, 1, 'b'), (1, 1, 'both');
+INSERT INTO rooms SELECT n, 'room ' || n FROM generate_series(1, 10) n;
+INSERT INTO visits SELECT n, 1 + n % 10, 1 + n % 10 FROM generate_series(1, 100) n;
+INSERT INTO bookings SELECT n, int4range(n * 10, n * 10 + 10) FROM generate_series(1, 20) n;
 
 CREATE TRIGGER a_audit AFTER INSERT OR UPDATE OR DELETE ON people FOR EACH ROW EXECUTE FUNCTION audited();
 CREATE TRIGGER b_shout BEFORE INSERT OR UPDATE ON people FOR EACH ROW EXECUTE FUNCTION shouted();
