@@ -3,7 +3,7 @@ import type { ClientBase } from "pg";
 import { Refusal, UsageError } from "../contract/failure";
 import { readDatabaseForm } from "../database/databaseForm";
 import { readDatabaseProperties } from "../database/databaseProperties";
-import { displayName } from "../database/sqlText";
+import { displayName, quoteIdentifier, quoteName } from "../database/sqlText";
 import { leftOutNames, readScope } from "../database/supabasePreset";
 import { type ProtectedTable, unreadableTables } from "../database/tables";
 import type { Manifest } from "./manifest";
@@ -65,8 +65,8 @@ export function demandReadable(tables: readonly ProtectedTable[], user: string):
     `role ${user} cannot read every row of ${unreadable.length} table(s): ${unreadable.map(displayName).slice(0, 5).join(", ")}${unreadable.length > 5 ? ", …" : ""}`,
     {
       hint: first.readable
-        ? `a row security policy would hide rows: ALTER ROLE ${user} BYPASSRLS (docs/backup-role.sql)`
-        : `GRANT SELECT ON ${displayName(first)} TO ${user} (docs/backup-role.sql)`,
+        ? `a row security policy would hide rows: ALTER ROLE ${quoteIdentifier(user)} BYPASSRLS (docs/backup-role.sql)`
+        : `GRANT SELECT ON ${quoteName(first)} TO ${quoteIdentifier(user)} (docs/backup-role.sql)`,
       details: unreadable.map(
         (table) => `${displayName(table)}: ${table.readable ? "filtered by row security" : "no SELECT right"}`,
       ),

@@ -5,7 +5,7 @@ import { UsageError } from "../contract/failure";
 import { setFreeze } from "../control/freeze";
 import { readClock } from "../database/clock";
 import { withConnection } from "../database/connect";
-import { readIdentity } from "../database/identity";
+import { readWritableIdentity } from "../database/identity";
 import { targetFromEnvironment } from "../database/target";
 import { type EmergencyPlan, planEmergency } from "../incident/emergencyPlan";
 import { restoreLive } from "../incident/restoreLive";
@@ -49,7 +49,7 @@ async function restore(wanted: string | undefined, options: Options): Promise<vo
   const named = wanted === undefined ? undefined : await resolveBackup(store, wanted);
   const plan = await planEmergency(store, named, progress);
   const { identity, now } = await withConnection(live, async (client) => ({
-    identity: await readIdentity(client, live),
+    identity: await readWritableIdentity(client, live),
     now: await readClock(client),
   }));
   for (const line of describePlan(plan, now, rtoMinutes)) progress(line);

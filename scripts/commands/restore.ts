@@ -3,7 +3,7 @@ import type { Command } from "commander";
 import { type Manifest, listSuspects, readManifest, resolveBackup } from "../backup/manifest";
 import { UsageError } from "../contract/failure";
 import { withConnection } from "../database/connect";
-import { type DatabaseIdentity, describeIdentity, readIdentity } from "../database/identity";
+import { type DatabaseIdentity, describeIdentity, readWritableIdentity } from "../database/identity";
 import { type DatabaseTarget, targetFromEnvironment } from "../database/target";
 import { restoreLive } from "../incident/restoreLive";
 import { findMissingRoles } from "../restore/restoreBackup";
@@ -53,7 +53,7 @@ export function configure(command: Command): void {
         );
       const store = stored === undefined ? storeFromEnvironment() : storeAt(stored.store);
       const manifest = await readManifest(store, await resolveBackup(store, stored?.name ?? wanted));
-      const identity = await withConnection(live, (client) => readIdentity(client, live));
+      const identity = await withConnection(live, (client) => readWritableIdentity(client, live));
       const request = { store, live, manifest, identity };
       await (isOver(options) ? restoreOver(request, options) : restoreNextTo(request, options));
     });

@@ -1,7 +1,7 @@
 /** The part of `db:restore` that takes a dump which is no backup of this program: a file, a folder, an object. */
 import { UsageError } from "../contract/failure";
 import { withConnection } from "../database/connect";
-import { type DatabaseIdentity, describeIdentity, readIdentity } from "../database/identity";
+import { type DatabaseIdentity, describeIdentity, readWritableIdentity } from "../database/identity";
 import type { DatabaseTarget } from "../database/target";
 import { type NearDump, fetchDump } from "../restore/foreign/fetchDump";
 import type { DumpSummary } from "../restore/foreign/dumpScript";
@@ -47,7 +47,7 @@ export async function restoreForeign(address: string, live: DatabaseTarget, opti
   const near = await fetchDump(address, { signal: interrupted });
   try {
     const dump = await recogniseDump(near.path);
-    const identity = await withConnection(live, (client) => readIdentity(client, live));
+    const identity = await withConnection(live, (client) => readWritableIdentity(client, live));
     progress(`reading ${near.path} to its end: ${formatNames[dump.format]}`);
     const summary = await inspectDump(dump, live, { signal: interrupted });
     const request = { near, live, dump, identity, summary };

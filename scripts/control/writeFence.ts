@@ -1,7 +1,7 @@
 /** The write fence in one database: who can be kept from writing there, the taking of the rights, and the proof. */
 import { Refusal, UsageError } from "../contract/failure";
 import type { Queryable } from "../database/queryable";
-import { displayName } from "../database/sqlText";
+import { displayName, quoteIdentifier } from "../database/sqlText";
 import {
   type StatementSession,
   type WriteGrant,
@@ -52,7 +52,10 @@ export async function readFencedRoles(session: Queryable, wanted: readonly strin
     if (supergroups.length > 0) return [`${name} can become ${supergroups.join(", ")}: a superuser`];
     if (groups.includes("pg_write_all_data")) return [`${name} is a member of pg_write_all_data`];
     if (owned.length > 0) return [`${name} owns ${owned.join(", ")}: an owner can always write`];
-    if (!may) return [`${name}: ${me} may not take on this role to prove the fence: GRANT ${name} TO ${me}`];
+    if (!may)
+      return [
+        `${name}: ${me} may not take on this role to prove the fence: GRANT ${quoteIdentifier(name)} TO ${quoteIdentifier(me)}`,
+      ];
     return [];
   });
   if (reasons.length > 0)

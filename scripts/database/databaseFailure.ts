@@ -4,12 +4,18 @@
  */
 import { Damage, type Failure, Refusal, Unavailable, codeOf, messageOf } from "../contract/failure";
 import { isConnectionLoss } from "./connect";
+import { readOnlyHint } from "./identity";
 
 /** Undefined: the error is not the database's, or it is our own mistake. */
 export function databaseFailure(error: unknown): Failure | undefined {
   const code = codeOf(error);
   if (code === "42501")
-    return new Refusal(`the database refused: ${messageOf(error)}`, { cause: error, hint: "see docs/backup-role.sql" });
+    return new Refusal(`the database refused: ${messageOf(error)}`, {
+      cause: error,
+      hint: "give the address's role that right; all that are needed: docs/backup-role.sql",
+    });
+  if (code === "25006")
+    return new Unavailable(`the database takes no writes: ${messageOf(error)}`, { cause: error, hint: readOnlyHint });
   if (code === "55P03") {
     return new Unavailable("a table stays locked by another session (lock_timeout 10 s)", {
       cause: error,
@@ -35,6 +41,7 @@ export function databaseFailure(error: unknown): Failure | undefined {
   // Class 53: insufficient resources (connections, disk, memory); PostgreSQL manual, appendix A.
   if (code?.startsWith("53") === true)
     return new Unavailable(`the database has no room for this: ${messageOf(error)}`, { cause: error });
+  if (code === "55006") return new Unavailable(`another session uses it: ${messageOf(error)}`, { cause: error });
   if (code === "57014") return new Unavailable(`the statement was cancelled: ${messageOf(error)}`, { cause: error });
   if (isConnectionLoss(error))
     return new Unavailable(`the connection to the database was lost: ${messageOf(error)}`, { cause: error });

@@ -4,7 +4,8 @@
  */
 import type { ClientBase } from "pg";
 import { z } from "zod";
-import type { DatabaseTarget } from "./target";
+import { Unavailable } from "../contract/failure";
+import { type DatabaseTarget, describeTarget } from "./target";
 
 export const databaseIdentitySchema = z.object({
   host: z.string(),
@@ -32,6 +33,28 @@ export async function readIdentity(client: ClientBase, target: DatabaseTarget): 
     systemIdentifier: row.system_identifier,
     serverVersion: row.version,
   };
+}
+
+/** What to do about a database that takes no writes. Supabase: "Database size", disk size 95 % full. */
+export const readOnlyHint =
+  "a standby: name the primary; read-only mode, into which Supabase puts a project whose disk is nearly full: give it more disk";
+
+/**
+ * The identity of a database that is about to be changed.
+ *
+ * @throws Unavailable where it takes no writes now: before anything was asked, frozen or backed up.
+ */
+export async function readWritableIdentity(client: ClientBase, target: DatabaseTarget): Promise<DatabaseIdentity> {
+  const { rows } = await client.query<{ standby: boolean; readonly: boolean }>(
+    "SELECT pg_catalog.pg_is_in_recovery() AS standby, pg_catalog.current_setting('transaction_read_only') = 'on' AS readonly",
+  );
+  const { standby, readonly } = rows[0]!;
+  if (standby || readonly)
+    throw new Unavailable(
+      `${target.source}: ${describeTarget(target)} is ${standby ? "a standby" : "in read-only mode"}: nothing was changed`,
+      { hint: readOnlyHint },
+    );
+  return readIdentity(client, target);
 }
 
 /** The same database, whatever address it was reached by (direct host, pooler). */

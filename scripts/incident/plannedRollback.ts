@@ -20,7 +20,7 @@ import {
   takePlannedTurn,
 } from "../control/plannedRollback";
 import { withConnection } from "../database/connect";
-import { type DatabaseIdentity, describeIdentity, isSameDatabase, readIdentity } from "../database/identity";
+import { type DatabaseIdentity, describeIdentity, isSameDatabase, readWritableIdentity } from "../database/identity";
 import type { DatabaseTarget } from "../database/target";
 import { type TrustedReceipt, readTrustedReceipt } from "../record/receipt";
 import { newestRun } from "../record/releaseEvents";
@@ -90,7 +90,7 @@ export async function planPlannedRollback(request: PlannedRequest): Promise<Plan
   demandFreeTurn(current, new Date());
   const former = isUnderWay(current) ? current : undefined;
   if (former !== undefined) demandSameRequest(former, request);
-  const identity = await withConnection(live, (client) => readIdentity(client, live));
+  const identity = await withConnection(live, (client) => readWritableIdentity(client, live));
   const release = await findRelease(request, former);
   const settings = release?.receipt.settings ?? request.settings;
   const manifest = await readManifest(store, await chooseBackup(request, former, release));

@@ -94,7 +94,7 @@ async function demandFreeName(guard: Client, { database, live }: NewDatabase): P
   if (rows[0]?.taken === true) throw nameTaken(database, live);
   if (rows[0]?.may_create !== true) {
     throw new Refusal(`role ${live.user} may not create a database on ${live.host}`, {
-      hint: `ALTER ROLE ${live.user} CREATEDB, or run the restore as a role that has it`,
+      hint: `ALTER ROLE ${quoteIdentifier(live.user)} CREATEDB, or run the restore as a role that has it`,
     });
   }
 }

@@ -6,10 +6,16 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type Client } from "pg";
 import { searchPostgres } from "../../bin/setup/postgresSearch.js";
+import { listBackups } from "../../scripts/backup/manifest";
+import { Unavailable } from "../../scripts/contract/failure";
+import { readFreezes } from "../../scripts/control/freeze";
+import { databaseFailure } from "../../scripts/database/databaseFailure";
+import { openStore } from "../../scripts/store/openStore";
 import { type CliRun, runCli } from "../servers/cli";
 import { startCloudWatch } from "../servers/cloudwatch";
 import { closeCrmClients, deploymentVariables, freshCrm, freshStore } from "../servers/crm";
 import { overwrite } from "../servers/damageFile";
+import { ask } from "../servers/postgres";
 
 /** Asserts code and the one line that says why; and that no password is anywhere. */
 function demand(run: CliRun, code: number, line: RegExp, secret?: string): void {
@@ -48,7 +54,7 @@ describe("exit codes", () => {
       demand(
         await runCli(["db:backup"], { DATABASE_URL: readerUrl, BACKUP_STORE: freshStore() }),
         1,
-        /Ünsorted "Notes".*|GRANT SELECT/,
+        /^hint: GRANT SELECT ON "public"\."Ünsorted ""Notes""" TO "reader" /m,
         "reader-password",
       );
     });
@@ -271,6 +277,31 @@ describe("exit codes", () => {
       } finally {
         await client.query("SELECT pg_advisory_unlock_all()");
       }
+    });
+
+    it("3: the database takes no writes: told before anybody is asked, and by what refuses it later", async () => {
+      const database = new URL(url).pathname.slice(1);
+      const env = { DATABASE_URL: url, BACKUP_STORE: freshStore() };
+      assert.equal((await runCli(["db:backup"], env)).code, 0);
+      const { name } = (await listBackups(openStore(env.BACKUP_STORE)))[0]!;
+      await client.query(`ALTER DATABASE ${database} SET default_transaction_read_only = on`);
+      try {
+        for (const words of [
+          ["db:restore", name],
+          ["db:emergency-restore", name],
+          ["rollback:planned", name],
+        ])
+          demand(
+            await runCli([...words, "--yes"], env),
+            3,
+            /is in read-only mode: nothing was changed\nhint: a standby: /,
+          );
+        const failure = await ask(url, "CREATE TABLE never (id int)").catch(databaseFailure);
+        assert.ok(failure instanceof Unavailable && failure.message.startsWith("the database takes no writes: "));
+      } finally {
+        await client.query(`ALTER DATABASE ${database} RESET default_transaction_read_only`);
+      }
+      assert.deepEqual(await readFreezes(openStore(env.BACKUP_STORE)), []);
     });
 
     it("3: a table stays locked", async function () {
