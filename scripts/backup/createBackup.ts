@@ -19,7 +19,7 @@ import { type DatabaseTarget, describeTarget } from "../database/target";
 import { computeFingerprint } from "../fingerprint/compute";
 import { type Fingerprint, serializeFingerprint, totalsOf } from "../fingerprint/fingerprint";
 import { type RetentionTier, manifestKey, retentionTiers, backupPrefix } from "../store/layout";
-import type { Store } from "../store/store";
+import { AlreadyExists, type Store } from "../store/store";
 import { archiveName, readRecipients } from "./ageKeys";
 import { type StoredStream, storeCompressed } from "./archiveStream";
 import { oldestPgDump } from "./dumpFilters";
@@ -58,7 +58,8 @@ export interface FinishedBackup {
 
 /**
  * @throws Refusal when the role cannot read every row; UsageError when no client program is new enough or
- *   the lock budget is too small; Unavailable when another backup of this database is running.
+ *   the lock budget is too small; Unavailable when another backup of this database is running, or somebody else writes
+ *   what it writes.
  */
 export async function createBackup(given: BackupOptions): Promise<FinishedBackup> {
   const options = { ...given, recipients: given.recipients ?? (await readRecipients()) };
@@ -75,6 +76,12 @@ export async function createBackup(given: BackupOptions): Promise<FinishedBackup
       const { freeConnections } = await readCapacity(guard);
       const jobs = chooseJobs(options.jobs, freeConnections, sessionsOfJobs);
       return await writeBackup({ ...options, jobs }, identity, snapshot);
+    } catch (error) {
+      if (!(error instanceof AlreadyExists)) throw error;
+      throw new Unavailable(`another writer, or a store that says what is not so: ${error.message}`, {
+        cause: error,
+        hint: "run again",
+      });
     } finally {
       await snapshot.close();
     }

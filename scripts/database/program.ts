@@ -94,9 +94,12 @@ function ended(child: ChildProcess): Promise<{ code: number | null; signal: stri
   });
 }
 
-/** What libpq and the server say when it is "not now": no connection, no room for one, a full disk, a lock. */
+/**
+ * What libpq and the server say when it is "not now": no connection, no room for one, a full disk, a lock, a snapshot whose
+ * session was ended (before PostgreSQL 17 "invalid snapshot identifier").
+ */
 const passing =
-  /connection to server|could not translate host name|server closed the connection|SSL SYSCALL|connection (has been closed|not open)|no connection to the server|could not (receive data from|send data to) server|terminating connection|the database system is|too many clients|remaining connection slots|deadlock detected|out of shared memory|No space left on device|canceling statement due to/;
+  /snapshot "[^"]*" does not exist|invalid snapshot identifier|connection to server|could not translate host name|server closed the connection|SSL SYSCALL|connection (has been closed|not open)|no connection to the server|could not (receive data from|send data to) server|terminating connection|the database system is|too many clients|remaining connection slots|deadlock detected|out of shared memory|No space left on device|canceling statement due to/;
 
 /** What the program's stderr means; also without any word of it, for a program that was killed. */
 export function programFailure(

@@ -3,7 +3,7 @@
  * the same instant (PostgreSQL manual, "9.28.5 Snapshot Synchronization Functions").
  */
 import type { Client } from "pg";
-import { Unavailable } from "../contract/failure";
+import { Unavailable, codeOf, messageOf } from "../contract/failure";
 import { connect } from "./connect";
 import { majorOf } from "./identity";
 import { runInLanes } from "./lanes";
@@ -87,6 +87,9 @@ async function lockTables(leader: Client, tables: readonly ProtectedTable[]): Pr
   }
 }
 
+/** undefined_object; before PostgreSQL 17 invalid_parameter_value. */
+const goneSnapshot: readonly string[] = ["42704", "22023"];
+
 async function joinSnapshot(target: DatabaseTarget, id: string): Promise<Client> {
   const client = await connect(target);
   try {
@@ -95,7 +98,8 @@ async function joinSnapshot(target: DatabaseTarget, id: string): Promise<Client>
     return client;
   } catch (error) {
     await closeConnection(client);
-    throw error;
+    if (!goneSnapshot.includes(codeOf(error) ?? "")) throw error;
+    throw new Unavailable(`the session that held the snapshot was ended: ${messageOf(error)}`, { cause: error });
   }
 }
 

@@ -116,7 +116,11 @@ export async function runGate(context: GateContext, observer?: GateObserver): Pr
     } else await closeStarted(result.state);
     return resultOf(context, result);
   } finally {
-    if (!kept) await lease.release();
+    // What happened says more than that the store is away now; and the lease ends by itself.
+    if (!kept)
+      await lease
+        .release()
+        .catch((error: unknown) => onProgress(`the lease ends by itself, it was not given back: ${messageOf(error)}`));
   }
 }
 

@@ -5,6 +5,7 @@ import type { StepReport } from "../record/receipt";
 import type { Override } from "../settings";
 import type { GateContext, GateState, GateStep, StepResult } from "./context";
 import { overrideFor } from "./overrides";
+import { closeStarted } from "./scratch";
 
 export interface GateObserver {
   onStepEnd?(report: StepReport): void;
@@ -22,7 +23,7 @@ export interface StepsResult {
   readonly state: GateState;
 }
 
-/** Never throws for what a step found or could not reach; a bug of ours passes through. */
+/** Never throws for what a step found or could not reach; a bug of ours passes through, once what was started is closed. */
 export async function runSteps(
   context: GateContext,
   steps: readonly GateStep[],
@@ -45,7 +46,10 @@ export async function runSteps(
     };
   } catch (thrown) {
     const error = causeOf(context.signal, thrown);
-    if (!(error instanceof Failure) && !context.signal.aborted) throw error;
+    if (!(error instanceof Failure) && !context.signal.aborted) {
+      await closeStarted(state).catch(() => undefined);
+      throw error;
+    }
     return { ...describeHalt(error), verdict: "halt", steps: state.reports, state };
   }
 }

@@ -5,10 +5,12 @@ import { join } from "node:path";
 import { Client } from "pg";
 import { createBackup } from "../../scripts/backup/createBackup";
 import { listBackups, resolveBackup } from "../../scripts/backup/manifest";
+import { openSnapshot } from "../../scripts/database/snapshot";
 import { findPostgres } from "../../scripts/database/postgresPrograms";
 import { parseTarget } from "../../scripts/database/target";
 import { readFingerprint } from "../../scripts/restore/compareCopy";
 import { openStore } from "../../scripts/store/openStore";
+import { AlreadyExists, type Store } from "../../scripts/store/store";
 import { verifyBackup } from "../../scripts/verification/verifyBackup";
 import { closeCrmClients, freshCrm, freshStore } from "../servers/crm";
 
@@ -75,6 +77,21 @@ describe("a backup under load", () => {
     assert.equal(result.rows, 0);
   });
 
+  it("says that it is to be run again where the session with its snapshot was ended, or somebody else writes its files", async () => {
+    const { url, client } = await freshCrm(10);
+    const target = parseTarget(url, "test");
+    const snapshot = await openSnapshot(target);
+    const { rows } = await snapshot.leader.query<{ pid: number }>("SELECT pg_backend_pid() AS pid");
+    await client.query("SELECT pg_terminate_backend($1, 10000)", [rows[0]!.pid]);
+    await assert.rejects(snapshot.reader(), { exitCode: 3, message: /the session that held the snapshot was ended/ });
+    await snapshot.close();
+    const store = openStore(freshStore());
+    const create: Store["create"] = (key) => Promise.reject(new AlreadyExists(key));
+    const taken = new Proxy(store, { get: (of, name) => (name === "create" ? create : bound(of, name)) });
+    const backup = createBackup({ target, store: taken, tier: "manual", runId: "taken" });
+    await assert.rejects(backup, { exitCode: 3, message: /another writer, or a store .* exists already/ });
+  });
+
   it("gives two backups of one second different names, and finds the newer one as latest", async () => {
     const { url } = await freshCrm(10);
     const store = openStore(freshStore());
@@ -114,4 +131,10 @@ async function write(url: string, seed: number, signal: AbortSignal): Promise<nu
   } finally {
     await client.end();
   }
+}
+
+/** Methods of a class with private fields work on it only. */
+function bound(of: Store, name: string | symbol): unknown {
+  const value: unknown = Reflect.get(of, name);
+  return typeof value === "function" ? (value.bind(of) as unknown) : value;
 }

@@ -3,9 +3,10 @@
  * alone would have caught: so no step is decoration.
  */
 import assert from "node:assert/strict";
-import { mkdirSync, mkdtempSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readdirSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import type { Client } from "pg";
 import { fileKey } from "../../scripts/backup/manifest";
 import { setFreeze } from "../../scripts/control/freeze";
@@ -20,7 +21,7 @@ import { runSteps } from "../../scripts/gate/runSteps";
 import { closeStarted } from "../../scripts/gate/scratch";
 import { readReceipt } from "../../scripts/record/receipt";
 import { startSupabaseFake } from "../../scripts/rehearsal/platforms/supabaseFake";
-import { closeScratch, isScratchAlive, scratchTarget } from "../../scripts/scratch/scratchServer";
+import { type ScratchPlace, closeScratch, isScratchAlive, scratchTarget } from "../../scripts/scratch/scratchServer";
 import { type OperationSettingsInput, operationSettingsSchema } from "../../scripts/settings";
 import { encodeDocument } from "../../scripts/store/documents";
 import { verificationKey } from "../../scripts/store/layout";
@@ -401,6 +402,31 @@ describe("the gate", () => {
       await client.query("SELECT pg_advisory_lock(hashtext('dbprotect'), hashtext('backup'))");
       demandHalt(await runGate(context), "backup", exitCode.unreachable, /another backup/);
       await client.query("SELECT pg_advisory_unlock_all()");
+    });
+
+    it("whatever a step throws, and closes what it started; what is told is why, not that the store went away", async function () {
+      this.timeout(60_000);
+      const { context, store, storeUrl } = await scene();
+      await claimStore(store, await identityOf(context));
+      let place: ScratchPlace | undefined;
+      const bug: GateStep = {
+        name: "bug",
+        run: async (_, { scratch }) => {
+          place = (await scratch)?.place;
+          throw new TypeError("undefined is not a function");
+        },
+      };
+      const until = fullSteps.findIndex(({ name }) => name === "backup") + 1;
+      await assert.rejects(runSteps(context, [...fullSteps.slice(0, until), bug]), TypeError);
+      assert.ok(place !== undefined && !(await isScratchAlive(place)));
+      // A folder store keeps each version of a document as a file.
+      const lease = fileURLToPath(`${storeUrl}/control/lease.json`);
+      const onStepEnd = (): void => readdirSync(lease).forEach((file) => writeFileSync(join(lease, file), "<html>"));
+      await setFreeze(store, { kind: "manual", runId: null, reason: "audit", person: "Ada", missingRows: {} });
+      const told: string[] = [];
+      const halted = await runGate({ ...context, onProgress: (line) => void told.push(line) }, { onStepEnd });
+      demandHalt(halted, "freeze", exitCode.refused, /frozen.*audit/);
+      assert.match(told.join("\n"), /the lease ends by itself, it was not given back: .*lease.json is damaged/);
     });
 
     it("verification (4): one bit of the stored rows flipped", async function () {

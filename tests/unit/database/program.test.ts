@@ -24,6 +24,11 @@ describe("the failure of a client program", () => {
       Unavailable,
     ],
     ["a lock", "pg_dump: error: query failed: ERROR:  canceling statement due to lock timeout", Unavailable],
+    [
+      "a snapshot whose session was ended",
+      'pg_dump: error: query failed: ERROR:  snapshot "00000000-000000C3-1" does not exist',
+      Unavailable,
+    ],
     ["a right", "pg_dump: error: query failed: ERROR:  permission denied for table clients", Refusal],
     ["an owner", 'pg_restore: error: could not execute query: ERROR:  must be able to SET ROLE "app"', Refusal],
     ["a version", "pg_dump: error: aborting because of server version mismatch", UsageError],
