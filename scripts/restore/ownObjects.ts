@@ -99,7 +99,13 @@ export interface WhatStays {
   readonly schemas: readonly string[];
 }
 
-/** Statements that leave nothing of the role's own, in any order: each drops what depends on it too. */
+/**
+ * Whatever another statement took along is passed over by `IF EXISTS`, but for operators' classes of an access method that
+ * is gone.
+ */
+const droppedLast = "ACCESS METHOD";
+
+/** Statements that leave nothing of the role's own: each drops what depends on it too. */
 export async function dropStatements(session: Queryable, stays: WhatStays): Promise<string[]> {
   const { rows } = await session.query<{ kind: string; identity: string }>(dropQuery, [
     leftOutNames(stays.scope, "schema"),
@@ -109,7 +115,9 @@ export async function dropStatements(session: Queryable, stays: WhatStays): Prom
     stays.schemas,
   ]);
   return [
-    ...rows.map(({ kind, identity }) => `DROP ${kind} IF EXISTS ${identity} CASCADE`),
+    ...rows
+      .sort((a, b) => Number(a.kind === droppedLast) - Number(b.kind === droppedLast))
+      .map(({ kind, identity }) => `DROP ${kind} IF EXISTS ${identity} CASCADE`),
     ...(await defaultPrivileges(session, stays.scope)),
     ...(await schemasAsNew(session, stays)),
   ];

@@ -178,6 +178,131 @@ COMMENT ON RULE no_delete ON shop.parent IS 'of a rule';
 COMMENT ON EXTENSION hstore IS 'of an extension';
 COMMENT ON SCHEMA public IS NULL;
 
+-- Further forms of the same kinds, in a schema of their own.
+CREATE SCHEMA forms AUTHORIZATION kinds_owner;
+CREATE EXTENSION pg_trgm SCHEMA extensions;
+ALTER DEFAULT PRIVILEGES FOR ROLE kinds_owner GRANT USAGE ON SCHEMAS TO kinds_reader;
+ALTER DEFAULT PRIVILEGES FOR ROLE kinds_owner REVOKE USAGE ON TYPES FROM PUBLIC;
+ALTER DEFAULT PRIVILEGES FOR ROLE kinds_owner IN SCHEMA forms GRANT USAGE, SELECT ON SEQUENCES TO kinds_reader WITH GRANT OPTION;
+CREATE ACCESS METHOD btree_again TYPE INDEX HANDLER bthandler;
+
+CREATE TYPE forms.whole;
+CREATE FUNCTION forms.whole_in(cstring, oid, int) RETURNS forms.whole LANGUAGE internal IMMUTABLE STRICT AS 'varcharin';
+CREATE FUNCTION forms.whole_out(forms.whole) RETURNS cstring LANGUAGE internal IMMUTABLE STRICT AS 'varcharout';
+CREATE TYPE forms.whole (INPUT = forms.whole_in, OUTPUT = forms.whole_out, LIKE = varchar, COLLATABLE = true, DELIMITER = ';', PREFERRED = false, DEFAULT = 'x');
+CREATE TYPE forms.days AS RANGE (subtype = date, multirange_type_name = forms.many_days);
+CREATE TYPE forms.nothing AS ();
+CREATE DOMAIN forms.code AS text COLLATE "C" DEFAULT 'a' CONSTRAINT short CHECK (length(VALUE) < 9) CONSTRAINT later CHECK (VALUE <> 'no') NOT NULL;
+ALTER DOMAIN forms.code ADD CONSTRAINT unchecked CHECK (VALUE <> 'never') NOT VALID;
+CREATE DOMAIN forms.codes AS forms.code[];
+
+CREATE FUNCTION forms.atomic(a int DEFAULT 1, VARIADIC rest int[] DEFAULT '{}', OUT sum int, OUT parts int) LANGUAGE sql STABLE PARALLEL SAFE COST 7
+  BEGIN ATOMIC SELECT a + cardinality(rest), cardinality(rest); END;
+CREATE FUNCTION forms.listed() RETURNS TABLE (n int, "with space" text) LANGUAGE sql ROWS 5 LEAKPROOF CALLED ON NULL INPUT AS $$ SELECT 1, '$x$' $$;
+CREATE FUNCTION forms.listed_of(forms.days) RETURNS SETOF forms.days LANGUAGE sql SET work_mem = '9MB' SET search_path = forms, pg_temp AS 'SELECT $1';
+CREATE FUNCTION forms.starts(text, text) RETURNS bool LANGUAGE internal IMMUTABLE STRICT SUPPORT text_starts_with_support AS 'text_starts_with';
+CREATE PROCEDURE forms.with_out(INOUT n int, OUT m text) LANGUAGE sql AS 'SELECT $1, $1::text';
+CREATE FUNCTION forms.same(int, int) RETURNS bool LANGUAGE internal IMMUTABLE STRICT AS 'int4eq';
+CREATE FUNCTION forms.other(int, int) RETURNS bool LANGUAGE internal IMMUTABLE STRICT AS 'int4ne';
+CREATE OPERATOR forms.=== (LEFTARG = int, RIGHTARG = int, FUNCTION = forms.same, COMMUTATOR = OPERATOR(forms.===), NEGATOR = OPERATOR(forms.!==), RESTRICT = eqsel, JOIN = eqjoinsel, HASHES, MERGES);
+CREATE OPERATOR forms.!== (LEFTARG = int, RIGHTARG = int, FUNCTION = forms.other, NEGATOR = OPERATOR(forms.===));
+CREATE OPERATOR forms.@- (RIGHTARG = int, FUNCTION = int4um);
+CREATE OPERATOR FAMILY forms.mixed USING hash;
+ALTER OPERATOR FAMILY forms.mixed USING hash ADD OPERATOR 1 forms.=== (int, int), FUNCTION 1 (int, int) hashint4(int), FUNCTION 2 (int, int) hashint4extended(int, bigint);
+CREATE OPERATOR CLASS forms.of_distance DEFAULT FOR TYPE forms.days USING btree AS
+  OPERATOR 1 < (anyrange, anyrange), OPERATOR 2 <= (anyrange, anyrange), OPERATOR 3 = (anyrange, anyrange), OPERATOR 4 >= (anyrange, anyrange), OPERATOR 5 > (anyrange, anyrange), FUNCTION 1 range_cmp(anyrange, anyrange);
+CREATE OPERATOR CLASS forms.for_again DEFAULT FOR TYPE int USING btree_again AS
+  OPERATOR 1 <, OPERATOR 2 <=, OPERATOR 3 =, OPERATOR 4 >=, OPERATOR 5 >, FUNCTION 1 btint4cmp(int, int);
+CREATE AGGREGATE forms.moving(int) (SFUNC = int4_avg_accum, STYPE = int8[], FINALFUNC = int8_avg, COMBINEFUNC = int4_avg_combine, INITCOND = '{0,0}',
+  MSFUNC = int4_avg_accum, MINVFUNC = int4_avg_accum_inv, MSTYPE = int8[], MFINALFUNC = int8_avg, MINITCOND = '{0,0}', PARALLEL = SAFE);
+CREATE AGGREGATE forms.ordered(float8 ORDER BY anyelement) (SFUNC = ordered_set_transition, STYPE = internal, FINALFUNC = percentile_disc_final, FINALFUNC_EXTRA);
+CREATE AGGREGATE forms.ranked(VARIADIC "any" ORDER BY VARIADIC "any") (SFUNC = ordered_set_transition_multi, STYPE = internal, FINALFUNC = rank_final, FINALFUNC_EXTRA, HYPOTHETICAL);
+CREATE CAST (forms.whole AS text) WITH INOUT AS IMPLICIT;
+CREATE CAST (forms.nothing AS xml) WITH INOUT;
+CREATE CAST (varchar AS forms.whole) WITHOUT FUNCTION;
+CREATE TEXT SEARCH DICTIONARY forms.synonyms (TEMPLATE = snowball, LANGUAGE = english);
+CREATE TEXT SEARCH CONFIGURATION forms.two (PARSER = default);
+ALTER TEXT SEARCH CONFIGURATION forms.two ADD MAPPING FOR word, asciiword WITH forms.synonyms, simple;
+CREATE DEFAULT CONVERSION forms.to_latin FOR 'UTF8' TO 'LATIN1' FROM utf8_to_iso8859_1;
+
+-- Every way to divide a table, parts of parts, a part without its parent's index, a trigger switched off in one part.
+CREATE TABLE forms.hashed (id int, k text COLLATE "C", PRIMARY KEY (id)) PARTITION BY HASH (id);
+CREATE TABLE forms.hashed_0 PARTITION OF forms.hashed FOR VALUES WITH (MODULUS 2, REMAINDER 0) WITH (fillfactor = 50);
+CREATE TABLE forms.hashed_1 PARTITION OF forms.hashed FOR VALUES WITH (MODULUS 2, REMAINDER 1);
+CREATE TABLE forms.listed_by (at timestamptz NOT NULL, k text) PARTITION BY LIST (lower(k));
+CREATE TABLE forms.listed_by_a PARTITION OF forms.listed_by (k DEFAULT 'a') FOR VALUES IN ('a', NULL) PARTITION BY RANGE (at, (k COLLATE "C") text_pattern_ops);
+CREATE TABLE forms.listed_by_a_old PARTITION OF forms.listed_by_a FOR VALUES FROM (MINVALUE, MINVALUE) TO ('2026-01-01', 'm');
+CREATE TABLE forms.listed_by_rest PARTITION OF forms.listed_by DEFAULT;
+CREATE INDEX listed_by_only ON ONLY forms.listed_by (at);
+INSERT INTO forms.hashed SELECT n, 'k' || n FROM generate_series(1, 50) n;
+INSERT INTO forms.listed_by VALUES ('2025-01-01', 'a'), ('2025-01-01', 'z');
+CREATE FUNCTION forms.fired() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$;
+CREATE TRIGGER of_parts AFTER INSERT ON forms.hashed FOR EACH ROW EXECUTE FUNCTION forms.fired('an', 'argument''s');
+ALTER TABLE forms.hashed_1 DISABLE TRIGGER of_parts;
+CREATE TRIGGER of_statement AFTER UPDATE ON forms.hashed_0 REFERENCING OLD TABLE AS was NEW TABLE AS "is" FOR EACH STATEMENT EXECUTE FUNCTION forms.fired();
+ALTER TABLE forms.hashed_0 ENABLE REPLICA TRIGGER of_statement;
+CREATE TRIGGER emptied BEFORE TRUNCATE ON forms.hashed_0 EXECUTE FUNCTION forms.fired();
+
+-- Constraints and indexes of every form.
+CREATE TABLE forms.held (
+  a int UNIQUE NULLS NOT DISTINCT DEFERRABLE, b int, c int GENERATED BY DEFAULT AS IDENTITY (SEQUENCE NAME forms.held_numbers CYCLE MAXVALUE 9),
+  d int[] DEFAULT '{1,2}', e forms.days, f forms.code, g forms.whole, part int, note text,
+  CONSTRAINT here CHECK (b > 0) NO INHERIT, UNIQUE (b, a), UNIQUE (a, b) INCLUDE (d) DEFERRABLE INITIALLY DEFERRED,
+  EXCLUDE USING btree (b WITH =, part WITH =) WHERE (part > 0) DEFERRABLE,
+  FOREIGN KEY (part) REFERENCES forms.hashed MATCH FULL ON UPDATE CASCADE ON DELETE SET DEFAULT);
+INSERT INTO forms.held (a, b, e, f, g, part) VALUES (1, 1, '[2026-01-01,2026-02-01)', 'a', 'w', 1), (NULL, 2, NULL, 'b', NULL, NULL);
+ALTER TABLE forms.held ADD CONSTRAINT in_part FOREIGN KEY (b, a) REFERENCES forms.held (b, a) ON DELETE SET NULL (b) NOT VALID;
+CREATE INDEX ON forms.held USING gin (note extensions.gin_trgm_ops);
+CREATE INDEX ON forms.held USING gist (note extensions.gist_trgm_ops (siglen = 32));
+CREATE INDEX ON forms.held USING brin (b) WITH (pages_per_range = 8, autosummarize);
+CREATE INDEX ON forms.held USING hash (f);
+CREATE INDEX ON forms.held USING spgist (e);
+CREATE INDEX ON forms.held (note COLLATE "C" text_pattern_ops DESC NULLS FIRST, (b + 1)) WHERE note IS NOT NULL;
+CREATE TABLE forms.heir (CHECK (b < 100), more text NOT NULL) INHERITS (forms.held, shop.parent);
+ALTER TABLE forms.heir ALTER b SET DEFAULT 5, ALTER note SET NOT NULL;
+CREATE STATISTICS forms.of_expressions ON (b + 1), (lower(note)) FROM forms.held;
+CREATE STATISTICS forms.ndistinct (ndistinct) ON a, b FROM forms.held;
+CREATE VIEW forms.seen WITH (security_invoker, check_option = cascaded) AS SELECT a, note FROM forms.held;
+CREATE TRIGGER instead INSTEAD OF INSERT OR UPDATE OR DELETE ON forms.seen FOR EACH ROW EXECUTE FUNCTION forms.fired();
+CREATE RULE also AS ON UPDATE TO forms.held WHERE OLD.a = 5 DO ALSO (SELECT 1; SELECT 2);
+ALTER TABLE forms.held DISABLE RULE also;
+CREATE MATERIALIZED VIEW forms.stored WITH (fillfactor = 60) AS SELECT a FROM forms.held;
+GRANT SELECT (a), REFERENCES (b) ON forms.held TO PUBLIC;
+GRANT MAINTAIN, TRIGGER ON forms.held TO kinds_reader;
+REVOKE ALL ON forms.hashed_1 FROM CURRENT_USER;
+GRANT EXECUTE ON PROCEDURE forms.with_out(int) TO kinds_reader;
+GRANT USAGE ON DOMAIN forms.code TO "Weird ""role"" ü";
+GRANT USAGE ON FOREIGN DATA WRAPPER of_nothing TO kinds_reader;
+CREATE FOREIGN TABLE forms.part_elsewhere PARTITION OF forms.listed_by FOR VALUES IN ('far') SERVER elsewhere;
+CREATE USER MAPPING FOR PUBLIC SERVER elsewhere OPTIONS (user 'anybody', password 'of the server');
+CREATE PUBLICATION of_root FOR TABLE forms.hashed, ONLY forms.held WITH (publish_via_partition_root, publish = 'update, truncate');
+
+COMMENT ON ACCESS METHOD btree_again IS 'of an access method';
+COMMENT ON AGGREGATE forms.moving(int) IS 'of an aggregate';
+COMMENT ON CAST (forms.whole AS text) IS 'of a cast';
+COMMENT ON CONVERSION forms.to_latin IS 'of a conversion';
+COMMENT ON DOMAIN forms.code IS 'of a domain';
+COMMENT ON EVENT TRIGGER watching IS 'of an event trigger';
+COMMENT ON FOREIGN DATA WRAPPER of_nothing IS 'of a wrapper';
+COMMENT ON FOREIGN TABLE forms.part_elsewhere IS 'of a foreign table';
+COMMENT ON LANGUAGE plpgsql_again IS 'of a language';
+COMMENT ON MATERIALIZED VIEW forms.stored IS 'of a materialized view';
+COMMENT ON OPERATOR forms.=== (int, int) IS 'of an operator';
+COMMENT ON OPERATOR forms.@- (NONE, int) IS 'of a prefix operator';
+COMMENT ON OPERATOR CLASS forms.of_distance USING btree IS 'of an operator class';
+COMMENT ON OPERATOR FAMILY forms.mixed USING hash IS 'of an operator family';
+COMMENT ON PROCEDURE forms.with_out(int) IS 'of a procedure';
+COMMENT ON SEQUENCE forms.held_numbers IS 'of a sequence';
+COMMENT ON STATISTICS forms.of_expressions IS 'of statistics';
+COMMENT ON TABLE forms.held IS E'of a table; \\. \'';
+COMMENT ON TEXT SEARCH CONFIGURATION forms.two IS 'of a configuration';
+COMMENT ON TEXT SEARCH DICTIONARY forms.synonyms IS 'of a dictionary';
+COMMENT ON TRANSFORM FOR int LANGUAGE sql IS 'of a transform';
+COMMENT ON TRIGGER of_parts ON forms.hashed IS 'of a trigger on all parts';
+COMMENT ON VIEW forms.seen IS 'of a view';
+COMMENT ON COLUMN forms.seen.a IS 'of a column of a view';
+COMMENT ON COLUMN shop.shape.sides IS 'of a column of a type';
+
 -- Names.
 CREATE SCHEMA "Weird ""schema"" ünï";
 CREATE TABLE "Weird ""schema"" ünï"."select" ("CamelCase" int, "with ""quotes""" text, "dot.ted" text, "new
