@@ -17,7 +17,7 @@ import type { VariablesPlan } from "../environment/platformVariables";
 import { type ConnectionsInput, planConnections, setConnections } from "./connections";
 import { readDrift } from "./drift";
 import { lastBeatAt } from "./heartbeat";
-import { currentLsn, readSlot, readSubscription } from "./link";
+import { currentLsn, hasOwnSchema, noReplica, readSlot, readSubscription } from "./link";
 import { type PairIdentity, type ReplicaPair, type Run, quotedName, withPair } from "./pair";
 import { publish } from "./publication";
 import { advanceSequences, copySequences } from "./sequences";
@@ -79,10 +79,10 @@ export async function planFailover(input: FailoverInput): Promise<FailoverPlan> 
   const record = await readFailover(store);
   const replica = await withConnection(pair.replica, (client) => readReplicaSide(client, pair, input.fencedRoles));
   const going = isGoing(record, replica);
+  if (!going && !replica.subscribed) throw noReplica(pair.settings.name);
   const connections = await planConnections(connectionsOf(input), replica.identity);
   if (going || sourceLost) {
     if (sourceLost) await demandLost(pair);
-    if (!going && !replica.subscribed) throw new Refusal(`there is no live replica ${pair.settings.name} to take over`);
     const source = going ? record.source : lostIdentity(pair);
     const identity = { source, replica: replica.identity };
     const unknown = { fence: null, lagBytes: null, lagSeconds: null, rightsDiffer: false };
@@ -144,7 +144,7 @@ async function readReplicaSide(client: Client, pair: ReplicaPair, roles: readonl
   return {
     identity: await readIdentity(client, pair.replica),
     subscribed: (await readSubscription(client, pair.settings.name)) !== undefined,
-    newestBeat: await lastBeatAt(client),
+    newestBeat: (await hasOwnSchema(client)) ? await lastBeatAt(client) : null,
     withoutLogin: rows.filter(({ login }) => !login).map(({ name }) => name),
     wayBack: level.rows[0]?.level === "logical",
   };

@@ -1,5 +1,6 @@
 /** What connects source and replica, as it stands: publication, slot, subscription, and how far each table is. */
 import type { Client } from "pg";
+import { Refusal } from "../contract/failure";
 import type { Queryable } from "../database/queryable";
 
 export interface Slot {
@@ -171,4 +172,8 @@ export async function currentLsn(source: Client): Promise<string> {
 export async function hasOwnSchema(client: Queryable): Promise<boolean> {
   const { rows } = await client.query("SELECT FROM pg_namespace WHERE nspname = 'dbprotect_replica'");
   return rows.length > 0;
+}
+
+export function noReplica(name: string): Refusal {
+  return new Refusal(`there is no live replica ${name}`, { hint: "run: npm run replication:setup" });
 }

@@ -9,7 +9,7 @@ import { displayName } from "../database/sqlText";
 import { describeChange } from "../fingerprint/compare";
 import { withMissingDefinitions } from "./definitions";
 import { readDrift, readSurplus } from "./drift";
-import { isLost, readPublication, readSlot, readSubscription } from "./link";
+import { isLost, readPublication, readSlot, readSubscription, noReplica } from "./link";
 import { type PairIdentity, type ReplicaPair, type Run, identifyPair, quotedName, withPair } from "./pair";
 import { runPreflight } from "./preflight";
 import { publish } from "./publication";
@@ -37,8 +37,7 @@ async function lookAtBoth(pair: ReplicaPair, source: Client, replica: Client, { 
     await readSlot(source, pair.settings.name),
     await readSubscription(replica, pair.settings.name),
   ];
-  if (subscription === undefined)
-    throw new Refusal(`there is no live replica ${pair.settings.name}`, { hint: "run: npm run replication:setup" });
+  if (subscription === undefined) throw noReplica(pair.settings.name);
   if (isLost(slot)) throw lostSlot(pair, slot === undefined);
   demandNoHalt((await runPreflight(pair, source, replica, identity)).findings);
   const drift = await readDrift(source, replica);

@@ -15,6 +15,7 @@ import type { TableFingerprint } from "../fingerprint/fingerprint";
 import { type HashedTable, sumsQuery } from "../fingerprint/hashing";
 import { listSequences } from "../database/tables";
 import { beat, hasBeat } from "./heartbeat";
+import { hasOwnSchema, noReplica } from "./link";
 import { type ReplicaPair, type Run, ownSchema, withPair } from "./pair";
 import { chooseTables } from "./tables";
 import { until } from "./until";
@@ -76,6 +77,7 @@ export async function verifyReplica(pair: ReplicaPair, options: VerifyOptions = 
   const { exact = false, seconds = 60, only, signal, onProgress } = options;
   const left = (): number => Math.max(0, seconds - (performance.now() - started) / 1000);
   return withPair(pair, async (source, replica) => {
+    if (!(await hasOwnSchema(source)) || !(await hasOwnSchema(replica))) throw noReplica(pair.settings.name);
     const { chosen } = await chooseTables(source, pair.settings);
     const tables = chosen.filter(
       (table) =>

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { describeFailover } from "../../scripts/report/replica";
 import { newRunId } from "../../scripts/commands/gateContext";
-import type { Failure, Refusal } from "../../scripts/contract/failure";
+import { type Failure, Refusal } from "../../scripts/contract/failure";
 import { withConnection } from "../../scripts/database/connect";
 import { readFailover } from "../../scripts/control/failover";
 import { parseTarget } from "../../scripts/database/target";
@@ -559,6 +559,21 @@ describe("preflight of a live replica", function () {
     const found = findings.filter((finding) => finding.id === id);
     return found.map(({ severity, problem, fix }) => `${severity}: ${problem}; ${fix}`).join("\n");
   }
+
+  it("before there is one, failing over and comparing say so, and what to do", async () => {
+    const none = /there is no live replica/;
+    const refused = (error: unknown) => {
+      assert.ok(error instanceof Refusal, String(error));
+      assert.match(error.message, none);
+      return true;
+    };
+    const failover = {
+      ...{ pair: test.pair, store: openStore(freshStore()), runId: newRunId(), fencedRoles: [], sourceLost: false },
+      ...{ seconds: 60, env: {} },
+    };
+    await assert.rejects(planFailover(failover), refused);
+    await assert.rejects(verifyReplica(test.pair), refused);
+  });
 
   it("names tables that cannot be replicated, large objects, what the other side has or lacks, each with its fix", async () => {
     await ask(
