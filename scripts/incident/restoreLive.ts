@@ -184,7 +184,7 @@ async function bySwap<T extends { readonly notes: readonly string[] }>(
   { beside }: Ways<T>,
   aside: string,
 ): Promise<T> {
-  const { live, onProgress } = options;
+  const { live, signal, onProgress } = options;
   const swapped: string[] = [];
   const restored = await beside(async (copy, proven, comment) => {
     onProgress?.(`${proven}: about to take the place of ${live.database}`);
@@ -197,6 +197,7 @@ async function bySwap<T extends { readonly notes: readonly string[] }>(
       swapped.push(
         ...(await swapDatabases({
           ...{ live, restored: copy, aside, comment },
+          ...(signal === undefined ? {} : { signal }),
           ...(onProgress === undefined ? {} : { onProgress }),
         })),
       );

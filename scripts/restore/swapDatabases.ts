@@ -22,6 +22,8 @@ export interface SwapOptions {
   readonly aside: string;
   /** Comment of the restored database where the live one has none. */
   readonly comment: string;
+  /** Heeded until the transaction is about to be committed. */
+  readonly signal?: AbortSignal;
   readonly onProgress?: (line: string) => void;
 }
 
@@ -69,11 +71,12 @@ async function readRights(client: Client): Promise<Rights> {
  *   does not end. Nothing has changed then.
  */
 export async function swapDatabases(options: SwapOptions): Promise<string[]> {
-  const { live, restored, aside, onProgress } = options;
+  const { live, restored, aside, signal, onProgress } = options;
   const client = await connectOutside(live);
   try {
     const properties = await readProperties(client, live.database, restored);
     const before = await oidOf(client, restored);
+    signal?.throwIfAborted();
     onProgress?.(`swapping: ${live.database} becomes ${aside}, the restored database becomes ${live.database}`);
     try {
       await client.query("BEGIN");
@@ -82,6 +85,7 @@ export async function swapDatabases(options: SwapOptions): Promise<string[]> {
         await client.query(`ALTER DATABASE ${quoteIdentifier(live.database)} RENAME TO ${quoteIdentifier(aside)}`);
       });
       await client.query(`ALTER DATABASE ${quoteIdentifier(restored)} RENAME TO ${quoteIdentifier(live.database)}`);
+      signal?.throwIfAborted();
       await client.query("COMMIT");
     } catch (error) {
       // A connection that broke at COMMIT leaves open whether it was done.

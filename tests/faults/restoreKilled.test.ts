@@ -103,13 +103,19 @@ describe("a restore that is killed", function () {
         if (isDone) assert.ok(way.startsWith("--swap") || /committed$|counting rows/m.test(stderr), stderr);
         else assert.equal(code, null, stderr);
       }
-      const interrupted = startCli(command, env);
-      while (!interrupted.stderr().includes(steps[0]!)) await Promise.race([sleep(1), interrupted.ended]);
-      const isRestored = (await state()).tasks === restored.tasks;
-      interrupted.process.kill("SIGINT");
-      const { code, stderr } = await interrupted.ended;
-      assert.equal(code, 130, stderr);
-      assert.deepEqual(await state(), isRestored ? restored : damaged, "after Ctrl-C");
+      // The steps before are ended in the same way.
+      for (const step of steps.slice(-2)) {
+        const wasRestored = (await state()).tasks === restored.tasks;
+        const interrupted = startCli(command, env);
+        while (!interrupted.stderr().includes(step)) await Promise.race([sleep(1), interrupted.ended]);
+        interrupted.process.kill("SIGINT");
+        const { code, stderr } = await interrupted.ended;
+        const isRestored = (await state()).tasks === restored.tasks;
+        assert.deepEqual(await state(), isRestored ? restored : damaged, `after Ctrl-C at: ${step}`);
+        // At its last step it may have been done before it heard of that.
+        assert.ok(code === 130 || (code === 0 && isRestored && step === steps.at(-1)), `${code}: ${stderr}`);
+        assert.ok(isRestored || !wasRestored, `after Ctrl-C at: ${step}`);
+      }
       const next = await runCli(command, env);
       assert.equal(next.code, 0, next.stderr);
       assert.deepEqual(await state(), restored);
