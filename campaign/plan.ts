@@ -4,15 +4,14 @@ import { randomNumbers } from "../tests/servers/campaign";
 import type { Fault as StoreFault } from "../tests/servers/s3FaultProxy";
 
 /** The commands of a release, in their order. */
-export const way = ["gate", "migrations", "railway", "vercel", "verify"] as const;
+const way = ["gate", "migrations", "railway", "vercel", "verify"] as const;
 export type WayStep = (typeof way)[number];
 
 /** What follows a loss. */
-export const remedies = ["repair", "restore by swap", "restore in place", "accept"] as const;
-export type Remedy = (typeof remedies)[number];
+const remedies = ["repair", "restore by swap", "restore in place", "accept"] as const;
 
 /** The file among the migrations: all but the first two must be refused by the gate. */
-export const migrations = [
+const migrations = [
   "none",
   "additive",
   "deletes rows",
@@ -25,7 +24,7 @@ export const migrations = [
 export type Migration = (typeof migrations)[number];
 
 /** What the new version of the application does to the database when it becomes live. */
-export const damages = [
+const damages = [
   "none",
   "deletes rows",
   "truncates a table",

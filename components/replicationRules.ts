@@ -23,7 +23,7 @@ export const replicatedKeys = [
 export const returnedKeys = ["drills/", "incidents/"] as const;
 
 /** Minutes of replication time control, and until S3 tells that a copy is late: it offers no other number. */
-export const controlledMinutes = 15;
+const controlledMinutes = 15;
 
 export interface RuleFacts {
   readonly keys: readonly string[];

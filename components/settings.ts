@@ -117,7 +117,7 @@ function isTimeZone(name: string): boolean {
   }
 }
 
-export const scheduleSettingsSchema = z.strictObject({
+const scheduleSettingsSchema = z.strictObject({
   image: z
     .string()
     .regex(/^[\w.-]+(:\d+)?(\/[\w.-]+)+([:@][\w.:-]+)?$/, "expected registry/repository:tag")

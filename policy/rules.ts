@@ -6,7 +6,7 @@
 import type { PolicyResource, ResourceValidationPolicy, StackValidationPolicy } from "@pulumi/policy";
 
 /** Types whose deletion loses data, or the key to it. */
-export const statefulTypes: readonly string[] = [
+const statefulTypes: readonly string[] = [
   "aws:docdb/cluster:Cluster",
   "aws:dynamodb/table:Table",
   "aws:efs/fileSystem:FileSystem",

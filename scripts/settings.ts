@@ -17,7 +17,7 @@ import {
 import { type SignalName, signalNames } from "./thresholds";
 
 /** The variables that the strategy says must never change during a deployment. */
-export const strategyCriticalVariables = [
+const strategyCriticalVariables = [
   "SUPABASE_URL",
   "SUPABASE_ANON_KEY",
   "SUPABASE_SERVICE_ROLE_KEY",
@@ -29,7 +29,7 @@ export const strategyCriticalVariables = [
  * Listed by the strategy as safe to update, but rotating it logs everybody out and can invalidate the API
  * keys: by default it needs an acknowledgement, like the critical ones.
  */
-export const acknowledgedVariables = ["JWT_SECRET"] as const;
+const acknowledgedVariables = ["JWT_SECRET"] as const;
 
 /** The strategy's other "safe to update" variables: a change of them is listed and passes. */
 export const strategySafeVariables = ["CORS_ORIGIN", "NODE_ENV"] as const;
@@ -83,7 +83,7 @@ export const acknowledgementSchema = z.strictObject({
 
 export type Acknowledgement = z.infer<typeof acknowledgementSchema>;
 
-export const environmentSourceSchema = z.discriminatedUnion("kind", [
+const environmentSourceSchema = z.discriminatedUnion("kind", [
   z.strictObject({
     kind: z
       .literal("process")
@@ -139,7 +139,7 @@ export const environmentSettingsSchema = z.strictObject({
 
 export type EnvironmentSettings = z.infer<typeof environmentSettingsSchema>;
 
-export const releaseStepSchema = z.strictObject({
+const releaseStepSchema = z.strictObject({
   command: z.string().min(1).meta({
     description: "deploys, such as `railway up --ci` or `vercel deploy --prod --yes`",
     allowed: "a shell command",
@@ -211,7 +211,7 @@ export const healthSettingsSchema = z.strictObject({
 
 export type HealthSettings = z.infer<typeof healthSettingsSchema>;
 
-export const verificationSettingsSchema = z.strictObject({
+const verificationSettingsSchema = z.strictObject({
   depth: z
     .union([z.literal(3), z.literal(4)])
     .default(4)
@@ -249,7 +249,7 @@ export const gateSettingsSchema = z.strictObject({
 
 export type GateSettings = z.infer<typeof gateSettingsSchema>;
 
-export const rollbackSettingsSchema = z.strictObject({
+const rollbackSettingsSchema = z.strictObject({
   onFailure: z
     .enum(["manual", "application"])
     .default("manual")
@@ -277,7 +277,7 @@ export const rollbackSettingsSchema = z.strictObject({
   }),
 });
 
-export const maintenanceSettingsSchema = z.strictObject({
+const maintenanceSettingsSchema = z.strictObject({
   /**
    * A variable by which the application on Railway knows that it is in maintenance: `deploy:maintenance on` sets it and
    * deploys the service again, which is how Railway hands out variables. Default: none is set.
@@ -321,7 +321,7 @@ export const maintenanceSettingsSchema = z.strictObject({
 
 export type MaintenanceSettings = z.infer<typeof maintenanceSettingsSchema>;
 
-export const watchSettingsSchema = z.strictObject({
+const watchSettingsSchema = z.strictObject({
   soakMinutes: z
     .number()
     .min(0)
@@ -363,7 +363,7 @@ export const watchSettingsSchema = z.strictObject({
 
 export type WatchSettings = z.infer<typeof watchSettingsSchema>;
 
-export const drillSettingsSchema = z.strictObject({
+const drillSettingsSchema = z.strictObject({
   maxAgeDays: z.int().min(1).max(3650).default(35).describe("days that the last restore drill may be ago"),
   onOverdue: z
     .enum(["warn", "halt", "ignore"])
@@ -596,7 +596,7 @@ const pageTextsShape = Object.fromEntries(
 /** As Statuspage makes them: lower-case letters and digits. */
 const statuspageId = z.string().regex(/^[a-z0-9]{6,32}$/, "expected an id of Statuspage, such as 2kcp5yj929dq");
 
-export const communicationSettingsSchema = z.strictObject({
+const communicationSettingsSchema = z.strictObject({
   /** What may be named in braces: scripts/notices.ts. */
   templates: z.strictObject(templatesShape).prefault({}),
   /** The public status page at Atlassian's Statuspage; absent: none is told. */

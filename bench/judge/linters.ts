@@ -24,7 +24,7 @@ const ownClasses: Readonly<Record<Family, Class>> = {
 };
 
 /** @param catalog of the database that the text is for; left out: as `migrations:lint`. */
-export async function judgeRefuses(sql: string, catalog?: Catalog): Promise<ReadonlySet<Class>> {
+async function judgeRefuses(sql: string, catalog?: Catalog): Promise<ReadonlySet<Class>> {
   const { findings } = await judgeTwice([{ file: "1.sql", sql }], catalog);
   return new Set(findings.filter(({ severity }) => severity === "refuse").map(({ family }) => ownClasses[family]));
 }

@@ -38,7 +38,7 @@ export interface Setting {
 const chosenNames: Readonly<Record<string, string>> = { tables: "<table>", thresholds: "<signal>" };
 
 /** What the README's table of the stack's configuration describes, for it is no part of the settings document. */
-export const describedInReadme = ["level", "backupStore", "environmentKey", "releaseVersion", "appUrl", "frontendUrl"];
+const describedInReadme = ["level", "backupStore", "environmentKey", "releaseVersion", "appUrl", "frontendUrl"];
 
 /** Every setting of the stack's configuration by its first key: those of the settings document and the stack's own. */
 export function declaredSettings(): Map<string, Setting[]> {

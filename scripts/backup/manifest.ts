@@ -51,7 +51,7 @@ const copiedArchiveSchema = z.object({
   statement: z.string(),
 });
 
-export const archiveSchema = z.discriminatedUnion("format", [dumpedArchiveSchema, copiedArchiveSchema]);
+const archiveSchema = z.discriminatedUnion("format", [dumpedArchiveSchema, copiedArchiveSchema]);
 
 export type DumpedArchive = z.infer<typeof dumpedArchiveSchema>;
 export type CopiedArchive = z.infer<typeof copiedArchiveSchema>;

@@ -12,19 +12,9 @@ import type { Store } from "../store/store";
 import { channelsFor, telling } from "./communication";
 import { newRunId } from "./gateContext";
 import { chooseMode, describeMode, describeRestoredLive } from "./restoreMode";
-import { isForeign, restoreForeign } from "./restoreForeign";
+import { type RestoreOptions, isForeign, restoreForeign } from "./restoreForeign";
 import { confirm, interrupted, printResult, progress } from "./session";
 import { storeAt, storeFromEnvironment } from "./store";
-
-interface Options {
-  readonly database?: string;
-  readonly swap?: boolean;
-  readonly inPlace?: boolean;
-  readonly safetyBackup?: string;
-  readonly unproven?: boolean;
-  readonly yes?: boolean;
-  readonly json?: boolean;
-}
 
 export function configure(command: Command): void {
   command
@@ -42,7 +32,7 @@ export function configure(command: Command): void {
     )
     .option("--yes", "do not ask")
     .option("--json", "one JSON document on stdout")
-    .action(async (wanted: string, options: Options) => {
+    .action(async (wanted: string, options: RestoreOptions) => {
       demandFittingOptions(options);
       const live = targetFromEnvironment("DATABASE_URL");
       const stored = splitAddress(wanted);
@@ -67,11 +57,11 @@ function splitAddress(wanted: string): { store: string; name: string } | undefin
 }
 
 /** Whether the live database is replaced, in either way. */
-function isOver({ swap, inPlace }: Options): boolean {
+function isOver({ swap, inPlace }: RestoreOptions): boolean {
   return swap === true || inPlace === true;
 }
 
-function demandFittingOptions(options: Options): void {
+function demandFittingOptions(options: RestoreOptions): void {
   if (options.swap === true && options.inPlace === true)
     throw new UsageError("found --swap together with --in-place: expected one of the two");
   if (isOver(options) && options.database !== undefined)
@@ -89,7 +79,7 @@ interface Request {
   readonly identity: DatabaseIdentity;
 }
 
-async function restoreOver({ store, live, manifest, identity }: Request, options: Options): Promise<void> {
+async function restoreOver({ store, live, manifest, identity }: Request, options: RestoreOptions): Promise<void> {
   const mode = await chooseMode(live, options.inPlace === true);
   await confirm(
     `${options.safetyBackup === undefined ? "takes a backup of what is live now, " : ""}${describeMode(mode, manifest, identity)}${await warnings(store, live, manifest)}`,
@@ -111,7 +101,7 @@ async function restoreOver({ store, live, manifest, identity }: Request, options
   );
 }
 
-async function restoreNextTo({ store, live, manifest, identity }: Request, options: Options): Promise<void> {
+async function restoreNextTo({ store, live, manifest, identity }: Request, options: RestoreOptions): Promise<void> {
   const database = options.database ?? besideName(live.database, manifest.name);
   await confirm(
     `restores ${manifest.name} of ${describeIdentity(manifest.database)}, taken ${manifest.snapshot.takenAt},\n` +

@@ -16,7 +16,8 @@ import { chooseMode, describeFormer, describeModeOf } from "./restoreMode";
 import { confirm, interrupted, printResult, progress } from "./session";
 import { storeFromEnvironment } from "./store";
 
-export interface ForeignOptions {
+/** Of `db:restore`, whatever it restores. */
+export interface RestoreOptions {
   readonly database?: string;
   readonly swap?: boolean;
   readonly inPlace?: boolean;
@@ -35,7 +36,7 @@ export function isForeign(wanted: string): boolean {
 }
 
 /** @throws UsageError when it is to replace the live database and nobody said that nothing proves its values. */
-export async function restoreForeign(address: string, live: DatabaseTarget, options: ForeignOptions): Promise<void> {
+export async function restoreForeign(address: string, live: DatabaseTarget, options: RestoreOptions): Promise<void> {
   const isOver = options.swap === true || options.inPlace === true;
   if (isOver && options.unproven !== true)
     throw new UsageError(
@@ -65,7 +66,7 @@ interface Request {
   readonly summary: DumpSummary;
 }
 
-async function replaceLive(request: Request, options: ForeignOptions): Promise<void> {
+async function replaceLive(request: Request, options: RestoreOptions): Promise<void> {
   const { near, live, dump, identity, summary } = request;
   const store = storeFromEnvironment();
   const mode = await chooseMode(live, options.inPlace === true);
@@ -102,7 +103,7 @@ async function replaceLive(request: Request, options: ForeignOptions): Promise<v
   );
 }
 
-async function restoreNextTo(request: Request, options: ForeignOptions): Promise<void> {
+async function restoreNextTo(request: Request, options: RestoreOptions): Promise<void> {
   const { near, live, dump, identity, summary } = request;
   const database = options.database ?? nameFor(live.database, near.name);
   await confirm(

@@ -45,7 +45,7 @@ export const backupCommands: readonly { readonly command: string; readonly purpo
 ];
 
 /** Status page and dashboard of each platform: `Railway Status https://status.railway.com, Railway Dashboard https://…`. */
-export function whereToLook(...platforms: readonly ApiName[]): string {
+function whereToLook(...platforms: readonly ApiName[]): string {
   return platforms
     .flatMap((platform): readonly QuickLink[] =>
       platform === "statuspage" ? statusPageHost : [statusPages[platform], dashboards[platform]],

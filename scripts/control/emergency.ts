@@ -24,7 +24,7 @@ export type EmergencyStep = (typeof emergencySteps)[number];
 export const waysBack = ["deploy:rollback", "db:repair", "db:emergency-restore", "nothing"] as const;
 export type WayBack = (typeof waysBack)[number];
 
-export const choiceSchema = z.object({
+const choiceSchema = z.object({
   way: z.enum(waysBack),
   /** What is repaired or restored from, and what the result is compared with; null: no backup could be compared with. */
   backup: z.object({ tier: z.enum(retentionTiers), name: z.string() }).nullable(),

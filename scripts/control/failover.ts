@@ -7,7 +7,7 @@ import type { Store } from "../store/store";
 import { readControl } from "./controlDocument";
 import { type TurnDocument, changeInTurn, describeTurn, takeTurn, turnSchema } from "./turn";
 
-export const failoverSchema = z.object({
+const failoverSchema = z.object({
   schemaVersion: z.literal(1),
   /** `begun`: nothing is decided; `promoting`: the replica is proven, and its subscription is going; `promoted`: it is the database now. */
   state: z.enum(["begun", "promoting", "promoted"]),

@@ -12,7 +12,7 @@ import { changeControl, readControl } from "./controlDocument";
 /** Missing rows by table (`schema.name`). */
 const rowsByTable = z.record(z.string(), z.int().nonnegative());
 
-export const freezeSchema = z.object({
+const freezeSchema = z.object({
   state: z.enum(["active", "lifted"]),
   kind: z.enum(["manual", "failed-verification"]),
   /** The receipt that the verification failed against; null for a manual freeze. */
@@ -34,7 +34,7 @@ export const freezeSchema = z.object({
 
 export type Freeze = z.infer<typeof freezeSchema>;
 
-export const freezeDocumentSchema = z.object({
+const freezeDocumentSchema = z.object({
   schemaVersion: z.literal(1),
   /** Oldest first: all that stand, and the last ones that were lifted. */
   freezes: z.array(freezeSchema),

@@ -9,7 +9,7 @@
 import { z } from "zod";
 import { currentProcess, fateOf } from "../process/processIdentity";
 
-export const leaseHolderSchema = z.object({
+const leaseHolderSchema = z.object({
   /** `project/stack`, or who runs the gate by hand. */
   stack: z.string().min(1),
   runId: z.string().min(1),

@@ -45,7 +45,7 @@ const vercelMaintenanceSchema = z.object({
 
 export type VercelMaintenance = z.infer<typeof vercelMaintenanceSchema>;
 
-export const maintenanceSchema = z.object({
+const maintenanceSchema = z.object({
   schemaVersion: z.literal(1),
   /** `raising`, `lifting`: begun, and not known to be whole. */
   state: z.enum(["raising", "on", "lifting", "off"]),

@@ -24,7 +24,7 @@ export type PlannedStep = (typeof plannedSteps)[number];
 
 const stepSchema = z.object({ step: z.enum(plannedSteps), ...stepFacts });
 
-export const plannedRollbackSchema = z.object({
+const plannedRollbackSchema = z.object({
   schemaVersion: z.literal(1),
   /** Run id of the run that began it. */
   id: z.string(),

@@ -62,7 +62,7 @@ SELECT (SELECT oid::int8::text FROM pg_database WHERE datname = current_database
  ORDER BY 4, 5, e.attname NULLS FIRST, e.grantor, e.grantee, 10`;
 
 /** Of everybody but the owner, who has all rights by himself. */
-export async function readWriteGrants(session: Queryable): Promise<WriteGrant[]> {
+async function readWriteGrants(session: Queryable): Promise<WriteGrant[]> {
   const { rows } = await session.query<WriteGrant>(grantsQuery);
   return rows;
 }
@@ -74,7 +74,7 @@ export function grantKey(grant: WriteGrant): string {
 }
 
 /** `INSERT (name) on public.clients for anon`. */
-export function describeGrant(grant: WriteGrant): string {
+function describeGrant(grant: WriteGrant): string {
   const column = grant.column === null ? "" : ` (${grant.column})`;
   return `${grant.privilege}${column} on ${displayName(grant)} for ${grant.grantee ?? "PUBLIC"}, granted by ${grant.grantor}`;
 }
@@ -174,7 +174,7 @@ async function resolve(
 }
 
 /** Each after the one that lets its grantor grant it. */
-export function inGrantOrder(grants: readonly WriteGrant[]): WriteGrant[] {
+function inGrantOrder(grants: readonly WriteGrant[]): WriteGrant[] {
   const byObject = new Map<string, WriteGrant[]>();
   for (const grant of grants) byObject.set(grant.objectOid, [...(byObject.get(grant.objectOid) ?? []), grant]);
   return [...byObject.values()].flatMap((ofObject) => {

@@ -82,7 +82,7 @@ const maskLength = 9;
 
 type Place = Pick<DigestedVariable, "name" | "source" | "target">;
 
-export function samePlace(a: Place, b: Place): boolean {
+function samePlace(a: Place, b: Place): boolean {
   return a.name === b.name && a.source === b.source && a.target === b.target;
 }
 

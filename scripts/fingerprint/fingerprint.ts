@@ -5,21 +5,21 @@
 import { z } from "zod";
 
 /** How much of a table was compared. */
-export const coverageSchema = z.enum(["content", "keys", "count"]);
+const coverageSchema = z.enum(["content", "keys", "count"]);
 export type Coverage = z.infer<typeof coverageSchema>;
 
 /**
  * How a row becomes the text that is hashed. `joined`: its values with a separator between them. `record`, of earlier
  * versions: PostgreSQL's text of a row.
  */
-export const rowTextSchema = z.enum(["joined", "record"]);
+const rowTextSchema = z.enum(["joined", "record"]);
 export type RowText = z.infer<typeof rowTextSchema>;
 
 /** One bucket of rows: `[bucket, rows, sum of key hashes, sum of row hashes]`; sums are exact decimals. */
-export const bucketSchema = z.tuple([z.int(), z.int(), z.string(), z.string()]);
+const bucketSchema = z.tuple([z.int(), z.int(), z.string(), z.string()]);
 export type Bucket = z.infer<typeof bucketSchema>;
 
-export const tableFingerprintSchema = z.object({
+const tableFingerprintSchema = z.object({
   schema: z.string(),
   name: z.string(),
   coverage: coverageSchema,
@@ -36,7 +36,7 @@ export const tableFingerprintSchema = z.object({
 });
 export type TableFingerprint = z.infer<typeof tableFingerprintSchema>;
 
-export const sequenceFingerprintSchema = z.object({
+const sequenceFingerprintSchema = z.object({
   schema: z.string(),
   name: z.string(),
   lastValue: z.string().nullable(),
@@ -45,7 +45,7 @@ export const sequenceFingerprintSchema = z.object({
 export type SequenceFingerprint = z.infer<typeof sequenceFingerprintSchema>;
 
 /** A definition in the catalog: `{kind: "policy", name: "public.clients.read own", digest}`. */
-export const catalogItemSchema = z.object({
+const catalogItemSchema = z.object({
   kind: z.string(),
   name: z.string(),
   digest: z.string(),
@@ -58,7 +58,7 @@ export const catalogItemSchema = z.object({
 export type CatalogItem = z.infer<typeof catalogItemSchema>;
 
 /** All large objects at once: how many, their bytes, the sum of the hashes of content, owner and rights. */
-export const largeObjectsFingerprintSchema = z.object({ objects: z.int(), bytes: z.string(), checksum: z.string() });
+const largeObjectsFingerprintSchema = z.object({ objects: z.int(), bytes: z.string(), checksum: z.string() });
 export type LargeObjectsFingerprint = z.infer<typeof largeObjectsFingerprintSchema>;
 
 export interface Fingerprint {

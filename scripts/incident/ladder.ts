@@ -3,7 +3,7 @@ import { describeSeconds } from "../verification/expectedRto";
 import type { Assessment, DamagedTable, LadderRung } from "./assessment";
 
 /** The strategy gives recovery the minutes 5 to 30. */
-export const recoverySeconds = 25 * 60;
+const recoverySeconds = 25 * 60;
 
 /** Of its 0 to 5 minutes. */
 export const immediateSeconds = 5 * 60;

@@ -9,7 +9,7 @@ import type { Store } from "../store/store";
 import type { SignalName } from "../thresholds";
 import { type Reading, absent, found, megabytes, unread } from "./reading";
 
-export const countersSchema = z.object({
+const countersSchema = z.object({
   /** By the database's clock. */
   at: z.iso.datetime(),
   systemIdentifier: z.string(),

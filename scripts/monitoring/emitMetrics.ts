@@ -16,7 +16,7 @@ export interface Metric {
   readonly value: number;
 }
 
-export const metricModes = ["auto", "cloudwatch", "none"] as const;
+const metricModes = ["auto", "cloudwatch", "none"] as const;
 
 type Place = "emf" | "cloudwatch";
 

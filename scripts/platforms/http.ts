@@ -17,7 +17,7 @@ export interface Pace {
   readonly firstPause: number;
 }
 
-export const defaultPace: Pace = { attempt: 15_000, total: 60_000, firstPause: 500 };
+const defaultPace: Pace = { attempt: 15_000, total: 60_000, firstPause: 500 };
 
 /** Statuses by which a call is rejected for its rate. */
 const rateRejections: readonly number[] = [420, 429];

@@ -12,7 +12,7 @@ export interface TopicMessage {
 }
 
 /** Milliseconds for all attempts: whoever releases or rolls back waits for it. */
-export const defaultTopicMilliseconds = 11_000;
+const defaultTopicMilliseconds = 11_000;
 
 /** SNS takes a subject of less than 100 characters without line breaks (API_Publish, Subject); mail wants printable ASCII. */
 const longestSubject = 99;

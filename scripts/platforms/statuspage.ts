@@ -15,7 +15,7 @@ export interface StatuspageAccess {
 }
 
 /** With all its repetitions less than a notice may take: whoever recovers does not wait for a page. */
-export const statuspagePace: Pace = { attempt: 5_000, total: 9_000, firstPause: 500 };
+const statuspagePace: Pace = { attempt: 5_000, total: 9_000, firstPause: 500 };
 
 /** Undefined: `STATUSPAGE_API_KEY` is not set. @throws UsageError for an address that is none. */
 export function statuspageFromEnvironment(env: NodeJS.ProcessEnv): StatuspageAccess | undefined {

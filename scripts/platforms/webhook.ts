@@ -11,7 +11,7 @@ export interface WebhookPace {
 }
 
 /** With its repetition at most 11 seconds: whoever releases or rolls back waits for it. */
-export const defaultWebhookPace: WebhookPace = { attempt: 5_000, pause: 1_000 };
+const defaultWebhookPace: WebhookPace = { attempt: 5_000, pause: 1_000 };
 
 export interface Delivery {
   readonly delivered: boolean;

@@ -73,7 +73,7 @@ function judge(met: boolean, found: string, expected: string): Judgement {
  * With PITR the daily backups stop and the physical ones count. Without it an empty list is the answer, with status 200,
  * of a project that nobody backs up.
  */
-export function judgeBackup(backups: SupabaseBackups, hours: number, now: Date): Judgement {
+function judgeBackup(backups: SupabaseBackups, hours: number, now: Date): Judgement {
   const expected = `one younger than ${hours} h`;
   const latest = backups.physical_backup_data.latest_physical_backup_date_unix ?? undefined;
   const times = backups.pitr_enabled

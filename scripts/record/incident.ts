@@ -36,7 +36,7 @@ export const tableImpactSchema = z.object({
 export type TableImpact = z.infer<typeof tableImpactSchema>;
 
 /** What stood there at one moment, by its ids; null: none, or it could not be asked. */
-export const incidentIdsSchema = z.object({
+const incidentIdsSchema = z.object({
   database: databaseIdentitySchema.nullable(),
   /** The newest release whose gate passed. */
   release: z.object({ runId: z.string(), releaseVersion: z.string(), stack: z.string() }).nullable(),
@@ -236,7 +236,7 @@ export async function listIncidentFolders(store: Store): Promise<ReadonlyMap<str
 }
 
 /** Whether this is an incident: a restore or a rollback keeps its record in the same place. */
-export function isIncident(keys: readonly string[]): boolean {
+function isIncident(keys: readonly string[]): boolean {
   return ["opened", "drill-failed"].includes(eventNameOf(keys[0] ?? ""));
 }
 

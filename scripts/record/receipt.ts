@@ -14,7 +14,7 @@ import { decodeDocument, encodeDocument, sha256Of } from "../store/documents";
 import { identityOf } from "./releaseEvents";
 import { trialSchema } from "./trial";
 
-export const stepReportSchema = z.object({
+const stepReportSchema = z.object({
   step: z.string(),
   outcome: z.enum(["pass", "halt", "skipped", "overridden"]),
   seconds: z.number(),
@@ -26,7 +26,7 @@ export const stepReportSchema = z.object({
 export type StepReport = z.infer<typeof stepReportSchema>;
 
 /** What was live before the release, and whether it can be gone back to. */
-export const rollbackTargetSchema = z.object({
+const rollbackTargetSchema = z.object({
   deploymentId: z.string(),
   /** As the platform calls it. */
   status: z.string(),
@@ -37,7 +37,7 @@ export const rollbackTargetSchema = z.object({
 export type RollbackTarget = z.infer<typeof rollbackTargetSchema>;
 
 /** Null: not configured, or nothing was live, or it could not be asked. */
-export const rollbackTargetsSchema = z.object({
+const rollbackTargetsSchema = z.object({
   railway: rollbackTargetSchema.nullable(),
   vercel: rollbackTargetSchema.nullable(),
 });

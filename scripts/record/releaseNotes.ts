@@ -13,7 +13,7 @@ import { type LatencyCourse, latencyCourseSchema } from "./latencyCourse";
  * `endpoints`: the health checks after the release; `watched`: how it went while it was watched; `workflows`: the integration tests; `notified`:
  * the team was told; `pruned`: retention was carried out after it; `ticked`: a person confirmed an item of a checklist; `succeeded`: every criterion of success was met.
  */
-export const noteKinds = ["endpoints", "watched", "workflows", "notified", "pruned", "ticked", "succeeded"] as const;
+const noteKinds = ["endpoints", "watched", "workflows", "notified", "pruned", "ticked", "succeeded"] as const;
 export type NoteKind = (typeof noteKinds)[number];
 
 const releaseNoteSchema = z.object({

@@ -6,7 +6,7 @@ import { incidentEventKey, incidentsPrefix, retentionTiers } from "../store/layo
 import type { Store } from "../store/store";
 
 /** `swap`: restored beside and renamed; `in-place`: its objects were replaced in one transaction. */
-export const restoreModes = ["swap", "in-place"] as const;
+const restoreModes = ["swap", "in-place"] as const;
 export type RestoreMode = (typeof restoreModes)[number];
 
 const restoreEventSchema = z.object({

@@ -4,7 +4,7 @@ import { encodeDocument, readDocument } from "../store/documents";
 import { incidentEventKey, incidentsPrefix } from "../store/layout";
 import type { Store } from "../store/store";
 
-export const sideResultSchema = z.object({
+const sideResultSchema = z.object({
   platform: z.enum(["railway", "vercel"]),
   /** `already`: what it was to be rolled back to is live. */
   outcome: z.enum(["rolled back", "already", "failed"]),

@@ -21,7 +21,7 @@ const actionSchema = z.object({
   seconds: secondsSchema,
 });
 
-export const sceneResultSchema = z.object({
+const sceneResultSchema = z.object({
   /** Its place among all scenes, from 1. */
   number: z.int(),
   name: z.string(),

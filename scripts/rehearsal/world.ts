@@ -84,7 +84,7 @@ const vercelVariables = [
 ] as const;
 
 /** The commit from which a version was built: 40 hex digits, the same in every rehearsal. */
-export function commitOf(version: string): string {
+function commitOf(version: string): string {
   return createHash("sha1").update(`crm ${version}`).digest("hex");
 }
 

@@ -79,7 +79,7 @@ async function recordWatch(store: Store, runId: string, report: WatchReport): Pr
 }
 
 /** One line for records and people. */
-export function describeWatch({ seconds, endpoints, deployments }: WatchReport): string {
+function describeWatch({ seconds, endpoints, deployments }: WatchReport): string {
   const requests = endpoints.reduce((sum, each) => sum + each.requests, 0);
   const failures = endpoints.reduce((sum, each) => sum + each.failures, 0);
   const health =

@@ -11,7 +11,7 @@ import { openRailway, openVercel } from "../environment/platformSources";
 import { type VariablesPlan, planVariables, writeVariables } from "../environment/platformVariables";
 import type { ReplicaSettings } from "../settings";
 
-export const applicationUrl = "REPLICA_APPLICATION_URL";
+const applicationUrl = "REPLICA_APPLICATION_URL";
 
 export interface ConnectionsInput {
   readonly variables: ReplicaSettings["connectionVariables"];

@@ -224,6 +224,6 @@ export async function waitForCopy(pair: ReplicaPair, replica: Client, { signal, 
 }
 
 /** `schema.name` of the tables that have not arrived. */
-export function unready({ tables }: Subscription): string[] {
+function unready({ tables }: Subscription): string[] {
   return tables.filter(({ state }) => state !== "ready").map(({ name }) => name);
 }

@@ -12,7 +12,7 @@ export async function readReplicaSignals(pair: ReplicaPair): Promise<ReplicaRead
 const measured: ReadonlySet<string> = new Set(["lag", "slot-tight"]);
 
 /** Pure. */
-export function signalsOf({ findings, lagBytes, lagSeconds, slot, subscription }: ReplicaStatus): ReplicaReadings {
+function signalsOf({ findings, lagBytes, lagSeconds, slot, subscription }: ReplicaStatus): ReplicaReadings {
   const wrong = findings.filter(({ id }) => !measured.has(id)).map(({ message }) => message);
   const noSlot = "the replica has no slot";
   const errors = subscription === null ? null : errorsOf(subscription);

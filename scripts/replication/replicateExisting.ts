@@ -10,7 +10,7 @@ import { askAws, awsBounds, awsFailure } from "../platforms/awsRequest";
 import { backupsPrefix } from "../store/layout";
 import type { Store } from "../store/store";
 
-export const replicationJobSchema = z.strictObject({
+const replicationJobSchema = z.strictObject({
   /** Twelve digits. */
   account: z.string().regex(/^\d{12}$/),
   /** ARN of the bucket that is copied. */

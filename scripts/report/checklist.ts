@@ -26,7 +26,7 @@ function obstacleCount(obstacles: readonly string[]): string {
 }
 
 /** The strategy's quick reference, one line each. */
-export function renderLinks(): string[] {
+function renderLinks(): string[] {
   return [
     ...contacts.map(({ problem, look }) => `${problem}: ${look.map(({ name, url }) => `${name} ${url}`).join(", ")}`),
     `Dashboards: ${Object.values(dashboards)

@@ -17,7 +17,7 @@ const atEitherEnd = 4096;
 const trailer = /^(\s|--[^\n]*\n|\\unrestrict \w+\n)*$/;
 
 /** The last line that pg_restore and pg_dump write: a script that was cut short has none. */
-export const scriptEnd = "\n-- PostgreSQL database dump complete\n";
+const scriptEnd = "\n-- PostgreSQL database dump complete\n";
 
 export class WithoutOuterTransaction extends Transform {
   #held = Buffer.alloc(0);

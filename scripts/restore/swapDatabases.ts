@@ -7,7 +7,7 @@ import type { Client } from "pg";
 import { Refusal, Unavailable, codeOf } from "../contract/failure";
 import { withConnection } from "../database/connect";
 import { settingStatement } from "../database/databaseProperties";
-import { connectOutside } from "../database/maintenance";
+import { connectOutside } from "../database/connectOutside";
 import { quoteIdentifier, quoteLiteral } from "../database/sqlText";
 import { type DatabaseTarget, describeTarget } from "../database/target";
 import { compactUtc } from "../store/layout";

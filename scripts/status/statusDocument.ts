@@ -24,7 +24,7 @@ const drillStateSchema = z.object({
   problem: z.string().nullable(),
 });
 
-export const locationSchema = z.object({
+const locationSchema = z.object({
   store: z.string(),
   /** Why it could not be read; null: it was. */
   problem: z.string().nullable(),
@@ -48,7 +48,7 @@ const levelStateSchema = z.object({
 
 export type LevelState = z.infer<typeof levelStateSchema>;
 
-export const controlStateSchema = z.object({
+const controlStateSchema = z.object({
   freezes: z.array(
     z.object({
       kind: z.enum(["manual", "failed-verification"]),
@@ -83,7 +83,7 @@ export const controlStateSchema = z.object({
 
 export type ControlState = z.infer<typeof controlStateSchema>;
 
-export const alarmsSchema = z.object({
+const alarmsSchema = z.object({
   /** `not configured`: no topic is named whose alarms could be asked for. */
   outcome: z.enum(["read", "not known", "not configured"]),
   /** Why they are not known. */

@@ -121,7 +121,7 @@ export class PartMemory {
 }
 
 /** What one upload holds. */
-export class UploadMemory {
+class UploadMemory {
   /** Bytes. */
   held = 0;
   /** All but one are certainly full and on their way. */

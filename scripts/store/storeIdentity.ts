@@ -10,7 +10,7 @@ import { storeIdentityKey } from "./layout";
 import { ReplicatedStore, storesOf } from "./replicatedStore";
 import { AlreadyExists, type Store } from "./store";
 
-export const storeIdentitySchema = z.object({
+const storeIdentitySchema = z.object({
   schemaVersion: z.literal(1),
   database: z.object({
     /** `system_identifier` of `pg_control_system()`: 64 bits, hence text. */

@@ -6,7 +6,7 @@ import { UsageError, codeOf, messageOf } from "../contract/failure";
 import { registerSecret } from "../contract/redaction";
 import type { HealthSettings } from "../settings";
 
-export const healthResultSchema = z.object({
+const healthResultSchema = z.object({
   /** Without user name and password. */
   url: z.string(),
   ok: z.boolean(),

@@ -88,7 +88,7 @@ export interface ComparisonInput {
 }
 
 /** Missing keys shown per table. */
-export const shownKeys = 20;
+const shownKeys = 20;
 
 /** Each job reads through one session; the leader is one of them. */
 const sessionsOfJobs = { each: 1, once: 1 };

@@ -18,13 +18,13 @@ export interface Block {
   readonly notRun: string | undefined;
 }
 
-export const projectFolder = resolve(__dirname, "../..");
+const projectFolder = resolve(__dirname, "../..");
 
 const blockPattern =
   /(?:<!-- not run: (.*) -->\n+)?```sh\n([\s\S]*?)```\n(?:\n+```text\n([\s\S]*?)```\n)?(?:\n+<!-- exits (\d+) -->\n)?/g;
 
 /** @param page relative to the project's folder. */
-export function blocksOf(page: string): Block[] {
+function blocksOf(page: string): Block[] {
   return [...readFileSync(resolve(projectFolder, page), "utf8").matchAll(blockPattern)].map(
     ([, notRun, script = "", shows = "", exits = "0"]) => ({
       ...{ script, notRun, exits: Number(exits) },

@@ -29,7 +29,7 @@ const settings = {
 let clusters: Promise<readonly [Cluster, Cluster]> | undefined;
 
 /** The two clusters that all tests of this process share: source and replica. */
-export function pairOfClusters(): Promise<readonly [Cluster, Cluster]> {
+function pairOfClusters(): Promise<readonly [Cluster, Cluster]> {
   clusters ??= startBoth();
   return clusters;
 }

@@ -3,7 +3,7 @@ import { z } from "zod";
 import { messageOf } from "../../contract/failure";
 import { startCrmApi } from "./api";
 
-export const instructionSchema = z.strictObject({
+const instructionSchema = z.strictObject({
   id: z.int(),
   deploy: z.enum(["api", "frontend"]),
   version: z.string(),

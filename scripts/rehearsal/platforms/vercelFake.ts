@@ -81,7 +81,7 @@ interface AliasRequest {
 const projectName = "crm-frontend";
 
 /** POST /v13/deployments, of the documented body what a deployment of inlined files needs. */
-export const createDeploymentSchema = z.strictObject({
+const createDeploymentSchema = z.strictObject({
   name: z.string().min(1),
   project: z.string().optional(),
   target: z.enum(["production", "staging"]).optional(),

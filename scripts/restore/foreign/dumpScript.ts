@@ -36,7 +36,7 @@ export interface AlreadyThere {
 }
 
 /** Of a new database: `pg_dump --schema=public` makes that schema, which every database has. */
-export const newDatabaseHas: AlreadyThere = {
+const newDatabaseHas: AlreadyThere = {
   schemas: new Set(["public"]),
   extensions: new Set(),
   otherRoles: new Set(),

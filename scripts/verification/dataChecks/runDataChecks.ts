@@ -8,7 +8,7 @@ import { type Expectation, type QueryResult, judge } from "./expectation";
 import { loadDataChecks } from "./loadDataChecks";
 import type { DataCheck, Requirement } from "./parseDataCheck";
 
-export const dataCheckResultSchema = z.object({
+const dataCheckResultSchema = z.object({
   name: z.string(),
   file: z.string(),
   severity: z.enum(["halt", "warn"]),
