@@ -1,8 +1,9 @@
 /** Files that a command writes for people: a report, a plan. Redacted; whole, or as they were. */
 import { randomBytes } from "node:crypto";
-import { mkdir, rename, rm, stat, writeFile } from "node:fs/promises";
+import { rename, rm, stat, writeFile } from "node:fs/promises";
 import { dirname } from "node:path";
 import { UsageError, messageOf } from "./failure";
+import { makePrivateFolder } from "./privateFolder";
 import { redact } from "./redaction";
 
 export interface OutputFile {
@@ -23,7 +24,7 @@ export async function writeOutputFile({ file, key, makeFolder = false }: OutputF
   const content = redact(text);
   const partial = `${file}.${randomBytes(4).toString("hex")}.partial`;
   try {
-    if (makeFolder) await mkdir(dirname(file), { recursive: true, mode: 0o700 });
+    if (makeFolder) makePrivateFolder(dirname(file));
     if (await isSpecial(file)) return await writeFile(file, content);
     await writeFile(partial, content, { mode: 0o600, flag: "wx" });
     await rename(partial, file);

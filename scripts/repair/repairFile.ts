@@ -1,8 +1,9 @@
 /** The file that shows what a repair is going to do, rows included: psql can run it as it is. */
 import { once } from "node:events";
-import { createWriteStream, mkdirSync, renameSync, rmSync } from "node:fs";
+import { createWriteStream, renameSync, rmSync } from "node:fs";
 import { dirname } from "node:path";
 import { finished } from "node:stream/promises";
+import { makePrivateFolder } from "../contract/privateFolder";
 import type { Client } from "pg";
 import { to as copyTo } from "pg-copy-streams";
 import { copyBackStatement } from "../backup/copyRows";
@@ -21,7 +22,7 @@ import { listOf, stagingTable, transactionOf } from "./script";
 export async function writeRepairFile(path: string, plan: RepairPlan, client: Client): Promise<void> {
   const partial = `${path}.partial`;
   try {
-    mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
+    makePrivateFolder(dirname(path));
     rmSync(partial, { force: true });
     const file = createWriteStream(partial, { mode: 0o600, flags: "wx" });
     const written = finished(file);

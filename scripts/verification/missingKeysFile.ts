@@ -2,8 +2,9 @@
  * All missing keys of a verification as newline-delimited JSON, for whoever repairs them; a report shows the first few.
  * It is a help, not the proof: a folder that cannot be written to must not keep a loss from being found, so nothing here throws.
  */
-import { closeSync, mkdirSync, openSync, writeFileSync } from "node:fs";
+import { closeSync, openSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
+import { makePrivateFolder } from "../contract/privateFolder";
 import { messageOf } from "../contract/failure";
 import { reportFile } from "../contract/reportsFolder";
 
@@ -48,7 +49,7 @@ export class MissingKeysFile {
   /** Opens the file (0600: keys can be personal data) with the first keys. */
   private flush(): void {
     if (this.descriptor === undefined) {
-      mkdirSync(dirname(this.path), { recursive: true, mode: 0o700 });
+      makePrivateFolder(dirname(this.path));
       this.descriptor = openSync(this.path, "w", 0o600);
     }
     writeFileSync(this.descriptor, this.pending);

@@ -46,6 +46,12 @@ describe("a file for people", () => {
     assert.ok(!readdirSync(folder).some((name) => name.endsWith(".partial")));
   });
 
+  it("in a folder that nobody can make is refused, and not tried for ever", async function () {
+    if (process.platform !== "linux") this.skip(); // skipped: only Linux has a /proc
+    const file = "/proc/dbprotect/reports/report.html";
+    await assert.rejects(writeOutputFile({ file, key, makeFolder: true }, "text"), /--html: found .*ENOENT/);
+  });
+
   it("may be a pipe, which is written to and stays one", async () => {
     const pipe = join(folder, "pipe");
     await promisify(execFile)("mkfifo", [pipe]);
