@@ -436,10 +436,11 @@ class Run {
     const client = await this.world.connect();
     try {
       await this.oracle.settle(async (xid) => {
-        const { rows } = await client.query<{ status: string }>("SELECT pg_xact_status($1::text::xid8) AS status", [
-          String(xid),
-        ]);
-        return rows[0]?.status === "committed";
+        const { rows } = await client.query<{ at: Date | null }>(
+          `SELECT CASE pg_xact_status($1::text::xid8) WHEN 'committed' THEN pg_xact_commit_timestamp($1::text::xid) END AS at`,
+          [String(xid)],
+        );
+        return rows[0]?.at ?? undefined;
       });
     } finally {
       await client.end();

@@ -24,8 +24,11 @@ export type Rows = ReadonlyMap<string, ReadonlyMap<string, string>>;
 export class Oracle {
   /** By table and key, in the order of the transactions: whoever changes a row waits for the one before. */
   private readonly histories = new Map<string, Map<string, Committed[]>>();
-  /** Transactions whose COMMIT got no answer, until the server is asked. */
-  private readonly doubtful = new Map<bigint, { readonly changes: readonly Change[]; readonly database: string }>();
+  /** Transactions whose COMMIT got no answer, until the server is asked; with when that was noticed. */
+  private readonly doubtful = new Map<
+    bigint,
+    { readonly changes: readonly Change[]; readonly database: string; readonly noticed: Date }
+  >();
 
   constructor(readonly tables: readonly string[]) {
     for (const table of tables) this.histories.set(table, new Map());
@@ -42,13 +45,19 @@ export class Oracle {
 
   /** The connection broke while it was committing. */
   doubt(changes: readonly Change[], xid: bigint, database: string): void {
-    this.doubtful.set(xid, { changes, database });
+    this.doubtful.set(xid, { changes, database, noticed: new Date() });
   }
 
-  /** @param committed asks the server: `pg_xact_status`. */
-  async settle(committed: (xid: bigint) => Promise<boolean>): Promise<void> {
-    for (const [xid, { changes, database }] of this.doubtful) {
-      if (await committed(xid)) this.record(changes, xid, database);
+  /**
+   * A server that crashed gives the id of a transaction of which nothing was written down to another one: what was
+   * committed later is not what was in doubt.
+   *
+   * @param committed asks the server when it was; undefined: it was not.
+   */
+  async settle(committed: (xid: bigint) => Promise<Date | undefined>): Promise<void> {
+    for (const [xid, { changes, database, noticed }] of this.doubtful) {
+      const at = await committed(xid);
+      if (at !== undefined && at <= noticed) this.record(changes, xid, database);
       this.doubtful.delete(xid);
     }
   }

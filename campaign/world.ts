@@ -38,7 +38,11 @@ export class Lane {
         ...common,
         purpose: "test",
         // What is acknowledged must survive the crash of the server's processes; of the machine nothing crashes.
-        settings: { synchronous_commit: "on", wal_level: "logical", max_connections: "100", restart_after_crash: "on" },
+        settings: {
+          ...{ synchronous_commit: "on", wal_level: "logical", max_connections: "100", restart_after_crash: "on" },
+          // When a commit without an answer was.
+          track_commit_timestamp: "on",
+        },
       }),
       startCluster({ ...common, purpose: "scratch" }),
     ]);

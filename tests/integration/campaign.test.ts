@@ -48,6 +48,19 @@ describe("the campaign", function () {
     ]);
   });
 
+  it("takes a commit that got no answer for what it was, not for that of whoever got its id after a crash", async () => {
+    const oracle = new Oracle(["t"]);
+    for (const [xid, key] of [
+      [3n, "committed"],
+      [4n, "its id given again"],
+      [5n, "undone"],
+    ] as const)
+      oracle.doubt([{ table: "t", key, content: "" }], xid, "1");
+    const [before, after] = [new Date(Date.now() - 1000), new Date(Date.now() + 1000)];
+    await oracle.settle((xid) => Promise.resolve(xid === 3n ? before : xid === 4n ? after : undefined));
+    assert.deepEqual([...oracle.now().get("t")!.keys()], ["committed"]);
+  });
+
   for (const plan of [
     { ...quiet, writers: 1, migration: "deletes rows", steps: ["gate", "migrations", "railway", "verify"] },
     {
