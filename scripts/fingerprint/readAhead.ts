@@ -7,6 +7,8 @@ const batchRows = 5_000;
 export class ReadAhead<Raw, Row> {
   private readonly cursor: Cursor<Raw>;
   private reading: Promise<Row[]>;
+  /** Gives up the rows that are being read. */
+  private fail: (reason: Error) => void = () => undefined;
   private readonly ended = Promise.withResolvers<void>();
   private batch: Row[] = [];
   private place = 0;
@@ -16,7 +18,7 @@ export class ReadAhead<Raw, Row> {
     query: string,
     private readonly parse: (raw: Raw) => Row,
   ) {
-    client.once("end", this.ended.resolve);
+    client.once("end", this.onEnd);
     this.cursor = client.query(new Cursor<Raw>(query));
     this.reading = this.read();
   }
@@ -43,12 +45,23 @@ export class ReadAhead<Raw, Row> {
     );
     // pg-cursor waits for an answer: after an error it may have come already, and a session that ended gives none.
     if (!failed) await Promise.race([this.cursor.close(), this.ended.promise]);
-    this.client.off("end", this.ended.resolve);
+    this.client.off("end", this.onEnd);
   }
 
   private read(): Promise<Row[]> {
-    const reading = this.cursor.read(batchRows).then((rows) => rows.map(this.parse));
-    reading.catch(() => undefined); // whoever waits for the rows gets it
-    return reading;
+    const { promise, resolve, reject } = Promise.withResolvers<Row[]>();
+    this.fail = reject;
+    this.cursor
+      .read(batchRows)
+      .then((rows) => rows.map(this.parse))
+      .then(resolve, reject);
+    promise.catch(() => undefined); // whoever waits for the rows gets it
+    return promise;
   }
+
+  /** pg-cursor says nothing of a session that ends between its last row and the server's being ready again. */
+  private readonly onEnd = (): void => {
+    this.fail(new Error("Connection terminated unexpectedly"));
+    this.ended.resolve();
+  };
 }

@@ -3,6 +3,7 @@
  * reads or writes next hears of it, and nobody waits for an answer that never comes.
  */
 import assert from "node:assert/strict";
+import type { Socket } from "node:net";
 import type { Client } from "pg";
 import { connect } from "../../scripts/database/connect";
 import { parseTarget } from "../../scripts/database/target";
@@ -55,6 +56,15 @@ describe("a session that ends", function () {
     const reader = rows("SELECT n FROM generate_series(1, 20000) n", client);
     assert.equal(await reader.next(), 1);
     await terminate(client);
+    await reader.close();
+  });
+
+  it("after its last row, before the server is ready again: their reader hears of it, and is closed", async () => {
+    const client = await open();
+    const reader = rows("SELECT n FROM generate_series(1, 10) n", client);
+    const { connection } = client as unknown as { connection: { stream: Socket; sync: () => void } };
+    connection.sync = () => connection.stream.destroy();
+    await assert.rejects(readAll(reader), /Connection terminated/);
     await reader.close();
   });
 
