@@ -67,8 +67,9 @@ export function excused(fault: Fault, run: CommandRun): readonly (number | null)
   const isGate = run.words[0] === "gate";
   switch (fault.kind) {
     case "kill":
-      // Before the program listens, the signal ends it as it ends any process: nothing was begun.
-      return fault.signal === "SIGKILL" || run.stderr === "" ? [null, 130] : [130];
+      // Before the program listens, and after its result, the signal ends it as it ends any process: Node.js puts the
+      // listeners away before it is gone.
+      return fault.signal === "SIGKILL" || run.stderr === "" || run.stdout !== "" ? [null, 130] : [130];
     case "server crash":
     case "session ended":
     case "network":
