@@ -11,7 +11,8 @@ import { quoteLiteral } from "./sqlText";
  * @param row the row's alias.
  */
 export function isOlderThan(visibility: string, row: string): string {
-  const next = "pg_snapshot_xmax(pg_current_snapshot())::text::int8";
+  // A query of its own: read once, not for every row.
+  const next = "(SELECT pg_snapshot_xmax(pg_current_snapshot())::text::int8)";
   const number = `${next} - ((${next} - ${row}.xmin::text::int8) & 4294967295)`;
-  return `(${number})::text::xid8 < pg_snapshot_xmin(${quoteLiteral(visibility)}::pg_snapshot)`;
+  return `(${number} < pg_snapshot_xmin(${quoteLiteral(visibility)}::pg_snapshot)::text::int8)`;
 }

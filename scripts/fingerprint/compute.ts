@@ -9,7 +9,7 @@ import { displayName, quoteName } from "../database/sqlText";
 import { closeConnection } from "../database/stallWatch";
 import type { DatabaseTarget } from "../database/target";
 import { type ProtectedTable, type SequenceState, listSequences } from "../database/tables";
-import { foldBuckets } from "./buckets";
+import { bucketOf, fingerprintOf } from "./buckets";
 import { readCatalog } from "./catalog";
 import {
   type Bucket,
@@ -21,8 +21,9 @@ import {
   bucketCountFor,
   totalsOf,
 } from "./fingerprint";
-import { type HashedTable, bucketQuery, totalsQuery } from "./hashing";
+import { type HashedTable, bucketQuery, totalsQuery, writtenQuery } from "./hashing";
 import { readLargeObjects } from "./largeObjects";
+import { type ApartTable, type WrittenRow, mostWrittenRows } from "./writtenRows";
 
 export interface ComputeOptions {
   /** Connections that read at the same time. */
@@ -94,9 +95,15 @@ class TableReading {
   }
 }
 
-async function readBuckets(client: Queryable, table: HashedTable, range: PageRange | null): Promise<Bucket[]> {
+/** @param visibility only rows that are as they were then; absent: all. */
+async function readBuckets(
+  client: Queryable,
+  table: HashedTable,
+  range: PageRange | null,
+  visibility?: string,
+): Promise<Bucket[]> {
   const { rows } = await client.query<{ bucket: number; rows: string; keys: string; content: string }>(
-    bucketQuery(table, range),
+    bucketQuery(table, range, visibility),
   );
   return rows.map((row) => [row.bucket, Number(row.rows), row.keys, row.content]);
 }
@@ -105,23 +112,62 @@ async function readBuckets(client: Queryable, table: HashedTable, range: PageRan
 export interface TableToHash {
   readonly at: ProtectedTable;
   readonly as: HashedTable;
+  /** A snapshot of the same cluster: rows that were written since are read one by one. Absent: no row is. */
+  readonly since?: string | undefined;
+}
+
+export interface ReadTable {
+  /** Undefined: more rows were written than are held. */
+  readonly now: TableFingerprint | undefined;
+  /** Undefined: more than are held, or nobody asked. */
+  readonly apart: ApartTable | undefined;
 }
 
 /** As the original was read, and in ranges of pages like it: however large one table is, all sessions have work. */
 export async function hashTables(
   snapshot: DatabaseSnapshot,
+  tables: readonly Omit<TableToHash, "since">[],
+  options: Pick<ComputeOptions, "jobs" | "signal">,
+): Promise<TableFingerprint[]> {
+  return (await readTables(snapshot, tables, options)).map(({ now }) => now!);
+}
+
+/** As `hashTables`, with the rows that were written since told apart where that is asked for. */
+export async function readTables(
+  snapshot: DatabaseSnapshot,
   tables: readonly TableToHash[],
   { jobs, signal }: Pick<ComputeOptions, "jobs" | "signal">,
-): Promise<TableFingerprint[]> {
-  const readings = tables.map((table) => ({ ...table, buckets: [] as Bucket[] }));
+): Promise<ReadTable[]> {
+  type Reading = TableToHash & { readonly buckets: Bucket[]; written: WrittenRow[] | undefined };
+  const readings = tables.map((table): Reading => ({ ...table, buckets: [], written: [] }));
+  let room = mostWrittenRows;
+  const keep = (table: Reading, rows: readonly WrittenRow[]): void => {
+    if (table.written === undefined) return;
+    if (rows.length <= room) {
+      room -= rows.length;
+      for (const row of rows) table.written.push(row);
+    } else {
+      room += table.written.length;
+      table.written = undefined;
+    }
+  };
   await readInParallel(
     snapshot,
     jobs,
     piecesOf(readings, jobs, snapshot.serverMajor),
-    async (client, { table: { as, buckets }, range }) => void buckets.push(...(await readBuckets(client, as, range))),
+    async (client, { table, range }) => {
+      if (table.written === undefined) return;
+      table.buckets.push(...(await readBuckets(client, table.as, range, table.since)));
+      if (table.since === undefined) return;
+      const { rows } = await client.query<WrittenRow>(writtenQuery(table.as, range, table.since, room + 1));
+      keep(table, rows);
+    },
     signal,
   );
-  return readings.map(({ as, buckets }) => fingerprintOf(as, buckets));
+  return readings.map(({ as, since, buckets, written }) => ({
+    now: written && fingerprintOf(as, [...buckets, ...written.map(bucketOf)]),
+    apart: written && since !== undefined ? { unwritten: buckets, written } : undefined,
+  }));
 }
 
 /**
@@ -181,21 +227,6 @@ function piecesOf<T extends { readonly at: ProtectedTable }>(
 /** Hashes a table with given columns, key and buckets: also for a copy that is to be compared. */
 export async function hashTable(client: Queryable, table: HashedTable): Promise<TableFingerprint> {
   return fingerprintOf(table, await readBuckets(client, table, null));
-}
-
-function fingerprintOf(table: HashedTable, read: readonly Bucket[]): TableFingerprint {
-  const buckets = foldBuckets(read, table.bucketCount);
-  return {
-    schema: table.schema,
-    name: table.name,
-    coverage: "content",
-    rowText: table.rowText,
-    columns: [...table.columns],
-    key: [...table.key],
-    rows: buckets.reduce((sum, [, count]) => sum + count, 0),
-    bucketCount: table.bucketCount,
-    buckets,
-  };
 }
 
 export async function countRows(client: ClientBase, table: Pick<ProtectedTable, "schema" | "name">): Promise<number> {

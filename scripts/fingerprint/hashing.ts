@@ -61,12 +61,39 @@ function hashes(table: HashedTable): string {
  * Count and sums of each bucket. OFFSET 0: without it the planner would compute a hash as often as it is used.
  *
  * @param range only these pages of the table; null: all of it.
+ * @param visibility a snapshot of the same cluster: only rows that are as they were then; absent: all.
  */
-export function bucketQuery(table: HashedTable, range: PageRange | null): string {
+export function bucketQuery(table: HashedTable, range: PageRange | null, visibility?: string): string {
+  const rows = rowsIn(table, range, visibility === undefined ? undefined : isOlderThan(visibility, "t"));
   return `SELECT (h.k & ${table.bucketCount - 1})::int AS bucket, count(*)::text AS rows,
                  sum(h.k)::text AS keys, sum(h.r)::text AS content
-            FROM (SELECT ${hashes(table)} FROM ONLY ${quoteName(table)}${pageCondition(range)} OFFSET 0) h
+            FROM (SELECT ${hashes(table)} ${rows} OFFSET 0) h
            GROUP BY 1`;
+}
+
+/**
+ * The rows that `bucketQuery` leaves out: those that were written since. `key` as `rowsQuery` gives it.
+ *
+ * @param most reads no more of them.
+ */
+export function writtenQuery(table: HashedTable, range: PageRange | null, visibility: string, most: number): string {
+  const rows = rowsIn(table, range, `NOT ${isOlderThan(visibility, "t")}`);
+  return `SELECT h.k::text AS k, h.r::text AS r, h.key
+            FROM (SELECT ${hashes(table)}, ${keyAsJson(table.key)} AS key ${rows} LIMIT ${most}) h`;
+}
+
+/** Rows whose identity has one of these hashes, as `rowsQuery` gives them, in no order. */
+export function identifiedQuery(table: HashedTable, identities: Iterable<string>): string {
+  const wanted = (k: string): string => `${k} = ANY ('{${[...identities].join(",")}}'::int8[])`;
+  const { k, rows } = rowsWhere(table, wanted);
+  return `SELECT i.${k}::text AS k, (${rowHash(table, table.columns)})::text AS r, ${keyAsJson(table.key)} AS key, i.ctid::text AS place
+            ${rows}`;
+}
+
+function rowsIn(table: HashedTable, range: PageRange | null, condition?: string): string {
+  const pages = pageCondition(range);
+  const further = condition === undefined ? "" : `${pages === "" ? " WHERE" : " AND"} ${condition}`;
+  return `FROM ONLY ${quoteName(table)} t${pages}${further}`;
 }
 
 /** Count and sum of the content of all rows: the totals of what `bucketQuery` gives, in three quarters of the time. */
@@ -84,19 +111,28 @@ export function sumsQuery(
   table: HashedTable,
   within: { readonly of: number; readonly buckets: readonly number[] },
 ): string {
-  const read = [...new Set([...table.columns, ...table.key])];
-  const k = quoteIdentifier(nameBeside(read));
-  // Where a row is not wanted its content is not hashed; OFFSET 0 keeps the planner from hashing its identity twice.
+  const { k, rows } = rowsWhere(table, (k) => isInBuckets(k, within.of, within.buckets));
   const wanted =
     within.buckets.length === within.of
       ? `SELECT ${hashes(table)} FROM ONLY ${quoteName(table)} OFFSET 0`
-      : `SELECT i.${k} AS k, ${rowHash(table, table.columns)} AS r
-           FROM (SELECT ${[`${identityHash(table)} AS ${k}`, ...read.map(quoteIdentifier)].join(", ")}
-                   FROM ONLY ${quoteName(table)} OFFSET 0) i
-          WHERE ${isInBuckets(`i.${k}`, within.of, within.buckets)}`;
+      : `SELECT i.${k} AS k, ${rowHash(table, table.columns)} AS r ${rows}`;
   return `SELECT (h.k & ${table.bucketCount - 1})::text AS bucket, count(*) || ' ' || sum(h.r) AS sum
             FROM (${wanted}) h
            GROUP BY h.k & ${table.bucketCount - 1} ORDER BY h.k & ${table.bucketCount - 1}`;
+}
+
+/**
+ * Rows chosen by the hash of their identity: what is not wanted is not hashed whole, and OFFSET 0 keeps the planner from
+ * hashing an identity twice.
+ *
+ * @returns the part of a query after SELECT's list, with the table's columns by name, and `k` and `ctid` of `i`.
+ */
+function rowsWhere(table: HashedTable, isWanted: (k: string) => string): { k: string; rows: string } {
+  const read = [...new Set([...table.columns, ...table.key])];
+  const k = quoteIdentifier(nameBeside(read));
+  const columns = [`${identityHash(table)} AS ${k}`, "ctid", ...read.map(quoteIdentifier)];
+  const rows = `FROM (SELECT ${columns.join(", ")} FROM ONLY ${quoteName(table)} OFFSET 0) i WHERE ${isWanted(`i.${k}`)}`;
+  return { k, rows };
 }
 
 /** A name that none of these columns has. */

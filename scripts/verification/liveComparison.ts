@@ -16,10 +16,11 @@ import type { DatabaseTarget } from "../database/target";
 import { readCatalog } from "../fingerprint/catalog";
 import type { WriteGrant } from "../database/writeGrants";
 import { type CatalogChange, catalogChanges, differingBuckets, sequenceRegressions } from "../fingerprint/compare";
-import { hashTables } from "../fingerprint/compute";
+import { type ReadTable, hashTables, readTables } from "../fingerprint/compute";
 import type { Coverage, Fingerprint, TableFingerprint } from "../fingerprint/fingerprint";
 import { isNarrowed } from "../fingerprint/narrowBuckets";
 import { type RowDifferences, type RowListener, findRowDifferences } from "../fingerprint/rowDifferences";
+import { type ApartTable, findWrittenDifferences, mostWrittenRows } from "../fingerprint/writtenRows";
 import type { Allowance, TablePolicy } from "../settings";
 import { type JudgedStatement, findCatalogLosses, withoutWithheld } from "./catalogLosses";
 import { explainChangedText } from "./changedText";
@@ -121,14 +122,17 @@ interface ComparableTable {
 }
 
 /** A table whose checksums differ, in these buckets; or of which so much was written that all of them are looked into. */
-interface Suspicion extends ComparableTable {
+interface Suspicion extends ComparableTable, ReadTable {
   readonly buckets: readonly number[];
-  /** Undefined: it was not read, for its rows are read anyway. */
-  readonly now: TableFingerprint | undefined;
 }
+
+/** A table that was not read, for its rows are read anyway. */
+const unread: ReadTable = { now: undefined, apart: undefined };
 
 class TablesComparison {
   private readonly writesBefore: ReadonlyMap<string, TableWrites | null>;
+  /** The snapshot that the original is of; undefined: rows say nothing of it. */
+  private visibility: string | undefined;
 
   constructor(
     private readonly input: ComparisonInput,
@@ -140,6 +144,7 @@ class TablesComparison {
 
   async compare(): Promise<TableComparison[]> {
     const { input, snapshot } = this;
+    this.visibility = await this.comparableVisibility();
     const live = new Map(snapshot.tables.map((table) => [displayName(table), table]));
     const results: TableComparison[] = [];
     const [calm, busy]: [ComparableTable[], ComparableTable[]] = [[], []];
@@ -150,38 +155,47 @@ class TablesComparison {
         results.push({ ...this.comparisonOf(table, now, 0), missing: table.rows, failure: lost ?? null });
       else (this.isBusy(table, now) ? busy : calm).push({ table, live: now });
     }
-    const suspicious: Suspicion[] = busy.map((each) => ({ ...each, buckets: allBuckets(each.table), now: undefined }));
-    for (const { table, live: at, now } of await this.read(calm)) {
-      const buckets = differingBuckets(table, now);
-      if (buckets.length === 0) results.push(this.comparisonOf(table, at, now.rows));
-      else suspicious.push({ table, live: at, buckets, now });
+    const suspicious: Suspicion[] = busy.map((each) => ({ ...each, ...unread, buckets: allBuckets(each.table) }));
+    for (const read of await this.read(calm)) {
+      const { table, live: at, now } = read;
+      const buckets = now === undefined ? allBuckets(table) : differingBuckets(table, now);
+      if (now !== undefined && buckets.length === 0) results.push(this.comparisonOf(table, at, now.rows));
+      else suspicious.push({ ...read, buckets });
     }
     if (suspicious.length > 0) results.push(...(await this.judge(suspicious)));
     return results.sort((a, b) => (a.table < b.table ? -1 : 1));
   }
 
   /**
-   * Whether reading its buckets first would tell nothing: with as many writes as buckets nearly all of them differ, and a
-   * table as large is read once more by finer ones. What the server counted decides here only what is read when.
+   * Whether reading its buckets first would tell nothing: nearly all of them differ when as many rows were written; a table
+   * as large is read once more by finer ones. Where written rows are told apart, that is so of deleted ones alone. What the
+   * server counted decides here only what is read when.
    */
   private isBusy(table: TableFingerprint, now: ProtectedTable): boolean {
     const writes = this.writesOf(table, now);
     if (writes === null || !isNarrowed(table.rows)) return false;
-    return writes.inserted + writes.updated + writes.deleted >= table.bucketCount;
+    const { inserted, updated, deleted } = writes;
+    if (this.since(table, now) === undefined) return inserted + updated + deleted >= table.bucketCount;
+    return deleted >= table.bucketCount || inserted + updated > mostWrittenRows;
   }
 
-  private async read(tables: readonly ComparableTable[]): Promise<(ComparableTable & { now: TableFingerprint })[]> {
-    const { input, snapshot } = this;
-    const { freeConnections } = await readCapacity(snapshot.leader);
-    const read = await hashTables(
-      snapshot,
-      tables.map(({ table, live }) => ({ at: live, as: table })),
-      {
-        jobs: chooseJobs(input.jobs, freeConnections, sessionsOfJobs),
-        ...(input.signal === undefined ? {} : { signal: input.signal }),
-      },
-    );
-    return tables.map((table, place) => ({ ...table, now: read[place]! }));
+  /** The snapshot from which on written rows are told apart; undefined: they cannot be, or there are none. */
+  private since(table: TableFingerprint, now: ProtectedTable): string | undefined {
+    if (table.key.length === 0 || !now.heap) return undefined;
+    const writes = this.writesOf(table, now);
+    return writes !== null && writes.inserted + writes.updated === 0 ? undefined : this.visibility;
+  }
+
+  private async read(tables: readonly ComparableTable[]): Promise<(ComparableTable & ReadTable)[]> {
+    const toRead = tables.map(({ table, live }) => ({ at: live, as: table, since: this.since(table, live) }));
+    const read = await readTables(this.snapshot, toRead, await this.readingOptions());
+    return tables.map((table, place) => ({ ...table, ...read[place]! }));
+  }
+
+  private async readingOptions(): Promise<{ jobs: number; signal?: AbortSignal }> {
+    const { jobs, signal } = this.input;
+    const { freeConnections } = await readCapacity(this.snapshot.leader);
+    return { jobs: chooseJobs(jobs, freeConnections, sessionsOfJobs), ...(signal === undefined ? {} : { signal }) };
   }
 
   private writesOf(table: TableFingerprint, now: ProtectedTable | undefined): TableWrites | null {
@@ -224,12 +238,11 @@ class TablesComparison {
   }
 
   private async judgeWithoutCopy(suspicious: readonly Suspicion[], reason: string): Promise<TableComparison[]> {
-    const unread = await this.read(suspicious.filter(({ now }) => now === undefined));
-    const read = [
-      ...suspicious.flatMap(({ now, ...each }) => (now === undefined ? [] : [{ ...each, now }])),
-      ...unread,
-    ];
-    return read.map(({ table, live, now }) => {
+    const open = suspicious.filter(({ now }) => now === undefined);
+    const toRead = open.map(({ table, live }) => ({ at: live, as: table }));
+    const read = await hashTables(this.snapshot, toRead, await this.readingOptions());
+    const late = new Map(open.map(({ table }, place) => [table, read[place]!]));
+    return suspicious.map(({ table, live, now = late.get(table)! }) => {
       const unsuspected = this.comparisonOf(table, live, now.rows);
       return judgeByBuckets(unsuspected, { table, now, policy: policyOf(live, this.input.policies) }, reason);
     });
@@ -238,12 +251,11 @@ class TablesComparison {
   /** Reads the differing buckets of both databases, one table after the other: each uses the leader's snapshot. */
   private async nameRows(copy: DatabaseTarget, suspicious: readonly Suspicion[]): Promise<TableComparison[]> {
     const { input, snapshot } = this;
-    const visibility = await this.comparableVisibility();
     const original = await connect(copy);
     const lookups = new Lookups(() => connect(copy), snapshot);
     try {
       const results: TableComparison[] = [];
-      for (const { table, live, buckets } of suspicious) {
+      for (const { table, live, buckets, apart } of suspicious) {
         input.signal?.throwIfAborted();
         const listener = input.listenerOf?.(displayName(table)) ?? {};
         const [missingKeys, unwrittenKeys]: [string[], string[]] = [[], []];
@@ -254,18 +266,11 @@ class TablesComparison {
         const root = live.ancestors.at(-1);
         const moves =
           root === undefined ? undefined : await MovedRows.of(await lookups.open(), root, table.key, onMissing);
-        const found = await findRowDifferences(
-          original,
-          snapshot.leader,
-          table,
-          buckets,
-          {
-            ...listener,
-            onMissing: (key, place) => (moves === undefined ? onMissing(key, place) : moves.add(key, place)),
-            onUnwritten: (key) => void (unwrittenKeys.length < shownKeys && unwrittenKeys.push(key)),
-          },
-          visibility,
-        );
+        const found = await this.findDifferences(original, table, apart ?? buckets, {
+          ...listener,
+          onMissing: (key, place) => (moves === undefined ? onMissing(key, place) : moves.add(key, place)),
+          onUnwritten: (key) => void (unwrittenKeys.length < shownKeys && unwrittenKeys.push(key)),
+        });
         await moves?.flush();
         const moved = moves?.moved ?? 0;
         const differences = { ...found, missing: found.missing - moved };
@@ -281,6 +286,18 @@ class TablesComparison {
       await lookups.close();
       await original.end();
     }
+  }
+
+  private findDifferences(
+    original: Client,
+    table: TableFingerprint,
+    among: ApartTable | readonly number[],
+    listener: RowListener,
+  ): Promise<RowDifferences> {
+    const { snapshot, visibility } = this;
+    return "written" in among
+      ? findWrittenDifferences(original, snapshot.leader, table, among, listener, visibility)
+      : findRowDifferences(original, snapshot.leader, table, among, listener, visibility);
   }
 
   /** Numbers of transactions say nothing in another cluster. */
