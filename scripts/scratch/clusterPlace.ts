@@ -71,21 +71,24 @@ export function passwordFile(folder: string): string {
  * Ends the cluster and removes its folder; resolves once both are gone. A cluster that is gone already, or
  * that ran on another machine, is fine; that of another user of this machine is left to its own deadline.
  *
- * @throws Unavailable if it still runs after 30 seconds.
+ * @throws Unavailable if it still runs after 30 seconds. The files of a database with 20,000 tables take longer to remove.
  */
 export async function stopCluster(place: ClusterPlace): Promise<void> {
-  if ((await endProcess(keeperOf(place), "SIGTERM")) === "not ours") return;
+  const isTidying = (): boolean => serverIn(place.dataDir) === undefined;
+  if ((await endProcess(keeperOf(place), "SIGTERM", { isTidying })) === "not ours") return;
   await endOrphan(place.dataDir);
   rmSync(dirname(place.dataDir), { recursive: true, force: true, maxRetries: 5, retryDelay: 100 });
 }
 
 /** A keeper that was killed leaves its server running: found by the lock file in the data folder. */
 export async function endOrphan(dataDir: string): Promise<void> {
+  const server = serverIn(dataDir);
+  if (server !== undefined) await endProcess(server, "SIGQUIT");
+}
+
+function serverIn(dataDir: string): ProcessKey | undefined {
   const pid = Number(readIfThere(join(dataDir, "postmaster.pid")).split("\n")[0]);
-  if (!(pid > 0)) return;
-  const server = findProcess(pid);
-  if (server === undefined || !worksIn(pid, dataDir)) return;
-  await endProcess(server, "SIGQUIT");
+  return pid > 0 && worksIn(pid, dataDir) ? findProcess(pid) : undefined;
 }
 
 /** PostgreSQL's server works in its data folder. Without /proc the lock file alone must do. */
