@@ -2,6 +2,7 @@
  * What a server's error means to whoever runs a command: a right that is missing, something busy, a server
  * that went away, a page that cannot be read. Everything else a server refuses is a bug of ours.
  */
+import { DatabaseError } from "pg";
 import { Damage, type Failure, Refusal, Unavailable, codeOf, messageOf } from "../contract/failure";
 import { isConnectionLoss } from "./connect";
 import { readOnlyHint } from "./identity";
@@ -12,7 +13,8 @@ export function databaseFailure(error: unknown): Failure | undefined {
   if (code === "42501")
     return new Refusal(`the database refused: ${messageOf(error)}`, {
       cause: error,
-      hint: "give the address's role that right; all that are needed: docs/backup-role.sql",
+      // Of row security that is forced on the owner the server itself says how to lift it.
+      hint: hintOf(error) ?? "give the address's role that right; all that are needed: docs/backup-role.sql",
     });
   if (code === "25006")
     return new Unavailable(`the database takes no writes: ${messageOf(error)}`, { cause: error, hint: readOnlyHint });
@@ -46,4 +48,9 @@ export function databaseFailure(error: unknown): Failure | undefined {
   if (isConnectionLoss(error))
     return new Unavailable(`the connection to the database was lost: ${messageOf(error)}`, { cause: error });
   return undefined;
+}
+
+/** The server's own advice. */
+function hintOf(error: unknown): string | undefined {
+  return error instanceof DatabaseError ? error.hint : undefined;
 }

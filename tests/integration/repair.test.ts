@@ -14,6 +14,7 @@ import type { BackupReference } from "../../scripts/backup/manifest";
 import { createBackup } from "../../scripts/backup/createBackup";
 import { readFreeze } from "../../scripts/control/freeze";
 import { Refusal, Unavailable, UsageError } from "../../scripts/contract/failure";
+import { databaseFailure } from "../../scripts/database/databaseFailure";
 import { type DatabaseIdentity, readIdentity } from "../../scripts/database/identity";
 import { type DatabaseTarget, parseTarget } from "../../scripts/database/target";
 import { type TrustedReceipt, readTrustedReceipt, writeReceipt } from "../../scripts/record/receipt";
@@ -445,6 +446,21 @@ describe("db:repair", function () {
       await assert.rejects(database.prepare(), (error: Refusal) =>
         /public\.remarks belongs to postgres/.test(error.details.join()),
       );
+    });
+
+    it("refuses where row security hides rows from the owner as well, and names the table", async () => {
+      const database = await damaged("DELETE FROM people WHERE id < 3; ALTER TABLE people FORCE ROW LEVEL SECURITY");
+      const before = await contentOf(original);
+      await assert.rejects(database.prepare(), (error) => {
+        const failure = databaseFailure(error);
+        assert.ok(failure instanceof Refusal);
+        assert.match(failure.message, /row-level security policy for table "people"/);
+        assert.match(failure.hint ?? "", /ALTER TABLE NO FORCE ROW LEVEL SECURITY/);
+        return true;
+      });
+      await database.client.query("ALTER TABLE people NO FORCE ROW LEVEL SECURITY");
+      await assertRepaired(database);
+      assert.deepEqual(await contentOf(original), before);
     });
 
     it("lets one repair run at a time", async () => {
