@@ -7,10 +7,10 @@ import { leaseSchema } from "../scripts/control/leaseDocument";
 import { readControl, swapControl } from "../scripts/control/controlDocument";
 import { leaseKey } from "../scripts/store/layout";
 import type { RunningCli } from "../tests/servers/cli";
+import { startNetwork } from "../tests/servers/network";
 import { startPostgresProxy } from "../tests/servers/postgresProxy";
 import { writerName } from "./load";
 import type { Fault, Moment, PlannedFault } from "./plan";
-import { startSlowProxy } from "./slowProxy";
 import { type World, canMount } from "./world";
 
 /** A fault that waits for its command. */
@@ -69,7 +69,7 @@ export async function arm(
     case "network":
       return { ...nothing, ...(await faultyNetwork(fault, world, strike)) };
     case "slow network": {
-      const proxy = await startSlowProxy(world.lane.live.place, fault.milliseconds);
+      const proxy = await startNetwork(world.lane.live.place, { late: fault.milliseconds });
       strike();
       return { ...nothing, env: { DATABASE_URL: through(world.url, proxy.port) }, end: () => proxy.close() };
     }

@@ -6,7 +6,7 @@ import type { ReplicaPair } from "../../scripts/replica/pair";
 import { type Cluster, startCluster, urlOf } from "../../scripts/scratch/cluster";
 import { type ReplicaSettings, replicaSettingsSchema } from "../../scripts/settings";
 import { atEnd, atProcessEnd } from "./atEnd";
-import { type CutProxy, startCutProxy } from "./cutProxy";
+import { type Network, startNetwork } from "./network";
 import { ask, session } from "./postgres";
 
 /** As `initdb` makes it, but quick to notice: a subscription's worker that ended is started again after this time. */
@@ -58,7 +58,7 @@ export interface TestPair {
   readonly pair: ReplicaPair;
   readonly sourceUrl: string;
   readonly replicaUrl: string;
-  readonly network: CutProxy;
+  readonly network: Network;
   /** For the command line. */
   readonly env: Record<string, string>;
   readonly source: Cluster;
@@ -73,7 +73,7 @@ export async function freshPair(schema: string, wanted: Partial<ReplicaSettings>
   for (const { url } of [source, replica]) await ask(url, `CREATE DATABASE ${name}`);
   const [sourceUrl, replicaUrl] = [urlOf(source.place, name), urlOf(replica.place, name)];
   await ask(sourceUrl, schema);
-  const network = await startCutProxy({ host: "127.0.0.1", port: source.place.port });
+  const network = await startNetwork({ host: "127.0.0.1", port: source.place.port });
   atEnd(() => network.close());
   const route = new URL(sourceUrl);
   route.port = String(network.port);
