@@ -1,7 +1,7 @@
 /** What a verification of the live database found, as text for a person. */
 import type { TableWrites } from "../database/tables";
 import type { HealthReport } from "../verification/healthChecks";
-import type { TableComparison } from "../verification/liveComparison";
+import type { TableComparison } from "../verification/tableComparison";
 import { type ReceiptVerification, summarize } from "../verification/verifyReceipt";
 import { renderTable } from "./table";
 

@@ -1,6 +1,7 @@
 /** A comparison with the live database as an incident keeps it: counts by table, and what was not looked at. */
 import type { TableImpact } from "../record/incident";
-import type { LiveComparison, TableComparison } from "./liveComparison";
+import type { LiveComparison } from "./liveComparison";
+import type { TableComparison } from "./tableComparison";
 
 /** Tables that fail, or lack rows that their policy lets go. */
 export function impactOf({ tables }: LiveComparison): TableImpact[] {

@@ -17,42 +17,15 @@ import { readCatalog } from "../fingerprint/catalog";
 import type { WriteGrant } from "../database/writeGrants";
 import { type CatalogChange, catalogChanges, differingBuckets, sequenceRegressions } from "../fingerprint/compare";
 import { type ReadTable, hashTables, readTables } from "../fingerprint/compute";
-import type { Coverage, Fingerprint, TableFingerprint } from "../fingerprint/fingerprint";
+import type { Fingerprint, TableFingerprint } from "../fingerprint/fingerprint";
 import { isNarrowed } from "../fingerprint/narrowBuckets";
 import { type RowDifferences, type RowListener, findRowDifferences } from "../fingerprint/rowDifferences";
 import { type ApartTable, findWrittenDifferences, mostWrittenRows } from "../fingerprint/writtenRows";
-import type { Allowance, TablePolicy } from "../settings";
 import { type JudgedStatement, findCatalogLosses, withoutWithheld } from "./catalogLosses";
 import { explainChangedText } from "./changedText";
 import { MovedRows } from "./movedRows";
+import { type TableComparison, judgeByBuckets, judgeRows, structuralLoss } from "./tableComparison";
 import { type TablePolicies, policyOf } from "./tablePolicies";
-
-export interface TableComparison {
-  readonly table: string;
-  readonly coverage: Coverage;
-  /** How many of the columns that the table has now were compared: those that it had in the snapshot. */
-  readonly columns: { readonly compared: number; readonly before: number; readonly now: number };
-  readonly rowsBefore: number;
-  readonly rowsNow: number;
-  readonly missing: number;
-  /** Missing here and found in another partition of the same table: not lost. */
-  readonly moved: number;
-  readonly changed: number;
-  /** Of those that changed: rows that nobody wrote since the snapshot. Damage, unless a definition explains it. */
-  readonly unwritten: number;
-  readonly added: number;
-  /** Keys of the first missing rows, as JSON. */
-  readonly missingKeys: readonly string[];
-  /** Keys of the first unwritten rows, as JSON. */
-  readonly unwrittenKeys: readonly string[];
-  /**
-   * What the server counted since the snapshot, for people: rolled back writes count, TRUNCATE does not, and nothing
-   * passes or fails by it. Null: not known, or the statistics were reset.
-   */
-  readonly writes: TableWrites | null;
-  /** Why this table fails; null: it passes. */
-  readonly failure: string | null;
-}
 
 export interface LiveComparison {
   readonly verdict: "pass" | "fail";
@@ -338,76 +311,10 @@ function allBuckets({ bucketCount }: TableFingerprint): number[] {
   return Array.from({ length: bucketCount }, (_, number) => number);
 }
 
-/** A dropped table or column took its content with it, whatever the policy allows rows. */
-function structuralLoss(before: TableFingerprint, now: ProtectedTable | undefined): string | undefined {
-  if (now === undefined) return "the table is gone (dropped, renamed or moved)";
-  const gone = before.columns.filter((column) => !now.columns.includes(column));
-  return gone.length === 0 ? undefined : `column(s) gone: ${gone.join(", ")}`;
-}
-
 function writesSince(before: TableWrites | null, now: TableWrites | undefined): TableWrites | null {
   if (before === null || now === undefined) return null;
   const [inserted, updated, deleted] = (["inserted", "updated", "deleted"] as const).map(
     (kind) => now[kind] - before[kind],
   ) as [number, number, number];
   return Math.min(inserted, updated, deleted) < 0 ? null : { inserted, updated, deleted };
-}
-
-/**
- * Without a copy: a bucket with the same keys (their number and sum) lacks no row, and one that was empty has none to
- * lack. In every other bucket rows were added, deleted or both; sums alone don't tell which. Numbers are lower bounds.
- */
-function judgeByBuckets(
-  unsuspected: TableComparison,
-  { table, now, policy }: { table: TableFingerprint; now: TableFingerprint; policy: TablePolicy },
-  reason: string,
-): TableComparison {
-  const buckets = differingBuckets(table, now);
-  if (buckets.length === 0) return unsuspected;
-  let [missing, changed, added, unknown] = [0, 0, 0, 0];
-  for (const bucket of buckets) {
-    const [, rowsBefore, keysBefore] = table.buckets.find(([number]) => number === bucket) ?? [bucket, 0, "0"];
-    const [, rowsNow, keysNow] = now.buckets.find(([number]) => number === bucket) ?? [bucket, 0, "0"];
-    missing += Math.max(0, rowsBefore - rowsNow);
-    added += Math.max(0, rowsNow - rowsBefore);
-    if (rowsBefore === rowsNow && keysBefore === keysNow) changed++;
-    else if (rowsBefore > 0) unknown++;
-  }
-  const mayBeMissing = policy.deletes !== "any" && unknown > 0;
-  const mayBeChanged = policy.updates !== "any" && changed + unknown > 0;
-  const doubt = mayBeMissing ? "whether rows are missing" : "how many rows were changed";
-  return {
-    ...unsuspected,
-    coverage: "keys",
-    missing,
-    changed,
-    added,
-    failure:
-      mayBeMissing || mayBeChanged
-        ? `${doubt} cannot be told: ${table.rows} rows before, ${now.rows} now, and no copy to name rows from (${reason})`
-        : null,
-  };
-}
-
-function judgeRows(
-  table: TableFingerprint,
-  differences: RowDifferences,
-  policy: TablePolicy,
-  explanations: readonly string[],
-): string | null {
-  if (exceeds(differences.missing, policy.deletes)) {
-    return table.key.length > 0
-      ? `${differences.missing} row(s) of the snapshot are missing (deletes: ${policy.deletes})`
-      : `the content of ${differences.missing} row(s) is no longer there; without a key an update cannot be told from a delete: add a primary key, or allow it (deletes: any)`;
-  }
-  if (differences.unwritten > 0 && explanations.length === 0)
-    return `${differences.unwritten} row(s) have other content and nobody wrote them since the snapshot: damaged storage, or a value that reads otherwise now`;
-  return exceeds(differences.changed, policy.updates)
-    ? `${differences.changed} row(s) of the snapshot were changed (updates: ${policy.updates})`
-    : null;
-}
-
-function exceeds(count: number, allowance: Allowance): boolean {
-  if (allowance === "any") return false;
-  return count > (allowance === "none" ? 0 : Number(allowance.slice(2)));
 }
