@@ -50,12 +50,13 @@ function residentBytes(root: number): number {
     const pid = Number(name);
     if (!(pid > 0)) continue;
     try {
+      // Before its memory: whoever becomes another program in between is known by the line of its starter, and not counted.
+      commands.set(pid, readFileSync(`/proc/${pid}/cmdline`, "utf8"));
       const [, program = "", rest = ""] = /\((.*)\) (.*)$/s.exec(readFileSync(`/proc/${pid}/stat`, "utf8")) ?? [];
       const fields = rest.split(" ");
       const parent = Number(fields[1]);
       children.set(parent, [...(children.get(parent) ?? []), pid]);
       pages.set(pid, notCounted.test(program) ? 0 : Number(fields[21]));
-      commands.set(pid, readFileSync(`/proc/${pid}/cmdline`, "utf8"));
     } catch {
       // ended meanwhile
     }

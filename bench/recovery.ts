@@ -54,6 +54,8 @@ export function recoveryContenders({ folder, bucket, binDir }: Place): Contender
         psql("DELETE FROM events WHERE id IN (SELECT id FROM events WHERE id % 7 = 0 ORDER BY id LIMIT 10000)"),
       ].join("\n"),
       command: `${guarded} db:repair --receipt ${runId} --yes`,
+      // It closes the copy, whose server would live on.
+      after: `${guarded} db:verify:post-deploy --receipt ${runId} > /dev/null`,
       against: backupName,
     },
     {
