@@ -10,11 +10,15 @@ import { readOnlyHint } from "./identity";
 /** Undefined: the error is not the database's, or it is our own mistake. */
 export function databaseFailure(error: unknown): Failure | undefined {
   const code = codeOf(error);
+  if (isHiddenByPolicy(error))
+    return new Refusal(`rows would be hidden: ${messageOf(error)}`, {
+      cause: error,
+      hint: "use a role with BYPASSRLS, or the owner and ALTER TABLE … NO FORCE ROW LEVEL SECURITY",
+    });
   if (code === "42501")
     return new Refusal(`the database refused: ${messageOf(error)}`, {
       cause: error,
-      // Of row security that is forced on the owner the server itself says how to lift it.
-      hint: hintOf(error) ?? "give the address's role that right; all that are needed: docs/backup-role.sql",
+      hint: "give the address's role that right; all that are needed: docs/backup-role.sql",
     });
   if (code === "25006")
     return new Unavailable(`the database takes no writes: ${messageOf(error)}`, { cause: error, hint: readOnlyHint });
@@ -50,7 +54,7 @@ export function databaseFailure(error: unknown): Failure | undefined {
   return undefined;
 }
 
-/** The server's own advice. */
-function hintOf(error: unknown): string | undefined {
-  return error instanceof DatabaseError ? error.hint : undefined;
+/** Row security that is not to filter and would: an error of its own by the routine that raises it (`row_security = off`). */
+function isHiddenByPolicy(error: unknown): boolean {
+  return error instanceof DatabaseError && error.routine === "check_enable_rls";
 }

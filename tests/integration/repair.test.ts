@@ -454,8 +454,8 @@ describe("db:repair", function () {
       await assert.rejects(database.prepare(), (error) => {
         const failure = databaseFailure(error);
         assert.ok(failure instanceof Refusal);
-        assert.match(failure.message, /row-level security policy for table "people"/);
-        assert.match(failure.hint ?? "", /ALTER TABLE NO FORCE ROW LEVEL SECURITY/);
+        assert.match(failure.message, /rows would be hidden: .*policy for table "people"/);
+        assert.match(failure.hint ?? "", /NO FORCE ROW LEVEL SECURITY/);
         return true;
       });
       await database.client.query("ALTER TABLE people NO FORCE ROW LEVEL SECURITY");
