@@ -13,11 +13,13 @@ export interface Place {
 
 export interface Contender {
   readonly name: string;
+  /** Whether it is this project's. */
+  readonly ours: boolean;
   readonly command: string;
   /** What has to be there first, and what is cleared away behind it: not measured. */
   readonly prepare?: string;
   readonly after?: string;
-  /** Whose time its own is held against. Default: the plain `pg_dump -Fc`. */
+  /** Whose time its own is held against. Default: none's. */
   readonly against?: string;
   /** What it leaves, for its size: a path, or an `s3://` prefix. Absent: nothing to keep. */
   readonly leaves?: string;
@@ -30,7 +32,9 @@ const esbuild = resolve(__dirname, "../node_modules/.bin/esbuild");
 /** The largest table and the middle of its pages: what two clients read in parallel. */
 const largest = "events";
 
-export function contenders({ folder, bucket, binDir }: Place): Contender[] {
+const pgDumpName = "pg_dump -Fc to a file";
+
+export function backupContenders({ folder, bucket, binDir }: Place): Contender[] {
   const tool = (name: string): string => join(binDir, name);
   const file = (name: string): string => join(folder, name);
   const dump = `${tool("pg_dump")} "$DATABASE_URL"`;
@@ -50,56 +54,80 @@ export function contenders({ folder, bucket, binDir }: Place): Contender[] {
   return [
     {
       name: "dbprotect db:backup, to a folder",
+      ours: true,
+      against: pgDumpName,
       command: `BACKUP_STORE=file://${file("store")} ${bin} db:backup --depth 1`,
       leaves: file("store"),
     },
     {
       name: "dbprotect db:backup, to S3",
+      ours: true,
+      against: pgDumpName,
       command: `BACKUP_STORE=${bucket}/store ${bin} db:backup --depth 1`,
       leaves: `${bucket}/store`,
     },
     {
       name: "dbprotect db:backup, verified (restored and compared)",
+      ours: true,
+      against: pgDumpName,
       command: `BACKUP_STORE=file://${file("verified")} ${bin} db:backup --depth 4`,
       leaves: file("verified"),
     },
     {
       name: "the dump phase of db:backup alone",
+      ours: true,
+      against: pgDumpName,
       // One file, as the command itself is.
       prepare: `${esbuild} ${join(__dirname, "dumpPhase.ts")} --bundle --platform=node --external:pg-native --outfile=${file("dumpPhase.js")}`,
       command: `node --max-semi-space-size=2 ${file("dumpPhase.js")} file://${file("phase")}`,
       leaves: file("phase"),
     },
     {
-      name: "pg_dump -Fc to a file",
+      name: pgDumpName,
+      ours: false,
       command: `${dump} -Fc -f ${file("custom.dump")} && sync ${file("custom.dump")}`,
       leaves: file("custom.dump"),
     },
     {
       name: "pg_dump -Fc, upload",
+      ours: false,
+      against: pgDumpName,
       command: `${dump} -Fc | ${upload("custom.dump")}`,
       leaves: `${bucket}/custom.dump`,
       needs: "aws",
     },
     {
       name: "pg_dump, gzip, upload",
+      ours: false,
+      against: pgDumpName,
       command: `${dump} | gzip | ${upload("plain.sql.gz")}`,
       leaves: `${bucket}/plain.sql.gz`,
       needs: "aws",
     },
     {
       name: "pg_dump -Fd -j2",
+      ours: false,
+      against: pgDumpName,
       command: `${dump} -Fd -j2 -f ${file("directory")} && sync ${file("directory")}/*`,
       leaves: file("directory"),
     },
     {
       name: "supabase db dump (INSERT)",
+      ours: false,
+      against: pgDumpName,
       command: supabase("insert", "--inserts --rows-per-insert 100000"),
       leaves: file("insert-data.sql"),
     },
-    { name: "supabase db dump --use-copy", command: supabase("copy", ""), leaves: file("copy-data.sql") },
+    {
+      name: "supabase db dump --use-copy",
+      ours: false,
+      against: pgDumpName,
+      command: supabase("copy", ""),
+      leaves: file("copy-data.sql"),
+    },
     {
       name: "the limit: COPY TO STDOUT by two clients",
+      ours: false,
       command: [
         `pages=$(${tool("psql")} "$DATABASE_URL" -XAtc "SELECT pg_relation_size('${largest}') / 8192")`,
         `(${copyOf(largest, "WHERE ctid < '($((pages / 2)),0)'")} && ${copyOf("orders", "")}) & first=$!`,

@@ -13,7 +13,7 @@ import { measure } from "./measure";
 import { megabytes, rounds } from "./options";
 import { bin, startOnce } from "./program";
 import { BenchServer } from "./server";
-import { median } from "./statistics";
+import { median } from "../docs/generate/statistics";
 
 /** Steps that read and write the data itself; everything else of a gate is overhead. */
 const dataSteps = new Set(["backup", "verification", "trial"]);

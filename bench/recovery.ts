@@ -13,8 +13,8 @@ const settings = JSON.stringify({
   platform: { kind: "postgres", level: 1, requirements: { backup: "ignore" } },
 });
 
-const backupName = "after a release: db:backup, to a folder";
-const pgRestoreName = "restore: pg_restore -j2 of a local directory";
+const backupName = "dbprotect db:backup, to a folder";
+const pgRestoreName = "pg_restore -j2 of a local directory";
 
 export function recoveryContenders({ folder, bucket, binDir }: Place): Contender[] {
   const file = (name: string): string => join(folder, name);
@@ -26,16 +26,19 @@ export function recoveryContenders({ folder, bucket, binDir }: Place): Contender
   return [
     {
       name: backupName,
+      ours: true,
       command: `BACKUP_STORE=file://${file("plain")} ${bin} db:backup --depth 1`,
     },
     {
-      name: "after a release: db:verify:post-deploy, nothing changed",
+      name: "dbprotect db:verify:post-deploy, nothing changed",
+      ours: true,
       prepare: `${guarded} gate run > /dev/null`,
       command: `${guarded} db:verify:post-deploy --receipt ${runId}`,
       against: backupName,
     },
     {
-      name: "after a release: db:verify:post-deploy, 1% of the rows written",
+      name: "dbprotect db:verify:post-deploy, 1 % of the rows written",
+      ours: true,
       // The verification before has spent its copy; what is written is written in every bucket.
       prepare: [
         `${guarded} gate run --take-over > /dev/null`,
@@ -48,7 +51,8 @@ export function recoveryContenders({ folder, bucket, binDir }: Place): Contender
       against: backupName,
     },
     {
-      name: "after a release: db:repair of 10,000 lost rows, verified",
+      name: "dbprotect db:repair of 10,000 lost rows, verified",
+      ours: true,
       prepare: [
         `${guarded} gate run --take-over > /dev/null`,
         psql("DELETE FROM events WHERE id IN (SELECT id FROM events WHERE id % 7 = 0 ORDER BY id LIMIT 10000)"),
@@ -60,6 +64,7 @@ export function recoveryContenders({ folder, bucket, binDir }: Place): Contender
     },
     {
       name: pgRestoreName,
+      ours: false,
       prepare: [
         `${join(binDir, "pg_dump")} "$DATABASE_URL" -Fd -j2 -f ${directory}`,
         psql("CREATE DATABASE bench_local"),
@@ -68,7 +73,8 @@ export function recoveryContenders({ folder, bucket, binDir }: Place): Contender
       after: psql("DROP DATABASE bench_local"),
     },
     {
-      name: "restore: dbprotect db:restore from S3, compared",
+      name: "dbprotect db:restore from S3, compared",
+      ours: true,
       prepare: `BACKUP_STORE=${bucket}/restored ${bin} db:backup --depth 1`,
       command: `BACKUP_STORE=${bucket}/restored ${bin} db:restore latest --database bench_restored --yes`,
       after: psql("DROP DATABASE bench_restored"),

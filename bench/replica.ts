@@ -17,7 +17,7 @@ import { until } from "../scripts/replica/until";
 import { replicaSettingsSchema } from "../scripts/settings";
 import { megabytes, rounds, say } from "./options";
 import { BenchServer, productionSettings } from "./server";
-import { median, quantile } from "./statistics";
+import { median, quantile } from "../docs/generate/statistics";
 
 /** Two servers share the machine's memory. */
 const settings = {

@@ -1,29 +1,31 @@
 /**
  * `npm run bench`: this project's backup against what a user would run instead, side by side on embedded servers.
- * Every contender runs in turn, the whole round several times, and the table holds medians.
+ * Every contender runs in turn, the whole round several times; what it measures is kept for docs/benchmarks.md.
  */
 import { spawnSync } from "node:child_process";
-import { lstatSync, mkdirSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
-import { cpus, tmpdir } from "node:os";
+import { lstatSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Command } from "commander";
-import { markdownTable } from "../docs/generate/markdown";
+import { thisMachine } from "../docs/generate/machine";
+import {
+  type Group,
+  type MeasuredContender,
+  type MeasuredGroup,
+  groups,
+  readSideBySide,
+  sideBySideFile,
+  tableOf,
+  withMeasured,
+} from "../docs/generate/sideBySide";
 import { runProgram } from "../scripts/commandLine";
 import { startSeaweed } from "../tests/servers/seaweedfs";
-import { type Contender, contenders } from "./contenders";
+import { type Contender, type Place, backupContenders } from "./contenders";
 import { type Measurement, measure } from "./measure";
 import { megabytes, regularExpression, rounds, say } from "./options";
 import { startOnce } from "./program";
 import { recoveryContenders } from "./recovery";
 import { BenchServer, productionSettings } from "./server";
-import { median } from "./statistics";
-
-interface Result {
-  readonly name: string;
-  readonly runs: readonly Measurement[];
-  readonly megabytes: number | undefined;
-  readonly against: string | undefined;
-}
 
 interface Options {
   readonly megabytes: number;
@@ -35,7 +37,12 @@ const command = new Command("npm run bench --")
   .description("This project's backup and restore against what a user would run instead.")
   .addOption(megabytes(2048))
   .addOption(rounds(3))
-  .option("--only <pattern>", "a regular expression of the names of those that run", regularExpression, /(?:)/)
+  .option(
+    "--only <pattern>",
+    "a regular expression of those that run, as in 'backup: pg_dump -Fc'",
+    regularExpression,
+    /(?:)/,
+  )
   .action(compare);
 
 async function compare(options: Options): Promise<void> {
@@ -44,11 +51,11 @@ async function compare(options: Options): Promise<void> {
   try {
     say(`loading ${options.megabytes} MB`);
     server.load(options.megabytes);
-    const heap = server.heapMegabytes();
+    const conditions = { heapMegabytes: Math.round(server.heapMegabytes()), postgres: server.version() };
     await seaweed.createBucket("bench");
     const env = { ...process.env, ...seaweed.env, DATABASE_URL: server.url, AWS_DEFAULT_REGION: seaweed.region };
     startOnce();
-    const results = new Map<string, Result>();
+    const results = new Map<Group, Map<string, MeasuredContender>>(groups.map((group) => [group, new Map()]));
     for (let round = 1; round <= options.rounds; round++) {
       const place = {
         folder: join(folder, `round-${round}`),
@@ -56,34 +63,60 @@ async function compare(options: Options): Promise<void> {
         binDir: server.binDir,
       };
       mkdirSync(place.folder);
-      const all = [...contenders(place), ...recoveryContenders(place)];
-      for (const contender of all.filter(({ name }) => options.only.test(name))) {
+      for (const [group, contender] of contendersOf(place)) {
+        if (!options.only.test(`${group}: ${contender.name}`)) continue;
         if (contender.needs !== undefined && spawnSync("which", [contender.needs]).status !== 0) {
           if (round === 1) say(`left out, there is no ${contender.needs} here: ${contender.name}`);
           continue;
         }
         if (contender.prepare !== undefined) await measure(contender.prepare, env);
         const run = await measure(contender.command, env);
+        const megabytes = sizeOf(contender, env);
         if (contender.after !== undefined) await measure(contender.after, env);
         say(`${round} ${contender.name}: ${run.seconds.toFixed(1)} s`);
-        const before = results.get(contender.name)?.runs ?? [];
-        results.set(contender.name, {
-          name: contender.name,
-          runs: [...before, run],
-          megabytes: sizeOf(contender, env),
-          against: contender.against,
-        });
+        const measured = results.get(group)!;
+        measured.set(contender.name, withRun(measured.get(contender.name), contender, { ...run, megabytes }));
       }
       rmSync(place.folder, { recursive: true });
     }
-    console.log(
-      `${cpus().length} cores, PostgreSQL ${server.version()}, ${heap.toFixed(0)} MB of heap, medians of ${options.rounds} alternating runs\n`,
-    );
-    console.log(table([...results.values()]));
+    for (const [group, measured] of results) {
+      if (measured.size > 0) keep(group, { ...conditions, contenders: [...measured.values()] });
+    }
   } finally {
     await Promise.all([server.stop(), seaweed.stop()]);
     rmSync(folder, { recursive: true, force: true });
   }
+}
+
+function contendersOf(place: Place): (readonly [Group, Contender])[] {
+  const all = { backup: backupContenders(place), "after a release": recoveryContenders(place) };
+  return groups.flatMap((group) => all[group].map((contender) => [group, contender] as const));
+}
+
+function withRun(
+  before: MeasuredContender | undefined,
+  { name, ours, against }: Contender,
+  { seconds, cpuSeconds, peakMegabytes, megabytes }: Measurement & { megabytes: number | undefined },
+): MeasuredContender {
+  const hundredths = (value: number): number => Math.round(value * 100) / 100;
+  return {
+    ...{ name, ours, against: against ?? null, megabytes: megabytes === undefined ? null : Math.round(megabytes) },
+    seconds: [...(before?.seconds ?? []), hundredths(seconds)],
+    cpuSeconds: [...(before?.cpuSeconds ?? []), hundredths(cpuSeconds)],
+    peakMegabytes: [...(before?.peakMegabytes ?? []), Math.round(peakMegabytes)],
+  };
+}
+
+/** What is measured is committed, for docs/benchmarks.md to tell and draw. */
+function keep(group: Group, measured: Pick<MeasuredGroup, "postgres" | "heapMegabytes" | "contenders">): void {
+  const figures = {
+    ...{ machine: thisMachine(), node: process.version, on: new Date().toISOString().slice(0, 10) },
+    ...measured,
+  };
+  console.log(`${tableOf(figures)}\n`);
+  const file = withMeasured(readSideBySide(), group, figures);
+  writeFileSync(sideBySideFile, `${JSON.stringify(file, undefined, 2)}\n`);
+  say(`${group}: kept in ${sideBySideFile}; now npm run docs:generate`);
 }
 
 function sizeOf({ leaves }: Contender, env: NodeJS.ProcessEnv): number | undefined {
@@ -99,28 +132,6 @@ function bytesBelow(path: string): number {
   const entry = lstatSync(path);
   if (!entry.isDirectory()) return entry.size;
   return readdirSync(path).reduce((sum, name) => sum + bytesBelow(join(path, name)), 0);
-}
-
-/** Markdown, for docs/benchmarks.md; speed against the plain `pg_dump -Fc`, or the time as a multiple of another's. */
-function table(results: readonly Result[]): string {
-  const wall = ({ runs }: Result): number => median(runs.map(({ seconds }) => seconds));
-  const reference = results.find(({ name }) => name === "pg_dump -Fc to a file");
-  const ratioOf = (result: Result): string => {
-    const other = results.find(({ name }) => name === result.against);
-    if (other !== undefined) return `${(wall(result) / wall(other)).toFixed(2)} times ${other.name}`;
-    return reference === undefined ? "" : `${(wall(reference) / wall(result)).toFixed(2)}x`;
-  };
-  return markdownTable(
-    ["command", "seconds", "speed", "CPU s", "peak MB", "MB out"],
-    results.map((result) => [
-      result.name,
-      wall(result).toFixed(1),
-      ratioOf(result),
-      median(result.runs.map(({ cpuSeconds }) => cpuSeconds)).toFixed(1),
-      Math.max(...result.runs.map(({ peakMegabytes }) => peakMegabytes)).toFixed(0),
-      result.megabytes?.toFixed(0) ?? "",
-    ]),
-  );
 }
 
 void runProgram(command);

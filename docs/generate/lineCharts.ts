@@ -1,4 +1,5 @@
 /** Line charts side by side as one SVG, which a browser draws in its reader's colours: each panel over the same sizes, from 0 upwards. */
+import { colours, drawSvg, escaped, legendEntry, round, ticksTo, told } from "./svg";
 
 export interface Panel {
   /** What is drawn upwards, with its unit. */
@@ -23,43 +24,14 @@ const margin = { left: 52, right: 26, top: 40, bottom: 44 };
 const plot = { width: panel.width - margin.left - margin.right, height: panel.height - margin.top - margin.bottom };
 const legendHeight = 26;
 
-/** Distinguishable also without red or green (Okabe and Ito's palette: blue and vermilion, lighter on dark). */
-const style = `
-    text { font: 12px system-ui, sans-serif; fill: #24292f }
-    .title { font-weight: 600 }
-    .grid { stroke: #d0d7de }
-    .line { fill: none; stroke-width: 2 }
-    .first { stroke: #0072b2; fill: #0072b2 }
-    .second { stroke: #d55e00; fill: #d55e00 }
-    polyline.first, polyline.second { fill: none }
-    @media (prefers-color-scheme: dark) {
-      text { fill: #e6edf3 }
-      .grid { stroke: #3d444d }
-      .first { stroke: #56b4e9; fill: #56b4e9 }
-      .second { stroke: #f0a35e; fill: #f0a35e }
-      polyline.first, polyline.second { fill: none }
-    }
-  `;
-const classes = ["first", "second"] as const;
-
 export function drawLineCharts({ title, axis, sizes, panels }: LineCharts): string {
   const width = panel.width * panels.length;
   const height = panel.height + legendHeight;
   const names = panels[0]?.lines.map(({ name }) => name) ?? [];
-  return [
-    `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" width="${width}" height="${height}" role="img">`,
-    `  <title>${escaped(title)}</title>`,
-    `  <style>${style}</style>`,
-    ...names.map((name, place) => legendEntry(name, place)),
+  return drawSvg(title, width, height, [
+    ...names.map((name, place) => legendEntry(name, place, margin.left)),
     ...panels.map((each, place) => drawPanel(each, axis, sizes, place)),
-    "</svg>",
-    "",
-  ].join("\n");
-}
-
-function legendEntry(name: string, place: number): string {
-  const x = margin.left + place * 110;
-  return `  <g><circle class="${classes[place]}" cx="${x}" cy="15" r="4"/><text x="${x + 10}" y="19">${escaped(name)}</text></g>`;
+  ]);
 }
 
 function drawPanel({ title, lines }: Panel, axis: string, sizes: readonly number[], place: number): string {
@@ -81,10 +53,10 @@ function drawPanel({ title, lines }: Panel, axis: string, sizes: readonly number
     ...lines.map(({ name, values }, line) => {
       const points = values.map((value, index) => ({ value, size: sizes[index]!, x: x(sizes[index]!), y: y(value) }));
       return [
-        `    <polyline class="line ${classes[line]}" points="${points.map((point) => `${point.x},${point.y}`).join(" ")}"/>`,
+        `    <polyline class="line ${colours[line]}" points="${points.map((point) => `${point.x},${point.y}`).join(" ")}"/>`,
         ...points.map(
           (point) =>
-            `    <circle class="${classes[line]}" cx="${point.x}" cy="${point.y}" r="3"><title>${escaped(`${name}, ${told(point.size)} ${axis}: ${told(point.value)}`)}</title></circle>`,
+            `    <circle class="${colours[line]}" cx="${point.x}" cy="${point.y}" r="3"><title>${escaped(`${name}, ${told(point.size)} ${axis}: ${told(point.value)}`)}</title></circle>`,
         ),
       ].join("\n");
     }),
@@ -99,24 +71,4 @@ function horizontal(sizes: readonly number[]): (size: number) => number {
     const part = most === least ? 0.5 : (Math.log(size) - least) / (most - least);
     return round(margin.left + plot.width * part);
   };
-}
-
-/** From 0 in four or five even steps of 1, 2 or 5 times a power of ten to at least `most`. */
-function ticksTo(most: number): number[] {
-  const rough = Math.max(most, 1e-9) / 4;
-  const power = 10 ** Math.floor(Math.log10(rough));
-  const step = [1, 2, 5, 10].map((times) => times * power).find((each) => each >= rough)!;
-  return Array.from({ length: Math.ceil(most / step) + 1 }, (_, place) => Number((place * step).toPrecision(6)));
-}
-
-function told(value: number): string {
-  return value.toLocaleString("en-US", { maximumFractionDigits: 1 });
-}
-
-function round(pixels: number): number {
-  return Math.round(pixels * 10) / 10;
-}
-
-function escaped(text: string): string {
-  return text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
 }

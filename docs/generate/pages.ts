@@ -8,6 +8,7 @@ import { declaredErrors, errorTable } from "./errors";
 import { growthCharts, growthParts } from "./growth";
 import { drawImports, importGraph, lintedLayers } from "./imports";
 import { runbookParts } from "./runbook";
+import { sideBySideCharts, sideBySideParts } from "./sideBySide";
 import { fillRegions, regionNames } from "./regions";
 import { declaredSettings, settingsTable } from "./settings";
 
@@ -28,6 +29,7 @@ function declared(): Declared {
     ["imports", () => drawImports(importGraph(projectFolder), lintedLayers(projectFolder))],
     ...runbookParts(commands),
     ...growthParts(),
+    ...sideBySideParts(),
     ["dependencies", directDependencies],
     ["licences", licenceTable],
     ...[...new Set(errors.map(({ exitCode }) => exitCode))].map(
@@ -66,7 +68,7 @@ export async function generatedPages(): Promise<Map<string, string>> {
     const page = await format(fillRegions(text, contentOf), { ...style, parser: "markdown" });
     return [file, page] as const;
   });
-  return new Map([...(await Promise.all(filled)), ...growthCharts()]);
+  return new Map([...(await Promise.all(filled)), ...growthCharts(), ...sideBySideCharts()]);
 }
 
 function expanded(name: string): string[] {
