@@ -7,6 +7,7 @@ import { lstatSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync }
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Command } from "commander";
+import { format, resolveConfig } from "prettier";
 import { thisMachine } from "../docs/generate/machine";
 import {
   type Group,
@@ -80,7 +81,7 @@ async function compare(options: Options): Promise<void> {
       rmSync(place.folder, { recursive: true });
     }
     for (const [group, measured] of results) {
-      if (measured.size > 0) keep(group, { ...conditions, contenders: [...measured.values()] });
+      if (measured.size > 0) await keep(group, { ...conditions, contenders: [...measured.values()] });
     }
   } finally {
     await Promise.all([server.stop(), seaweed.stop()]);
@@ -108,14 +109,18 @@ function withRun(
 }
 
 /** What is measured is committed, for docs/benchmarks.md to tell and draw. */
-function keep(group: Group, measured: Pick<MeasuredGroup, "postgres" | "heapMegabytes" | "contenders">): void {
+async function keep(
+  group: Group,
+  measured: Pick<MeasuredGroup, "postgres" | "heapMegabytes" | "contenders">,
+): Promise<void> {
   const figures = {
     ...{ machine: thisMachine(), node: process.version, on: new Date().toISOString().slice(0, 10) },
     ...measured,
   };
   console.log(`${tableOf(figures)}\n`);
   const file = withMeasured(readSideBySide(), group, figures);
-  writeFileSync(sideBySideFile, `${JSON.stringify(file, undefined, 2)}\n`);
+  const style = await resolveConfig(sideBySideFile);
+  writeFileSync(sideBySideFile, await format(JSON.stringify(file), { ...style, parser: "json" }));
   say(`${group}: kept in ${sideBySideFile}; now npm run docs:generate`);
 }
 
