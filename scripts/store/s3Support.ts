@@ -3,7 +3,7 @@
  * nothing. Recorded in the store itself, so that only the first run pays for it.
  */
 import { z } from "zod";
-import { UsageError } from "../contract/failure";
+import { Unavailable, UsageError } from "../contract/failure";
 import { encodeDocument } from "./documents";
 import { s3ProbeKey, s3SupportKey } from "./layout";
 import type { S3Connection } from "./s3Connection";
@@ -130,7 +130,13 @@ async function probe(
       throw connection.failure(error);
     });
   // The first probe of a store writes the object; only the second can be refused.
-  const writeOnce = insist((await refuses(once)) || (await refuses(once)), "If-None-Match");
+  const refusedOnce = (await refuses(once)) || (await refuses(once));
+  // Refused now, the server honours it, and one of the two before was taken and not kept.
+  if (!refusedOnce && (await refuses(once)))
+    throw new Unavailable(`store ${connection.url}: ${connection.host} took an object and did not keep it`, {
+      hint: "run again; if it happens again, do not trust this server with backups",
+    });
+  const writeOnce = insist(refusedOnce, "If-None-Match");
   const swap = insist(await refuses({ IfMatch: '"00000000000000000000000000000000"' }), "If-Match");
   const completeOnce = await probeUpload(connection, encryption);
   insist(completeOnce === true, "If-None-Match on CompleteMultipartUpload");

@@ -137,6 +137,23 @@ describe("s3 store under faults", function () {
     );
   });
 
+  it("tells a server that lost the first object from one that ignores conditions: the next run goes on", async () => {
+    const prefix = freshPrefix();
+    let lost = 0;
+    await throughProxy(
+      ({ method }) => (method === "PUT" && lost++ === 0 ? "keeps nothing" : undefined),
+      async () => {
+        const write = (): Promise<number> => newStore(prefix).create("receipts/a.json", Buffer.from("{}"));
+        await assert.rejects(
+          write,
+          (error) => error instanceof Unavailable && /took an object and did not keep it/.test(error.message),
+        );
+        assert.equal(await write(), 2);
+      },
+    );
+    assert.ok(lost > 0);
+  });
+
   it("refuses a server that honours only some conditions", async () => {
     await withServer(
       await serve((req, res) => {
